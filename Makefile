@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+#
+# make            build/tcpwhy
+# make demo       install what is missing, build, show the main job on real sockets
+# make check      build and run all tests (again under ASan and UBSan)
+# make check-long N=1000000 SEED=1    random calls on the engine and on the kernel
+# make bench      side-by-side benchmarks, each prints its ratio
+# make fuzz T=60  every fuzzer for T seconds
+
+CC      ?= gcc
+CLANG   ?= clang
+BUILD   ?= build
+DIRS    := base engine load explain live cure report cli
+PURE    := base engine load explain
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	   -Wvla -Wformat=2 -Werror
+PKGS    := libmnl libbpf jansson
+CFLAGS  ?= -O2 -g
+ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Isrc -I$(BUILD)/gen \
+	      $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+src_of  = $(filter-out %.bpf.c,$(wildcard src/$(1)/*.c))
+obj_of  = $(patsubst %.c,$(BUILD)/%.o,$(call src_of,$(1)))
+libs    = $(foreach d,$(1),$(BUILD)/lib$(d).a)
+# Users before what they use.
+ALL_LIBS := $(call libs,report cure live explain load engine base)
+
+BPF      := $(wildcard src/*/*.bpf.c)
+SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
+UNIT     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
+CONFORM  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/conform/*.c))
+FUZZ     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
+BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+
+.PHONY: all tests check check-layers check-long bench fuzz demo clean format
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/tcpwhy
+
+tests: all $(UNIT) $(FUZZ) $(if $(CONFORM),$(BUILD)/conform)
+
+$(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+define archive
+$(BUILD)/lib$(1).a: $(call obj_of,$(1))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach d,$(filter-out cli,$(DIRS)),$(eval $(call archive,$(d))))
+
+$(BUILD)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
+
+# BPF programs: their own few type declarations with CO-RE relocations, so no header is dumped from this host.
+$(BUILD)/gen/%.bpf.o: src/live/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) -O2 -g -Wall -Wno-unused-function -target bpf -mcpu=v3 -Isrc -Iinclude -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
+	bpftool gen skeleton $< name $(basename $(notdir $(basename $<))) > $@
+
+$(call obj_of,live): | $(SKEL)
+
+$(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(ALL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+# The corpus is replayed by every make check; -fsanitize=fuzzer only in make fuzz.
+$(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/tests/fuzz/replay.o $(ALL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/conform: $(CONFORM) $(ALL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/bench/%: bench/%.c $(ALL_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LIBS)
+
+check:
+	tools/run-tests
+
+check-layers: all
+	tools/check-layers $(BUILD)
+
+N    ?= 1000000
+SEED ?= 1
+check-long: $(BUILD)/conform
+	$(BUILD)/conform --calls $(N) --seed $(SEED)
+
+bench: all $(BENCH)
+	tools/run-bench $(BUILD)
+
+T ?= 60
+fuzz:
+	tools/run-fuzz $(T)
+
+demo:
+	tools/demo
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

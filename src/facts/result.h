@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * result.h - the answer to one question, ready to be shown
+ *
+ * explain fills it, live adds the owners of the holders it names, report prints it. Arrays belong to whoever
+ * made them; see result_free() in explain/explain.h.
+ */
+#ifndef TCPWHY_FACTS_RESULT_H
+#define TCPWHY_FACTS_RESULT_H
+
+#include "facts/cure.h"
+#include "facts/snapshot.h"
+
+#define RESULT_OWNERS_MAX 8
+#define RESULT_CURES_MAX 12
+#define RESULT_UNKNOWN_MAX 24
+#define RESULT_TEXT_MAX 512
+
+/* A process that has the socket open. */
+struct result_owner {
+	int pid;
+	char comm[32];
+	char unit[96];                  /* systemd unit, container or pod; "" unknown */
+};
+
+struct result_holder {
+	struct snapshot_owner seen;
+	enum tcpwhy_holder why;
+	struct result_owner owners[RESULT_OWNERS_MAX];
+	unsigned owners_n;
+	bool owners_more;               /* more than RESULT_OWNERS_MAX */
+	bool owners_unseen;             /* there may be one, but we may not look */
+};
+
+struct result {
+	struct tcpwhy_bind_request question;
+	char device[16];                /* name of question.device, "" none */
+	char release[16];               /* row */
+	char kernel[80];
+	uint64_t taken_ns;
+
+	struct tcpwhy_verdict verdict;
+	const struct tcpwhy_rule_info *rule; /* NULL when ok */
+	char because[RESULT_TEXT_MAX];
+
+	struct result_holder *holders;  /* the first holders_n of verdict.holders, heaviest class first */
+	size_t holders_n;
+
+	struct cure cures[RESULT_CURES_MAX];
+	size_t cures_n;
+	struct no_help no_help[RESULT_CURES_MAX];
+	size_t no_help_n;
+	char unknown[RESULT_UNKNOWN_MAX][SNAPSHOT_TEXT_MAX];
+	size_t unknown_n;
+};
+
+#endif
