@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * address.h - one address type for IPv4 and IPv6
+ *
+ * IPv4 is kept v4-mapped, so equality is one compare and most "which family" branches vanish. The
+ * family of a socket is another thing: an IPv6 socket may hold a v4-mapped address.
+ */
+#ifndef TCPWHY_BASE_ADDRESS_H
+#define TCPWHY_BASE_ADDRESS_H
+
+#include "tcpwhy/engine.h"
+
+/* Longest text of address_format() and endpoint_format(), with the terminating zero. */
+#define ADDRESS_TEXT_MAX  48
+#define ENDPOINT_TEXT_MAX 56
+
+/* a.b.c.d from its four bytes in network order. */
+struct tcpwhy_addr address_v4(const uint8_t bytes[4]);
+/* a.b.c.d as a number in host order: 0x7f000001 is 127.0.0.1. */
+struct tcpwhy_addr address_v4_number(uint32_t host_order);
+
+bool address_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b);
+bool address_is_v4(const struct tcpwhy_addr *a);          /* v4-mapped, 0.0.0.0 included */
+uint32_t address_v4_of(const struct tcpwhy_addr *a);      /* host order; only if address_is_v4() */
+bool address_is_any(const struct tcpwhy_addr *a);         /* :: or 0.0.0.0 */
+bool address_is_any6(const struct tcpwhy_addr *a);        /* :: only */
+bool address_is_loopback(const struct tcpwhy_addr *a);    /* 127/8, ::1 */
+bool address_is_link_local6(const struct tcpwhy_addr *a); /* fe80::/10 */
+bool address_is_multicast6(const struct tcpwhy_addr *a);
+bool address_is_multicast4(const struct tcpwhy_addr *a);
+/* Whether the first prefix_len bits (0..128, of the 16-byte form) are equal. */
+bool address_in_prefix(const struct tcpwhy_addr *a, const struct tcpwhy_addr *prefix,
+		       unsigned prefix_len);
+
+/* Text of an address: a.b.c.d for v4-mapped, RFC 5952 for the others. Returns out. */
+char *address_format(const struct tcpwhy_addr *a, char out[static ADDRESS_TEXT_MAX]);
+/* "a.b.c.d:port" or "[v6]:port". mapped6 writes a v4-mapped address as [::ffff:a.b.c.d]. */
+char *endpoint_format(const struct tcpwhy_addr *a, uint16_t port, bool mapped6,
+		      char out[static ENDPOINT_TEXT_MAX]);
+
+/* Parses an address without brackets. *family is the family of the text: ::ffff:1.2.3.4 is
+ * TCPWHY_IPV6. False, with outputs untouched, if the text is none (zone ids are not taken). */
+bool address_parse(const char *text, struct tcpwhy_addr *out, enum tcpwhy_family *family);
+/* Parses "A:PORT", "[V6]:PORT", "*:PORT" or ":PORT" (both 0.0.0.0). NULL, or what is wrong with the
+ * text, with outputs untouched. */
+const char *endpoint_parse(const char *text, struct tcpwhy_addr *addr, enum tcpwhy_family *family,
+			   uint16_t *port);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * text.h - sentences built in a fixed buffer, without stdio
+ *
+ * The pure folders may not call printf. A text never overflows: what does not fit is cut, the
+ * result is always terminated.
+ */
+#ifndef TCPWHY_BASE_TEXT_H
+#define TCPWHY_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct text {
+	char *at;  /* the terminating zero */
+	char *end; /* one past the buffer */
+};
+
+/* Starts an empty text in buf; size is at least 1. */
+struct text text_in(char *buf, size_t size);
+
+void text_add(struct text *t, const char *s);
+void text_char(struct text *t, char c);
+void text_number(struct text *t, uint64_t n);   /* 28232 */
+void text_count(struct text *t, uint64_t n);    /* 28,232 */
+void text_seconds(struct text *t, uint64_t ns); /* "58 s", "0.4 s", "3 min", rounded up */
+/* "1 socket", "2 sockets": count, a space, and the noun with an s unless n is 1. */
+void text_counted(struct text *t, uint64_t n, const char *noun);
+
+/* Length of a string, and equality, for folders that may not call strlen and strcmp. */
+size_t text_length(const char *s);
+bool text_equal(const char *a, const char *b);
+
+#endif
