@@ -32,6 +32,7 @@ UNIT     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
 CONFORM  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/conform/*.c))
 FUZZ     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all tests check check-layers check-long bench fuzz demo clean format
 .SECONDARY:
@@ -39,7 +40,7 @@ BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 
 all: $(BUILD)/tcpwhy
 
-tests: all $(UNIT) $(FUZZ) $(if $(CONFORM),$(BUILD)/conform)
+tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(if $(CONFORM),$(BUILD)/conform)
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -58,6 +59,9 @@ $(BUILD)/src/%.o: src/%.c
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
+
+# gcc turns the loop of text_length() into a call of strlen(), which the pure folders may not make.
+$(BUILD)/src/base/text.o: ALL_CFLAGS += -ffreestanding
 
 # BPF programs: their own few type declarations with CO-RE relocations, so no header is dumped from this host.
 $(BUILD)/gen/%.bpf.o: src/live/%.bpf.c
@@ -78,6 +82,10 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/tests/fuzz/rep
 
 $(BUILD)/conform: $(CONFORM) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/bench/%: bench/%.c $(ALL_LIBS)
 	@mkdir -p $(@D)
