@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "load/load.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TIME_WAIT_NS (60u * 1000000000ull) /* TCP_TIMEWAIT_LEN */
+
+/* ---------------------------------------------------------------------------------------- the row
+ */
+
+/* "6.18.y" and "6.18.44-generic" as 6 * 1000 + 18; 0 for a text that is no release. */
+static unsigned series_of(const char *release)
+{
+	unsigned part[2] = {0, 0};
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (*release < '0' || *release > '9')
+			return 0;
+		while (*release >= '0' && *release <= '9' && part[i] < 1000)
+			part[i] = part[i] * 10 + (unsigned)(*release++ - '0');
+		if (i == 0 && *release++ != '.')
+			return 0;
+	}
+	return part[0] * 1000 + part[1];
+}
+
+const struct tcpwhy_row *load_row_for(const char *kernel)
+{
+	const struct tcpwhy_row *oldest = tcpwhy_row_at(0), *best = NULL;
+	unsigned wanted = series_of(kernel);
+
+	for (size_t i = 0; tcpwhy_row_at(i); i++) {
+		const struct tcpwhy_row *row = tcpwhy_row_at(i);
+		unsigned series = series_of(row->name);
+
+		if (series < series_of(oldest->name))
+			oldest = row;
+		if (series <= wanted && (!best || series >= series_of(best->name)))
+			best = row;
+	}
+	return best ? best : oldest;
+}
+
+bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel)
+{
+	return series_of(row->name) == series_of(kernel);
+}
+
+/* ------------------------------------------------------------------------------------ the sysctls
+ */
+
+struct tcpwhy_sysctls load_sysctls(const struct snapshot *snap, const struct tcpwhy_row *row)
+{
+	struct tcpwhy_sysctls s = snap->sysctls;
+	const struct tcpwhy_sysctls *d = &row->defaults;
+	uint32_t unknown = snap->sysctls_unknown;
+
+	if ((unknown & SNAPSHOT_S_PORT_RANGE) || !s.port_low || s.port_low > s.port_high) {
+		s.port_low = d->port_low;
+		s.port_high = d->port_high;
+	}
+	if (unknown & SNAPSHOT_S_UNPRIVILEGED)
+		s.unprivileged_port_start = d->unprivileged_port_start;
+	if (unknown & SNAPSHOT_S_AUTOBIND_REUSE)
+		s.autobind_reuse = d->autobind_reuse;
+	if (unknown & SNAPSHOT_S_NONLOCAL_BIND) {
+		s.nonlocal_bind = d->nonlocal_bind;
+		s.nonlocal_bind6 = d->nonlocal_bind6;
+	}
+	if (unknown & SNAPSHOT_S_L3MDEV_ACCEPT)
+		s.l3mdev_accept = d->l3mdev_accept;
+	if (unknown & SNAPSHOT_S_TW_REUSE) {
+		s.tw_reuse = d->tw_reuse;
+		s.tw_reuse_delay_ms = d->tw_reuse_delay_ms;
+	}
+	if (unknown & SNAPSHOT_S_OTHER) {
+		s.timestamps = d->timestamps;
+		s.bindv6only = d->bindv6only;
+		s.max_tw_buckets = d->max_tw_buckets;
+		s.fin_timeout_s = d->fin_timeout_s;
+	}
+	return s;
+}
+
+static void load_reserved(struct tcpwhy_engine *e, const struct snapshot *snap, uint16_t more)
+{
+	if (more)
+		tcpwhy_reserve_port(e, more, true);
+	if (snap->sysctls_unknown & SNAPSHOT_S_RESERVED)
+		return;
+	for (uint32_t port = 1; port < 65536; port++) {
+		if (!snap->reserved[port / 32])
+			port |= 31;
+		else if (snap->reserved[port / 32] >> port % 32 & 1)
+			tcpwhy_reserve_port(e, (uint16_t)port, true);
+	}
+}
+
+/* -------------------------------------------------------------------------- addresses and devices
+ */
+
+static int load_places(struct tcpwhy_engine *e, const struct snapshot *snap)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && snap->devices_known && i < snap->devices_n; i++)
+		r = tcpwhy_add_device(e, snap->devices[i].index, snap->devices[i].l3mdev);
+	for (size_t i = 0; !r && snap->locals_known && i < snap->locals_n; i++) {
+		const struct snapshot_local *l = &snap->locals[i];
+		r = tcpwhy_add_local(e, &l->prefix, l->prefix_len, (enum tcpwhy_local)l->kind,
+				     l->device, l->l3mdev);
+	}
+	if (!r && snap->locals_known && !snap->locals_n) {
+		/* No address at all, as in a namespace whose lo is down. The engine takes "none was
+		 * added" for "unknown", so add one that bind() refuses before it looks for it. */
+		struct tcpwhy_addr none;
+		memset(&none, 0xff, sizeof(none));
+		r = tcpwhy_add_local(e, &none, 128, TCPWHY_LOCAL, 0, 0);
+	}
+	return r;
+}
+
+/* ----------------------------------------------------------------------------- owners and buckets
+ */
+
+/* What a process leaves when it closes. False: nothing. (tcp_close(), tcp_fin(): the peer is taken
+ * to be there and to answer, which is the case that holds the port longest.) */
+static bool end_by_process(struct tcpwhy_owner *o, uint64_t now_ns)
+{
+	switch ((enum tcpwhy_state)o->state) {
+	case TCPWHY_ESTABLISHED:
+	case TCPWHY_FIN_WAIT1:
+	case TCPWHY_FIN_WAIT2:
+		if (o->timewait)
+			return true;
+		o->state = TCPWHY_TIME_WAIT;
+		o->timewait = true;
+		o->uid_known = false;
+		o->expires_ns = now_ns + TIME_WAIT_NS;
+		return true;
+	case TCPWHY_TIME_WAIT:
+	case TCPWHY_CLOSING:
+	case TCPWHY_LAST_ACK:
+		return true;
+	case TCPWHY_SYN_SENT:
+	case TCPWHY_SYN_RECV:
+	case TCPWHY_CLOSE:
+	case TCPWHY_CLOSE_WAIT:
+	case TCPWHY_LISTEN:
+	case TCPWHY_BOUND:
+		return false;
+	}
+	return true;
+}
+
+/* Applies a change to one owner. False: the owner is not there in the changed world. */
+static bool change_owner(const struct load_change *c, struct tcpwhy_owner *o, uint64_t now_ns)
+{
+	if (c->end_living && !end_by_process(o, now_ns))
+		return false;
+	if (o->timewait && o->state == TCPWHY_TIME_WAIT && c->destroy_time_wait)
+		return false;
+	if (o->timewait && o->state == TCPWHY_FIN_WAIT2 && c->destroy_fin_wait2)
+		return false;
+	if (o->timewait && o->expires_ns && o->expires_ns <= c->wait_until_ns)
+		return false;
+	if (c->reserve && o->port == c->reserve && o->connect_bind == TCPWHY_YES)
+		return false;
+	if (c->reuse)
+		o->reuse = TCPWHY_REUSE_CAN;
+	if (c->reuseport)
+		o->reuseport = TCPWHY_YES;
+	return true;
+}
+
+static int load_owners(struct tcpwhy_engine *e, const struct snapshot *snap,
+		       const struct load_change *change, bool *strange)
+{
+	for (size_t i = 0; i < snap->owners_n; i++) {
+		struct tcpwhy_owner o = snap->owners[i].o;
+		o.tag = i;
+		if (!change_owner(change, &o, snap->taken_ns))
+			continue;
+		int r = tcpwhy_import_owner(e, &o, NULL);
+		if (r == -EINVAL)
+			*strange = true;
+		else if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* In a world in which the owners had other options, what their binds left in the bucket is another
+ * thing too. Zero is safe: it only makes the engine look at every owner, which is what counts. */
+static int forget_buckets(struct tcpwhy_engine *e, const struct snapshot *snap)
+{
+	for (size_t i = 0; i < snap->owners_n; i++) {
+		const struct tcpwhy_owner *o = &snap->owners[i].o;
+		struct tcpwhy_bucket b = {
+			.port = o->port,
+			.l3mdev = o->l3mdev,
+			.known = true,
+			.fast_family = TCPWHY_IPV4,
+		};
+		if (i && o->port == snap->owners[i - 1].o.port &&
+		    o->l3mdev == snap->owners[i - 1].o.l3mdev)
+			continue;
+		int r = tcpwhy_import_bucket(e, &b);
+		if (r == -ENOMEM)
+			return r;
+	}
+	return 0;
+}
+
+/* Buckets whose last owner left are freed by the kernel: only ports that still have an owner keep
+ * one. */
+static int load_buckets(struct tcpwhy_engine *e, const struct snapshot *snap)
+{
+	uint32_t owned[2048] = {0};
+	struct tcpwhy_cursor c = {0};
+	struct tcpwhy_owner o;
+	tcpwhy_sock s;
+
+	while (tcpwhy_next_owner(e, &c, &s, &o))
+		owned[o.port / 32] |= 1u << o.port % 32;
+	for (size_t i = 0; i < snap->buckets_n; i++) {
+		const struct tcpwhy_bucket *b = &snap->buckets[i];
+		if (!(owned[b->port / 32] >> b->port % 32 & 1))
+			continue;
+		int r = tcpwhy_import_bucket(e, b);
+		if (r == -ENOMEM)
+			return r;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------- the engine
+ */
+
+static int fill(struct tcpwhy_engine *e, const struct snapshot *snap, const struct tcpwhy_row *row,
+		const struct load_change *change)
+{
+	struct tcpwhy_sysctls sysctls = load_sysctls(snap, row);
+	bool strange = false;
+	int r = tcpwhy_set_sysctls(e, change->sysctls ? change->sysctls : &sysctls);
+
+	if (r)
+		return r;
+	load_reserved(e, snap, change->reserve);
+	r = load_places(e, snap);
+	/* The clock first: an owner that is still there at its deadline is still in the way. */
+	tcpwhy_advance(e, snap->taken_ns > change->wait_until_ns ? snap->taken_ns
+								 : change->wait_until_ns);
+	if (!r)
+		r = load_owners(e, snap, change, &strange);
+	if (!r)
+		r = change->reuse || change->reuseport ? forget_buckets(e, snap)
+						       : load_buckets(e, snap);
+	tcpwhy_import_blind(e, snap->bound_unseen || snap->truncated || strange);
+	return r;
+}
+
+int load_engine(const struct snapshot *snap, const struct tcpwhy_row *row,
+		const struct load_change *change, const struct tcpwhy_memory *memory,
+		struct tcpwhy_engine **out)
+{
+	static const struct load_change nothing;
+	struct tcpwhy_engine *e = tcpwhy_engine_new(row, memory);
+
+	if (!e)
+		return -ENOMEM;
+	int r = fill(e, snap, row, change ? change : &nothing);
+	if (r) {
+		tcpwhy_engine_free(e);
+		return r;
+	}
+	*out = e;
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * load.h - what was seen of a kernel, put into an engine
+ *
+ * It copies, it never decides. A cure is proven by loading the same snapshot with a change: the
+ * engine that comes out is the world in which the cure was applied, and is asked the same question
+ * again.
+ */
+#ifndef TCPWHY_LOAD_LOAD_H
+#define TCPWHY_LOAD_LOAD_H
+
+#include "facts/snapshot.h"
+
+/* The world after a cure, or the world in which the cure had been there from the start. All zero
+ * changes nothing. */
+struct load_change {
+	bool destroy_time_wait; /* no TIME_WAIT is left */
+	bool destroy_fin_wait2; /* no orphan's FIN_WAIT2 mini-socket is left */
+	uint64_t wait_until_ns; /* then: whatever has a timer that ends by this time is gone */
+	/* Every process closed its sockets: listeners, bound sockets and attempts are gone, and a
+	 * connection leaves the TIME_WAIT of the side that closes first. */
+	bool end_living;
+	bool reuse, reuseport; /* every owner has had the option from the start */
+	uint16_t reserve;      /* connect() has never chosen this port, and will not */
+	const struct tcpwhy_sysctls *sysctls; /* instead of the ones seen; NULL: as seen */
+};
+
+/* The row whose rules are nearest to a kernel's ("6.18.44-generic"): the newest that is not newer,
+ * else the oldest there is. Never NULL. */
+const struct tcpwhy_row *load_row_for(const char *kernel);
+/* Whether kernel is of the row's own series (6.18.44 of 6.18.y). */
+bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel);
+
+/* The sysctls to be used: as seen, and the row's defaults for those that could not be read. */
+struct tcpwhy_sysctls load_sysctls(const struct snapshot *snap, const struct tcpwhy_row *row);
+
+/* A new engine at snap->taken_ns (or later, if the change waits) with everything of snap in it;
+ * each owner's tag is its index in snap->owners. change may be NULL. The row is borrowed for the
+ * engine's life. An owner in a state the engine does not know makes it blind, not wrong. 0, or
+ * -ENOMEM with *out untouched. */
+int load_engine(const struct snapshot *snap, const struct tcpwhy_row *row,
+		const struct load_change *change, const struct tcpwhy_memory *memory,
+		struct tcpwhy_engine **out);
+
+/* A copy of snap in which owners that no rule of bind() can tell apart stand once, with the longest
+ * of their timers: a question to it has the same answer, and a hundred thousand TIME_WAIT cost as
+ * much as one. Only out->owners is new memory; the rest is borrowed from snap. 0 or -ENOMEM. */
+int load_distinct(const struct snapshot *snap, const struct tcpwhy_memory *memory,
+		  struct snapshot *out);
+void load_distinct_free(struct snapshot *distinct, const struct tcpwhy_memory *memory);
+
+#endif
