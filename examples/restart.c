@@ -2,14 +2,13 @@
  *
  * restart.c - a server that is restarted while its old connections are in TIME_WAIT
  *
- *   restart serve ADDR:PORT N   listens, serves N clients (its own children of one process), closes
- * each connection first, and ends: N TIME_WAIT stay on the port restart start ADDR:PORT     the
- * same server's next start: bind() and listen(), nothing else. Status 0, or 1 with the errno's text
- *   restart hold ADDR:PORT      listens with one connection open, says "ready", and lives until its
- * input ends: for what must survive a cure
+ * serve: listens, serves N clients (in this process), closes each connection first, and ends: N
+ * TIME_WAIT stay on the port. start: the same server's next start, bind() and listen() and nothing
+ * else; status 1 with the errno's text if refused. hold: listens with one connection open, says
+ * "ready" and lives until its input ends: for what must survive a cure.
  *
- * -r before the word sets SO_REUSEADDR on the listener. The server deliberately does what so many
- * do: fixed address, no SO_REUSEADDR, and the first close() is its own.
+ * -r sets SO_REUSEADDR on the listener. Without it the server does what so many do: fixed address,
+ * no SO_REUSEADDR, and the first close() is its own.
  */
 #include <arpa/inet.h>
 #include <errno.h>

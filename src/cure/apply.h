@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * apply.h - the only code that changes a system
+ *
+ * Every change goes the same way: look, plan, write the journal, change, look again. What the
+ * second look shows is the result; what the kernel acknowledged is not.
+ */
+#ifndef TCPWHY_CURE_APPLY_H
+#define TCPWHY_CURE_APPLY_H
+
+#include "base/error.h"
+#include "cure/journal.h"
+#include "cure/plan.h"
+#include "live/live.h"
+
+#define APPLY_SHOWN_MAX 100
+
+enum apply_end {
+	APPLY_NOTHING, /* nothing there to destroy */
+	APPLY_DRY_RUN, /* nothing was changed because that was asked for */
+	APPLY_DONE,    /* all of them are gone */
+	APPLY_LEFT,    /* some are still there, or new ones came */
+	APPLY_REFUSED, /* nothing was destroyed: see error and because */
+};
+
+struct apply_socket {
+	struct snapshot_owner seen;
+	uint64_t left_ns;
+};
+
+struct apply_report {
+	enum apply_end end;
+	struct plan plan;               /* of the first look; plan.cookies is gone */
+	size_t destroyed;               /* of those planned, gone in the second look */
+	size_t still;                   /* of those planned, still there */
+	size_t fresh;                   /* came between the looks */
+	int error;                      /* the errno of the first refusal, 0 none */
+	char because[256];              /* why not all of it was done, "" otherwise */
+	char journal[JOURNAL_PATH_MAX]; /* "" when nothing was written */
+	uint64_t netns;
+	bool truncated;                             /* the first look did not show all */
+	struct apply_socket shown[APPLY_SHOWN_MAX]; /* the first of those planned */
+	size_t shown_n;
+};
+
+/* Destroys the TIME_WAIT and orphan FIN_WAIT2 mini-sockets of place in the namespace of live, by
+ * SOCK_DESTROY with the cookie of the listing: a socket that took the 4-tuple meanwhile has another
+ * cookie and is not met (sock_diag_check_cookie(); a mini-socket's cookie is its own,
+ * inet_twsk_alloc()). 0 with *report filled, or -errno with err->text if it was not possible to
+ * look. */
+int apply_destroy_time_wait(struct live *live, const struct plan_place *place, bool dry_run,
+			    struct apply_report *report, struct err *err);
+
+#endif
