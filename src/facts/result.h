@@ -32,12 +32,20 @@ struct result_holder {
 	bool owners_unseen;             /* there may be one, but we may not look */
 };
 
+/* What really came of the bind(), if it was tried. */
+struct result_try {
+	bool done;
+	int error;                      /* 0 for success */
+	enum tcpwhy_call at;
+};
+
 struct result {
 	struct tcpwhy_bind_request question;
 	char device[16];                /* name of question.device, "" none */
 	char release[16];               /* row */
 	char kernel[80];
 	uint64_t taken_ns;
+	uint32_t sources;               /* of enum snapshot_source */
 
 	struct tcpwhy_verdict verdict;
 	const struct tcpwhy_rule_info *rule; /* NULL when ok */
@@ -52,6 +60,7 @@ struct result {
 	size_t no_help_n;
 	char unknown[RESULT_UNKNOWN_MAX][SNAPSHOT_TEXT_MAX];
 	size_t unknown_n;
+	struct result_try tried;
 };
 
 #endif

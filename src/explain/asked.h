@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * asked.h - one question being answered: what the files of this folder share
+ */
+#ifndef TCPWHY_EXPLAIN_ASKED_H
+#define TCPWHY_EXPLAIN_ASKED_H
+
+#include "explain/explain.h"
+#include "load/load.h"
+
+struct asked {
+	const struct snapshot *snap; /* everything seen */
+	struct snapshot few;         /* the same with alike owners once: for proofs */
+	const struct tcpwhy_row *row;
+	struct tcpwhy_sysctls sysctls; /* as seen, with the row's where not */
+	struct tcpwhy_engine *engine;
+	const struct explain_question *question;
+	const struct tcpwhy_memory *memory;
+	struct tcpwhy_verdict verdict;
+	bool no_memory; /* a proof could not be run */
+};
+
+/* What a trial says of a change. */
+enum trial {
+	TRIAL_NO,      /* still refused, or no clearer than before */
+	TRIAL_AS_SEEN, /* ok but for what cannot be seen anyway (sockets that only bound, say) */
+	TRIAL_PROVEN,  /* ok */
+};
+
+/* Asks q of the world with the change applied; either may be NULL (as it is). v may be NULL. */
+enum trial asked_try(struct asked *a, const struct load_change *change,
+		     const struct tcpwhy_bind_request *q, struct tcpwhy_verdict *v);
+
+/* Holders of the classes [from, to]. */
+uint32_t asked_holders(const struct tcpwhy_verdict *v, enum tcpwhy_holder from,
+		       enum tcpwhy_holder to);
+/* The class that decided; TCPWHY_HOLDER_CLASSES if no holder did. */
+enum tcpwhy_holder asked_class(const struct tcpwhy_verdict *v);
+bool asked_only_timed(const struct tcpwhy_verdict *v);
+
+/* because.c: what was decided, in one to three sentences. */
+void because_write(const struct asked *a, char *out, size_t size);
+/* holders.c: the heaviest first. 0 or -ENOMEM. */
+int holders_rank(const struct asked *a, struct result *out);
+/* cures.c, no_help.c, unknown.c */
+void cures_find(struct asked *a, struct result *out);
+void no_help_find(struct asked *a, struct result *out);
+void unknown_list(const struct asked *a, struct result *out);
+/* "whether a holder has SO_REUSEADDR and ..." for each bit of enum tcpwhy_missing. */
+struct text;
+void unknown_missing(struct text *t, uint32_t missing);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+#include "explain/asked.h"
+
+#include "base/address.h"
+#include "base/text.h"
+
+/* How a class of holders is called, and what SO_REUSEADDR and SO_REUSEPORT would need there. */
+struct holder_words {
+	const char *one, *many;
+	const char *needs;
+};
+
+#define TIME_WAIT_ONE   "A closed connection in TIME_WAIT"
+#define TIME_WAIT_MANY  "closed connections in TIME_WAIT"
+#define FIN_WAIT2_ONE   "An orphaned connection in FIN_WAIT2, whose peer has not closed,"
+#define FIN_WAIT2_MANY  "orphaned connections in FIN_WAIT2, whose peers have not closed,"
+#define CONNECTION_ONE  "A living connection"
+#define CONNECTION_MANY "living connections"
+#define OUTGOING_ONE    "An outgoing connection, whose local port connect() chose,"
+#define OUTGOING_MANY   "outgoing connections, whose local port connect() chose,"
+#define BOUND_ONE       "A socket that is bound but neither listens nor is connected"
+#define BOUND_MANY      "sockets that are bound but neither listen nor are connected"
+#define LISTENER_ONE    "A listening socket"
+#define LISTENER_MANY   "listening sockets"
+
+#define OLD_HAD_IT                                                                                 \
+	"The old socket had SO_REUSEADDR; a new one gets past it by setting it too, before "       \
+	"bind()."
+#define OLD_HAD_NOT                                                                                \
+	"SO_REUSEADDR lets a new socket past it only if the old socket had the option too; it "    \
+	"had not."
+#define HAS_IT                                                                                     \
+	"That socket has SO_REUSEADDR; a new one gets past it by setting it too, before bind()."
+#define HAS_NOT                                                                                    \
+	"SO_REUSEADDR lets a new socket past it only if that socket has the option too; it has "   \
+	"not."
+#define ONE_UID                                                                                    \
+	"Both sides have SO_REUSEPORT, but a port is shared only between sockets of one uid, and " \
+	"the uids differ."
+
+static const struct holder_words words[TCPWHY_HOLDER_CLASSES] = {
+	[TCPWHY_H_TW_NEEDS_REUSE] = {TIME_WAIT_ONE, TIME_WAIT_MANY, OLD_HAD_IT},
+	[TCPWHY_H_TW_WITHOUT_REUSE] = {TIME_WAIT_ONE, TIME_WAIT_MANY, OLD_HAD_NOT},
+	[TCPWHY_H_FW2_NEEDS_REUSE] = {FIN_WAIT2_ONE, FIN_WAIT2_MANY, OLD_HAD_IT},
+	[TCPWHY_H_FW2_WITHOUT_REUSE] = {FIN_WAIT2_ONE, FIN_WAIT2_MANY, OLD_HAD_NOT},
+	[TCPWHY_H_CONN_NEEDS_REUSE] = {CONNECTION_ONE, CONNECTION_MANY, HAS_IT},
+	[TCPWHY_H_CONN_WITHOUT_REUSE] = {CONNECTION_ONE, CONNECTION_MANY, HAS_NOT},
+	[TCPWHY_H_OUT_NEEDS_REUSE] = {OUTGOING_ONE, OUTGOING_MANY, HAS_IT},
+	[TCPWHY_H_OUT_WITHOUT_REUSE] = {OUTGOING_ONE, OUTGOING_MANY, HAS_NOT},
+	[TCPWHY_H_BOUND_NEEDS_REUSE] = {BOUND_ONE, BOUND_MANY, HAS_IT},
+	[TCPWHY_H_BOUND_WITHOUT_REUSE] = {BOUND_ONE, BOUND_MANY, HAS_NOT},
+	[TCPWHY_H_BOUND_OTHER_UID] = {BOUND_ONE, BOUND_MANY, ONE_UID},
+	[TCPWHY_H_REUSEPORT_STEERED] =
+		{"A socket with SO_REUSEPORT", "sockets with SO_REUSEPORT",
+		 "The new socket brings a BPF program of its own, and a port has one "
+		 "SO_REUSEPORT group only."},
+	[TCPWHY_H_LISTENER] =
+		{LISTENER_ONE, LISTENER_MANY,
+		 "SO_REUSEADDR never helps against a listener; only SO_REUSEPORT on both, set "
+		 "before bind() under one uid, lets two sockets listen here."},
+	[TCPWHY_H_LISTENER_OTHER_UID] = {LISTENER_ONE, LISTENER_MANY, ONE_UID},
+	[TCPWHY_H_UNKNOWN] = {"A socket", "sockets", NULL},
+};
+
+/* ------------------------------------------------------------------------------------ the holders
+ */
+
+static void add_local(struct text *t, const struct asked *a)
+{
+	struct tcpwhy_owner o;
+	char local[ENDPOINT_TEXT_MAX];
+
+	if (tcpwhy_get(a->engine, a->verdict.first, &o))
+		return;
+	text_add(t, " (");
+	text_add(t, endpoint_format(&o.local, o.port, o.family == TCPWHY_IPV6, local));
+	text_add(t, ")");
+}
+
+static void add_time_left(struct text *t, const struct asked *a)
+{
+	const struct tcpwhy_verdict *v = &a->verdict;
+
+	if (!asked_only_timed(v) || v->last_expiry_ns <= a->snap->taken_ns)
+		return;
+	text_add(t, v->holders > 1 ? ", the last for another " : " for another ");
+	text_seconds(t, v->last_expiry_ns - a->snap->taken_ns);
+}
+
+static void add_who_holds(struct text *t, const struct asked *a, enum tcpwhy_holder c)
+{
+	uint32_t n = a->verdict.by_class[c];
+
+	if (n > 1) {
+		text_count(t, n);
+		text_char(t, ' ');
+		text_add(t, words[c].many);
+		text_add(t, " hold port ");
+	} else {
+		text_add(t, words[c].one);
+		if (a->verdict.holders == 1)
+			add_local(t, a);
+		text_add(t, " holds port ");
+	}
+	text_number(t, a->verdict.port);
+	add_time_left(t, a);
+	text_char(t, '.');
+}
+
+/* The other classes, by their names; two classes of one name are one group. */
+static void add_others(struct text *t, const struct asked *a, enum tcpwhy_holder first)
+{
+	const struct tcpwhy_verdict *v = &a->verdict;
+	bool any = false;
+
+	for (unsigned c = TCPWHY_HOLDER_CLASSES; c-- > 0;) {
+		if (!v->by_class[c] || c == (unsigned)first)
+			continue;
+		text_add(t, any ? ", " : " Also in the way: ");
+		text_count(t, v->by_class[c]);
+		text_char(t, ' ');
+		text_add(t, v->by_class[c] == 1 ? words[c].one + 1 + (words[c].one[1] == 'n')
+						: words[c].many);
+		any = true;
+	}
+	if (any)
+		text_char(t, '.');
+}
+
+static void write_conflict(const struct asked *a, enum tcpwhy_holder c, struct text *t)
+{
+	if (a->verdict.at == TCPWHY_CALL_LISTEN)
+		text_add(t, "bind() would succeed, but listen() asks once more. ");
+	add_who_holds(t, a, c);
+	if (words[c].needs) {
+		text_char(t, ' ');
+		text_add(t, words[c].needs);
+	}
+	add_others(t, a, c);
+}
+
+/* ---------------------------------------------------------------------------- the other refusals
+ */
+
+static void write_privileged(const struct asked *a, struct text *t)
+{
+	text_add(t, "Ports below ");
+	text_count(t, a->sysctls.unprivileged_port_start);
+	text_add(t, " (net.ipv4.ip_unprivileged_port_start) need CAP_NET_BIND_SERVICE, which uid ");
+	text_number(t, a->question->bind.uid);
+	text_add(t, a->verdict.answer == TCPWHY_DEPENDS ? " may lack." : " lacks.");
+}
+
+static void write_not_local(const struct asked *a, struct text *t)
+{
+	char address[ADDRESS_TEXT_MAX];
+
+	text_add(t, address_format(&a->question->bind.addr, address));
+	text_add(t, " is not an address of this network namespace");
+	if (a->question->device) {
+		text_add(t, " reachable through device ");
+		text_add(t, a->question->device);
+	}
+	text_char(t, '.');
+}
+
+static void write_exhausted(const struct asked *a, struct text *t)
+{
+	const struct tcpwhy_verdict *v = &a->verdict;
+
+	text_add(t, "None of the ");
+	text_count(t, v->range_total);
+	text_add(t, " ports that bind(0) may choose from is free for this address: ");
+	text_count(t, v->range_taken);
+	text_add(t, " taken, ");
+	text_count(t, v->range_reserved);
+	text_add(t, " reserved.");
+}
+
+static void write_depends(const struct asked *a, struct text *t)
+{
+	uint32_t n = a->verdict.holders;
+
+	if (n) {
+		text_counted(t, n, "socket");
+		text_add(t, n == 1 ? " holds port " : " hold port ");
+		text_number(t, a->verdict.port);
+		add_time_left(t, a);
+		text_add(t, ". The answer depends on ");
+	} else {
+		text_add(t, "Nothing that can be seen is in the way, but the answer depends on ");
+	}
+	unknown_missing(t, a->verdict.missing);
+	text_add(t, ", which cannot be seen from here.");
+}
+
+/* --------------------------------------------------------------------------------------------- ok
+ */
+
+static uint32_t owners_of_port(const struct asked *a, uint16_t port)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < a->snap->owners_n; i++)
+		n += a->snap->owners[i].o.port == port;
+	return n;
+}
+
+static void write_ok(const struct asked *a, struct text *t)
+{
+	const struct tcpwhy_verdict *v = &a->verdict;
+	uint16_t port = a->question->bind.port;
+	uint32_t sharing = owners_of_port(a, port);
+
+	if (!port) {
+		text_count(t, v->range_free);
+		text_add(t, " of ");
+		text_count(t, v->range_total);
+		text_add(t, " ports are free for bind(0) at this address.");
+	} else if (!sharing) {
+		text_add(t, "No socket holds port ");
+		text_number(t, port);
+		text_char(t, '.');
+	} else {
+		text_counted(t, sharing, "socket");
+		text_add(t, sharing == 1 ? " holds port " : " hold port ");
+		text_number(t, port);
+		text_add(t, sharing == 1 ? " already, and does not conflict with this one."
+					 : " already, and none conflicts with this one.");
+	}
+}
+
+void because_write(const struct asked *a, char *out, size_t size)
+{
+	enum tcpwhy_holder c = asked_class(&a->verdict);
+	struct text t = text_in(out, size);
+
+	if (a->verdict.answer == TCPWHY_OK)
+		write_ok(a, &t);
+	else if (a->verdict.rule == TCPWHY_RULE_BIND_PRIVILEGED)
+		write_privileged(a, &t);
+	else if (a->verdict.answer == TCPWHY_DEPENDS)
+		write_depends(a, &t);
+	else if (c != TCPWHY_HOLDER_CLASSES)
+		write_conflict(a, c, &t);
+	else if (a->verdict.rule == TCPWHY_RULE_BIND_NOT_LOCAL)
+		write_not_local(a, &t);
+	else if (a->verdict.rule == TCPWHY_RULE_BIND_RANGE_EXHAUSTED)
+		write_exhausted(a, &t);
+	else
+		text_add(&t, tcpwhy_rule_info(a->verdict.rule)->because);
+}

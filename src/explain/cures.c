@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What would help, in the order in which one would try it: nothing, this socket, this program, this
+ * namespace. Each cure is a function that describes a changed world or a changed request, has the
+ * engine asked again, and gives up if the answer is not better.
+ */
+#include "explain/asked.h"
+
+#include <string.h>
+
+#include "base/address.h"
+#include "base/text.h"
+
+#define TIME_WAIT_NS (60u * 1000000000ull)
+
+struct offer {
+	struct asked *a;
+	struct cure *cure;
+	enum trial trial;
+};
+
+/* ------------------------------------------------------------------------------ writing the cure
+ */
+
+static struct text does(struct offer *o)
+{
+	return text_in(o->cure->does, sizeof(o->cure->does));
+}
+
+static void say(char *out, const char *s)
+{
+	struct text t = text_in(out, CURE_TEXT_MAX);
+
+	text_add(&t, s);
+}
+
+/* A word for a shell: quoted only if it has to be, so that a command can be copied. */
+static void add_word(struct text *t, const char *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_./:@%+=,-";
+	bool quote = !*s;
+
+	for (const char *c = s; *c && !quote; c++) {
+		const char *p = plain;
+		while (*p && *p != *c)
+			p++;
+		quote = !*p;
+	}
+	if (!quote) {
+		text_add(t, s);
+		return;
+	}
+	text_char(t, '\'');
+	for (; *s; s++) {
+		if (*s == '\'')
+			text_add(t, "'\\'");
+		text_char(t, *s);
+	}
+	text_char(t, '\'');
+}
+
+/* The namespace of the question, and its address, as arguments. */
+static void add_target(struct text *t, const struct explain_question *q)
+{
+	char endpoint[ENDPOINT_TEXT_MAX];
+
+	if (q->netns) {
+		text_add(t, " --netns ");
+		add_word(t, q->netns);
+	}
+	if (q->pid) {
+		text_add(t, " --pid ");
+		text_number(t, (uint64_t)q->pid);
+	}
+	text_char(t, ' ');
+	/* Brackets are a pattern to a shell, and stay what they are only if quoted or if no file
+	 * matches. */
+	endpoint_format(&q->bind.addr, q->bind.port, q->bind.family == TCPWHY_IPV6, endpoint);
+	add_word(t, endpoint);
+}
+
+static bool try_change(struct offer *o, const struct load_change *c)
+{
+	o->trial = asked_try(o->a, c, NULL, NULL);
+	return o->trial != TRIAL_NO;
+}
+
+static bool try_request(struct offer *o, const struct tcpwhy_bind_request *q)
+{
+	o->trial = asked_try(o->a, NULL, q, NULL);
+	return o->trial != TRIAL_NO;
+}
+
+static uint64_t time_left(const struct asked *a)
+{
+	uint64_t end = a->verdict.last_expiry_ns, now = a->snap->taken_ns;
+
+	return end > now ? end - now : 0;
+}
+
+/* ------------------------------------------------------------------------------- nothing, or time
+ */
+
+static bool offer_wait(struct offer *o)
+{
+	struct load_change change = {.wait_until_ns = o->a->verdict.last_expiry_ns};
+
+	if (!asked_only_timed(&o->a->verdict) || !try_change(o, &change))
+		return false;
+	struct text t = does(o);
+	text_add(&t, "wait ");
+	text_seconds(&t, time_left(o->a));
+	say(o->cure->costs, "nothing is changed");
+	return true;
+}
+
+static bool offer_destroy(struct offer *o)
+{
+	const struct tcpwhy_verdict *v = &o->a->verdict;
+	struct load_change change = {.destroy_time_wait = true, .destroy_fin_wait2 = true};
+	bool orphans = asked_holders(v, TCPWHY_H_FW2_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE);
+
+	if (!o->a->question->bind.port || !try_change(o, &change))
+		return false;
+	say(o->cure->does,
+	    orphans ? "destroy the TIME_WAIT and orphaned FIN_WAIT2 sockets of this port"
+		    : "destroy the TIME_WAIT sockets of this port");
+	struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
+	text_add(&t, "now; gives up the protection from old duplicates");
+	if (v->last_expiry_ns) {
+		text_add(&t, " for ");
+		text_seconds(&t, time_left(o->a));
+	}
+	t = text_in(o->cure->command, sizeof(o->cure->command));
+	text_add(&t, "tcpwhy fix destroy-time-wait");
+	add_target(&t, o->a->question);
+	return true;
+}
+
+/* --------------------------------------------------------------------------------- socket options
+ */
+
+/* Whether the option on the new socket is enough, or the owners must have had it too. */
+enum sides { SIDES_NONE, SIDES_NEW, SIDES_BOTH };
+
+static enum sides try_sides(struct offer *o, const struct tcpwhy_bind_request *with,
+			    const struct load_change *both)
+{
+	if (try_request(o, with))
+		return SIDES_NEW;
+	o->trial = asked_try(o->a, both, with, NULL);
+	return o->trial == TRIAL_NO ? SIDES_NONE : SIDES_BOTH;
+}
+
+static void say_sides(struct offer *o, enum sides sides, bool already, const char *option)
+{
+	struct text t = does(o);
+
+	text_add(&t, "set ");
+	text_add(&t, option);
+	if (sides == SIDES_NEW) {
+		text_add(&t, " on the new socket, before bind()");
+		say(o->cure->costs, "now: what holds the port has it already");
+	} else if (already) {
+		text_add(&t, " also in the program that held the port before, before bind()");
+		say(o->cure->costs,
+		    "from its next start on: its sockets of now keep what they had");
+	} else if (o->a->verdict.answer == TCPWHY_DEPENDS) {
+		text_add(&t, " before bind(), in the new program and in the one before it");
+		say(o->cure->costs, "certain once both have it; whether what holds the port now "
+				    "has it cannot be seen");
+	} else {
+		text_add(&t, " before bind(), in the new program and in the one before it");
+		say(o->cure->costs, "not yet this time: what holds the port now lacks it; the "
+				    "start after this one succeeds at once");
+	}
+}
+
+static bool offer_reuseaddr(struct offer *o)
+{
+	struct tcpwhy_bind_request with = o->a->question->bind;
+	struct load_change both = {.reuse = true};
+	bool already = with.reuse != TCPWHY_REUSE_NO;
+
+	with.reuse = TCPWHY_REUSE_CAN;
+	if (!with.port)
+		return false;
+	enum sides sides = try_sides(o, &with, &both);
+	if (sides == SIDES_NONE)
+		return false;
+	say_sides(o, sides, already, "SO_REUSEADDR");
+	return true;
+}
+
+static bool offer_reuseport(struct offer *o)
+{
+	const struct tcpwhy_verdict *v = &o->a->verdict;
+	struct tcpwhy_bind_request with = o->a->question->bind;
+	struct load_change both = {.reuseport = true};
+	bool already = with.reuseport;
+
+	with.reuseport = true;
+	if (!with.port)
+		return false;
+	enum sides sides = try_sides(o, &with, &both);
+	if (sides == SIDES_NONE)
+		return false;
+	say_sides(o, sides, already, "SO_REUSEPORT");
+	if (asked_holders(v, TCPWHY_H_LISTENER, TCPWHY_H_LISTENER_OTHER_UID)) {
+		struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
+		text_add(&t,
+			 sides == SIDES_NEW ? "now" : "once the listener was restarted with it");
+		text_add(&t, "; the kernel then spreads connections over both listeners");
+	}
+	return true;
+}
+
+static bool offer_v6only_off(struct offer *o)
+{
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	q.v6only = false;
+	if (!o->a->question->bind.v6only || !address_is_v4(&q.addr) || !try_request(o, &q))
+		return false;
+	say(o->cure->does, "switch IPV6_V6ONLY off on the new socket, before bind()");
+	say(o->cure->costs, "now, this socket");
+	return true;
+}
+
+static bool offer_bind_device(struct offer *o)
+{
+	const struct snapshot *s = o->a->snap;
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	if (o->a->verdict.rule != TCPWHY_RULE_BIND_LINK_LOCAL)
+		return false;
+	for (size_t i = 0; i < s->devices_n; i++) {
+		q.device = s->devices[i].index;
+		if (!try_request(o, &q))
+			continue;
+		struct text t = does(o);
+		text_add(&t, "name the device: %");
+		text_add(&t, s->devices[i].name);
+		text_add(&t, " (sin6_scope_id), or SO_BINDTODEVICE");
+		say(o->cure->costs, "now, this socket");
+		return true;
+	}
+	return false;
+}
+
+static bool offer_freebind(struct offer *o)
+{
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	q.freebind = true;
+	if (o->a->question->bind.freebind || !try_request(o, &q))
+		return false;
+	say(o->cure->does, "set IP_FREEBIND on the new socket, before bind()");
+	say(o->cure->costs, "now; nothing arrives until this host gets the address");
+	return true;
+}
+
+/* --------------------------------------------------------------------------------- another address
+ */
+
+/* Better: not loopback, unless loopback was asked for; a whole address rather than one out of a
+ * prefix. */
+static unsigned address_rank(const struct snapshot_local *l, const struct tcpwhy_addr *asked)
+{
+	bool loopback = address_is_loopback(&l->prefix);
+
+	if (loopback != address_is_loopback(asked))
+		return 2;
+	return l->prefix_len != 128;
+}
+
+static bool address_usable(const struct snapshot_local *l, const struct tcpwhy_addr *asked)
+{
+	return l->kind == TCPWHY_LOCAL && address_is_v4(&l->prefix) == address_is_v4(asked) &&
+	       !address_is_any(&l->prefix) && !address_is_link_local6(&l->prefix) &&
+	       !address_is_multicast6(&l->prefix) && !address_equal(&l->prefix, asked);
+}
+
+/* The address itself, or for a prefix such as 127.0.0.0/8 its second one (127.0.0.2; the first is
+ * the device's). */
+static struct tcpwhy_addr address_of(const struct snapshot_local *l)
+{
+	struct tcpwhy_addr a = l->prefix;
+
+	if (l->prefix_len < 127)
+		a.b[15] |= 2;
+	return a;
+}
+
+enum { ADDRESSES_TRIED = 32 };
+
+static bool offer_address(struct offer *o)
+{
+	const struct snapshot *s = o->a->snap;
+	const struct tcpwhy_addr asked = o->a->question->bind.addr;
+	struct tcpwhy_bind_request q = o->a->question->bind;
+	unsigned tried = 0;
+
+	for (unsigned rank = 0; rank <= 2; rank++) {
+		for (size_t i = 0; i < s->locals_n && tried < ADDRESSES_TRIED; i++) {
+			const struct snapshot_local *l = &s->locals[i];
+			if (!address_usable(l, &asked) || address_rank(l, &asked) != rank)
+				continue;
+			tried++;
+			q.addr = address_of(l);
+			if (address_equal(&q.addr, &asked) || !try_request(o, &q))
+				continue;
+			char endpoint[ENDPOINT_TEXT_MAX];
+			struct text t = does(o);
+			text_add(&t, "bind to ");
+			text_add(&t, endpoint_format(&q.addr, q.port, q.family == TCPWHY_IPV6,
+						     endpoint));
+			text_add(&t, " instead");
+			say(o->cure->costs, address_is_loopback(&q.addr)
+						    ? "now; reachable from this host only"
+						    : "now; clients must use that address");
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ----------------------------------------------------------------------------- those who hold it
+ */
+
+static bool offer_end(struct offer *o)
+{
+	const struct tcpwhy_verdict *v = &o->a->verdict;
+	struct load_change change = {.end_living = true};
+	uint32_t living = asked_holders(v, TCPWHY_H_CONN_NEEDS_REUSE, TCPWHY_H_LISTENER_OTHER_UID);
+	bool then_wait = false;
+
+	if (!living)
+		return false;
+	if (!try_change(o, &change)) {
+		change.wait_until_ns = o->a->snap->taken_ns + TIME_WAIT_NS;
+		then_wait = true;
+		if (!try_change(o, &change))
+			return false;
+	}
+	struct text t = does(o);
+	text_add(&t, living == 1 ? "stop the process that has that socket open"
+				 : "stop the processes that have these sockets open");
+	say(o->cure->costs,
+	    then_wait ? "its connections end, and may hold the port for 60 s more in TIME_WAIT"
+		      : "ends what it serves");
+	return true;
+}
+
+/* --------------------------------------------------------------------------------- this namespace
+ */
+
+static bool offer_fin_timeout(struct offer *o)
+{
+	const struct tcpwhy_verdict *v = &o->a->verdict;
+	struct load_change change = {.destroy_fin_wait2 = true};
+
+	if (!asked_holders(v, TCPWHY_H_FW2_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE) ||
+	    !try_change(o, &change))
+		return false;
+	say(o->cure->does, "sysctl net.ipv4.tcp_fin_timeout=1");
+	say(o->cure->costs, "not yet this time: orphans of FIN_WAIT2 made from now on end after "
+			    "1 s; a peer that sends later is answered with a reset");
+	return true;
+}
+
+static bool offer_reserve(struct offer *o)
+{
+	const struct asked *a = o->a;
+	uint16_t port = a->question->bind.port;
+	struct load_change change = {.reserve = port};
+
+	if (!port || port < a->sysctls.port_low || port > a->sysctls.port_high ||
+	    a->snap->reserved[port / 32] >> port % 32 & 1 || !try_change(o, &change))
+		return false;
+	struct text t = does(o);
+	text_add(&t, "add ");
+	text_number(&t, port);
+	text_add(&t, " to net.ipv4.ip_local_reserved_ports");
+	say(o->cure->costs, "not yet this time: connect() took this port, which lies in "
+			    "ip_local_port_range; from now on it takes others");
+	return true;
+}
+
+static bool offer_capability(struct offer *o)
+{
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	q.may_bind_low = TCPWHY_YES;
+	if (o->a->question->bind.may_bind_low == TCPWHY_YES || !try_request(o, &q))
+		return false;
+	say(o->cure->does, "give the program CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=, "
+			   "container: add NET_BIND_SERVICE)");
+	say(o->cure->costs, "from its next start on; it may then bind every low port");
+	return true;
+}
+
+static bool offer_unprivileged(struct offer *o)
+{
+	const struct asked *a = o->a;
+	struct tcpwhy_sysctls s = a->sysctls;
+	struct load_change change = {.sysctls = &s};
+
+	if (!a->question->bind.port || a->question->bind.port >= s.unprivileged_port_start)
+		return false;
+	s.unprivileged_port_start = a->question->bind.port;
+	if (!try_change(o, &change))
+		return false;
+	struct text t = does(o);
+	text_add(&t, "sysctl net.ipv4.ip_unprivileged_port_start=");
+	text_number(&t, s.unprivileged_port_start);
+	t = text_in(o->cure->costs, sizeof(o->cure->costs));
+	text_add(&t, "now, this namespace; every user may then bind ports from ");
+	text_number(&t, s.unprivileged_port_start);
+	text_add(&t, " up");
+	return true;
+}
+
+static bool offer_nonlocal(struct offer *o)
+{
+	struct tcpwhy_sysctls s = o->a->sysctls;
+	struct load_change change = {.sysctls = &s};
+	bool v4 = address_is_v4(&o->a->question->bind.addr);
+
+	s.nonlocal_bind = s.nonlocal_bind || v4;
+	s.nonlocal_bind6 = s.nonlocal_bind6 || !v4;
+	if (!try_change(o, &change))
+		return false;
+	say(o->cure->does,
+	    v4 ? "sysctl net.ipv4.ip_nonlocal_bind=1" : "sysctl net.ipv6.ip_nonlocal_bind=1");
+	say(o->cure->costs, "now, every program of this namespace; a wrong address is then no "
+			    "longer refused");
+	return true;
+}
+
+static bool offer_wider_range(struct offer *o)
+{
+	struct tcpwhy_sysctls s = o->a->sysctls;
+	struct load_change change = {.sysctls = &s};
+
+	if (o->a->question->bind.port || o->a->question->bind.range_low ||
+	    o->a->question->bind.range_high)
+		return false;
+	/* Well-known and registered service ports below 10,000 are left alone. */
+	s.port_low = s.port_low > 10000 ? 10000 : s.port_low;
+	s.port_high = 65535;
+	if (!try_change(o, &change))
+		return false;
+	struct text t = does(o);
+	text_add(&t, "sysctl net.ipv4.ip_local_port_range=\"");
+	text_number(&t, s.port_low);
+	text_char(&t, ' ');
+	text_number(&t, s.port_high);
+	text_char(&t, '"');
+	say(o->cure->costs, "now, this namespace; reserve the service ports that lie in it");
+	return true;
+}
+
+static bool offer_autobind_reuse(struct offer *o)
+{
+	struct tcpwhy_sysctls s = o->a->sysctls;
+	struct load_change change = {.sysctls = &s};
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	if (q.port || s.autobind_reuse)
+		return false;
+	s.autobind_reuse = true;
+	q.reuse = TCPWHY_REUSE_CAN;
+	o->trial = asked_try(o->a, &change, &q, NULL);
+	if (o->trial == TRIAL_NO)
+		return false;
+	say(o->cure->does,
+	    "sysctl net.ipv4.ip_autobind_reuse=1, and SO_REUSEADDR on the new socket");
+	say(o->cure->costs, "now, this namespace; works on ports whose holders have SO_REUSEADDR");
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------- all
+ */
+
+static const struct {
+	const char *id;
+	enum cure_reach reach;
+	bool (*offer)(struct offer *o); /* true: the cure is written and tried */
+} cures[] = {
+	{"wait", CURE_NOTHING, offer_wait},
+	{"destroy-time-wait", CURE_NOTHING, offer_destroy},
+	{"reuseaddr-both", CURE_SOCKET, offer_reuseaddr},
+	{"v6only-off", CURE_SOCKET, offer_v6only_off},
+	{"bind-device", CURE_SOCKET, offer_bind_device},
+	{"end-owner", CURE_PROGRAM, offer_end},
+	{"reuseport-both", CURE_PROGRAM, offer_reuseport},
+	{"other-address", CURE_PROGRAM, offer_address},
+	{"freebind", CURE_PROGRAM, offer_freebind},
+	{"net-bind-service", CURE_PROGRAM, offer_capability},
+	{"fin-timeout", CURE_NAMESPACE, offer_fin_timeout},
+	{"reserve-port", CURE_NAMESPACE, offer_reserve},
+	{"unprivileged-port-start", CURE_NAMESPACE, offer_unprivileged},
+	{"nonlocal-bind", CURE_NAMESPACE, offer_nonlocal},
+	{"autobind-reuse", CURE_NAMESPACE, offer_autobind_reuse},
+	{"widen-range", CURE_NAMESPACE, offer_wider_range},
+};
+
+void cures_find(struct asked *a, struct result *out)
+{
+	for (size_t i = 0; i < sizeof(cures) / sizeof(cures[0]); i++) {
+		struct cure c = {.reach = cures[i].reach};
+		struct offer o = {.a = a, .cure = &c};
+
+		if (out->cures_n == RESULT_CURES_MAX)
+			return;
+		if (!cures[i].offer(&o))
+			continue;
+		struct text t = text_in(c.id, sizeof(c.id));
+		text_add(&t, cures[i].id);
+		c.proven = o.trial == TRIAL_PROVEN;
+		out->cures[out->cures_n++] = c;
+	}
+}
+
+/* ----------------------------------------------------------------------------------------- owners
+ */
+
+static bool named_before(const struct result *r, size_t holder, unsigned owner)
+{
+	int pid = r->holders[holder].owners[owner].pid;
+
+	for (size_t i = 0; i <= holder; i++)
+		for (unsigned k = 0; k < (i == holder ? owner : r->holders[i].owners_n); k++)
+			if (r->holders[i].owners[k].pid == pid)
+				return true;
+	return false;
+}
+
+enum { OWNERS_NAMED = 3 };
+
+static unsigned add_owners(struct text *t, const struct result *r)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < r->holders_n && i < EXPLAIN_HOLDERS; i++) {
+		for (unsigned k = 0; k < r->holders[i].owners_n; k++) {
+			const struct result_owner *o = &r->holders[i].owners[k];
+			if (named_before(r, i, k) || ++n > OWNERS_NAMED)
+				continue;
+			text_add(t, n > 1 ? ", " : "");
+			text_add(t, o->comm);
+			text_char(t, '[');
+			text_number(t, (uint64_t)o->pid);
+			text_char(t, ']');
+			if (o->unit[0]) {
+				text_add(t, " of ");
+				text_add(t, o->unit);
+			}
+		}
+	}
+	return n;
+}
+
+void explain_name_owners(struct result *r)
+{
+	for (size_t i = 0; i < r->cures_n; i++) {
+		char buf[CURE_TEXT_MAX];
+		struct text t = text_in(buf, sizeof(buf));
+
+		if (!text_equal(r->cures[i].id, "end-owner"))
+			continue;
+		text_add(&t, "stop ");
+		unsigned n = add_owners(&t, r);
+		if (n > OWNERS_NAMED) {
+			text_add(&t, " and ");
+			text_counted(&t, n - OWNERS_NAMED, "more process");
+			text_add(&t, n - OWNERS_NAMED > 1 ? "es" : "");
+		}
+		if (n)
+			memcpy(r->cures[i].does, buf, sizeof(buf));
+	}
+}

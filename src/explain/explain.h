@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * explain.h - a question about a snapshot, answered in words
+ *
+ * The engine decides; this says what was decided, by whom it is caused, and what would help.
+ * Nothing is said here that the engine did not answer: a cure stands in the result because the
+ * engine, loaded with the cure applied, said ok, and a "no help" line because it did not. It never
+ * looks at the system: processes are filled in by live, between explain_bind() and
+ * explain_name_owners().
+ */
+#ifndef TCPWHY_EXPLAIN_EXPLAIN_H
+#define TCPWHY_EXPLAIN_EXPLAIN_H
+
+#include "facts/result.h"
+
+#define EXPLAIN_HOLDERS 100 /* shown unless all are asked for */
+
+struct explain_question {
+	struct tcpwhy_bind_request bind;
+	const char *device; /* name of bind.device, NULL none */
+	/* As the user gave them, for the commands of the cures; NULL and 0 if not given. */
+	const char *netns;
+	int pid;
+	bool all_holders;
+};
+
+/* Asks the snapshot whether bind() (and listen()) would succeed under the rules of row. 0 with *out
+ * filled (free it with result_free(), same memory), or -ENOMEM. row is borrowed
+ * by out. */
+int explain_bind(const struct snapshot *snap, const struct tcpwhy_row *row,
+		 const struct explain_question *question, const struct tcpwhy_memory *memory,
+		 struct result *out);
+
+/* Once the holders have their processes: names them in the cure "end-owner". */
+void explain_name_owners(struct result *r);
+
+void result_free(struct result *r, const struct tcpwhy_memory *memory);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/report.h"
+
+#include <jansson.h>
+
+#include "report/name.h"
+
+/* Text that came from outside (the name of a process) need not be UTF-8, which JSON is. */
+static json_t *string_of(const char *s)
+{
+	char ascii[RESULT_TEXT_MAX];
+	json_t *j = json_string(s);
+	size_t i;
+
+	if (j)
+		return j;
+	for (i = 0; s[i] && i + 1 < sizeof(ascii); i++)
+		ascii[i] = (char)((unsigned char)s[i] < 0x80 ? s[i] : '?');
+	ascii[i] = '\0';
+	return json_string(ascii);
+}
+
+static json_t *string_or_null(const char *s)
+{
+	return s && *s ? string_of(s) : json_null();
+}
+
+static json_t *tri_of(uint8_t tri)
+{
+	return tri == TCPWHY_UNKNOWN ? json_null() : json_boolean(tri == TCPWHY_YES);
+}
+
+static json_t *reuse_of(uint8_t reuse)
+{
+	return reuse == TCPWHY_REUSE_UNKNOWN ? json_null() : json_boolean(reuse != TCPWHY_REUSE_NO);
+}
+
+/* Steals every value; jansson ignores a NULL object and fails on a NULL value, so one check at the
+ * end is enough. */
+static void put(json_t *object, const char *name, json_t *value, bool *ok)
+{
+	if (json_object_set_new(object, name, value))
+		*ok = false;
+}
+
+static json_t *question_of(const struct result *r, bool *ok)
+{
+	const struct tcpwhy_bind_request *q = &r->question;
+	char address[ENDPOINT_TEXT_MAX];
+	json_t *j = json_object();
+
+	put(j, "call", json_string("bind"), ok);
+	put(j, "address", json_string(name_address(&q->addr, q->family, address)), ok);
+	put(j, "port", json_integer(q->port), ok);
+	put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
+	put(j, "reuseport", json_boolean(q->reuseport), ok);
+	put(j, "v6only", json_boolean(q->v6only), ok);
+	put(j, "freebind", json_boolean(q->freebind), ok);
+	put(j, "listen", json_boolean(q->listen), ok);
+	put(j, "device", string_or_null(r->device), ok);
+	put(j, "uid", json_integer(q->uid), ok);
+	return j;
+}
+
+static const char *answer_name(enum tcpwhy_answer answer)
+{
+	switch (answer) {
+	case TCPWHY_OK:
+		return "ok";
+	case TCPWHY_REFUSED:
+		return "refused";
+	case TCPWHY_DEPENDS:
+		break;
+	}
+	return "depends";
+}
+
+static json_t *owners_of(const struct result_holder *h, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < h->owners_n; i++) {
+		json_t *j = json_object();
+		put(j, "pid", json_integer(h->owners[i].pid), ok);
+		put(j, "comm", string_of(h->owners[i].comm), ok);
+		put(j, "unit", string_or_null(h->owners[i].unit), ok);
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+static json_t *expiry_of(const struct result *r, const struct tcpwhy_owner *o)
+{
+	if (!o->timewait || !o->expires_ns)
+		return json_null();
+	uint64_t left = o->expires_ns > r->taken_ns ? o->expires_ns - r->taken_ns : 0;
+	return json_real((double)(left / 100000000) / 10);
+}
+
+static json_t *blocker_of(const struct result *r, const struct result_holder *h, bool *ok)
+{
+	const struct tcpwhy_owner *o = &h->seen.o;
+	char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX];
+	json_t *j = json_object();
+
+	name_endpoint(&o->local, o->port, o->family, local);
+	name_endpoint(&o->peer, o->peer_port, o->family, peer);
+	put(j, "local", json_string(local), ok);
+	put(j, "peer", name_has_peer(o) ? json_string(peer) : json_null(), ok);
+	put(j, "state", json_string(tcpwhy_state_name((enum tcpwhy_state)o->state)), ok);
+	put(j, "expires_s", expiry_of(r, o), ok);
+	put(j, "uid", o->uid_known ? json_integer(o->uid) : json_null(), ok);
+	put(j, "inode", h->seen.inode ? json_integer(h->seen.inode) : json_null(), ok);
+	put(j, "reuseaddr", reuse_of(o->reuse), ok);
+	put(j, "reuseport", tri_of(o->reuseport), ok);
+	put(j, "owners", owners_of(h, ok), ok);
+	return j;
+}
+
+static json_t *blockers_of(const struct result *r, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->holders_n; i++)
+		json_array_append_new(list, blocker_of(r, &r->holders[i], ok));
+	return list;
+}
+
+static json_t *cures_of(const struct result *r, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->cures_n; i++) {
+		const struct cure *c = &r->cures[i];
+		json_t *j = json_object();
+		put(j, "id", json_string(c->id), ok);
+		put(j, "does", string_of(c->does), ok);
+		put(j, "costs", string_of(c->costs), ok);
+		put(j, "proven", json_boolean(c->proven), ok);
+		put(j, "command", string_or_null(c->command), ok);
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+static json_t *no_help_of(const struct result *r, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->no_help_n; i++) {
+		json_t *j = json_object();
+		put(j, "what", string_of(r->no_help[i].what), ok);
+		put(j, "because", string_of(r->no_help[i].because), ok);
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+static json_t *unknown_of(const struct result *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->unknown_n; i++)
+		json_array_append_new(list, string_of(r->unknown[i]));
+	return list;
+}
+
+static json_t *sources_of(const struct result *r)
+{
+	static const char *const names[] = {"bind-hash", "iter-tcp", "pidfd", "sock-diag",
+					    "proc-net"};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (r->sources >> i & 1)
+			json_array_append_new(list, json_string(names[i]));
+	return list;
+}
+
+/* The ports of a bind(0), as those of a connect(). */
+static void put_ports(json_t *j, const struct result *r, bool *ok)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+	json_t *p = json_object();
+
+	put(p, "total", json_integer(v->range_total), ok);
+	put(p, "free", json_integer(v->range_free), ok);
+	put(p, "taken", json_integer(v->range_taken), ok);
+	put(p, "reserved", json_integer(v->range_reserved), ok);
+	put(p, "unknown", json_integer(v->range_unknown), ok);
+	put(j, "ports", p, ok);
+}
+
+static json_t *try_of(const struct result *r, bool *ok)
+{
+	const struct result_try *t = &r->tried;
+
+	if (!t->done)
+		return json_null();
+	json_t *j = json_object();
+	put(j, "errno", t->error ? json_string(name_errno(t->error)) : json_null(), ok);
+	put(j, "at", t->error ? string_or_null(name_call(t->at)) : json_null(), ok);
+	put(j, "agrees", json_boolean(report_try_agrees(r)), ok);
+	return j;
+}
+
+static json_t *result_of(const struct result *r, bool *ok)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+	bool good = v->answer == TCPWHY_OK;
+	json_t *j = json_object();
+
+	put(j, "schema", json_integer(1), ok);
+	put(j, "question", question_of(r, ok), ok);
+	put(j, "release", string_of(r->release), ok);
+	put(j, "kernel", string_of(r->kernel), ok);
+	put(j, "answer", json_string(answer_name(v->answer)), ok);
+	put(j, "errno", good || !v->error ? json_null() : json_string(name_errno(v->error)), ok);
+	put(j, "at", good ? json_null() : string_or_null(name_call(v->at)), ok);
+	put(j, "rule", good || !r->rule ? json_null() : json_string(r->rule->id), ok);
+	put(j, "because", string_of(r->because), ok);
+	put(j, "blockers", blockers_of(r, ok), ok);
+	put(j, "blockers_total", json_integer(v->holders), ok);
+	put(j, "cures", cures_of(r, ok), ok);
+	put(j, "no_help", no_help_of(r, ok), ok);
+	put(j, "unknown", unknown_of(r), ok);
+	put(j, "sources", sources_of(r), ok);
+	if (!r->question.port)
+		put_ports(j, r, ok);
+	put(j, "try", try_of(r, ok), ok);
+	return j;
+}
+
+bool report_json(const struct result *r, FILE *out)
+{
+	bool ok = true;
+	json_t *j = result_of(r, &ok);
+
+	ok = ok && json_dumpf(j, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0;
+	json_decref(j);
+	return ok && fputc('\n', out) != EOF && fflush(out) == 0;
+}

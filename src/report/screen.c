@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/report.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "report/fold.h"
+#include "report/name.h"
+
+#define LABEL 10 /* the column at which everything but the labels begins */
+
+static struct fold labelled(FILE *out, const char *label)
+{
+	struct fold f = {.out = out, .indent = LABEL};
+
+	fold_plain(&f, label);
+	fold_to(&f, LABEL);
+	return f;
+}
+
+static uint64_t left_ns(const struct result *r, uint64_t expires_ns)
+{
+	return expires_ns > r->taken_ns ? expires_ns - r->taken_ns : 0;
+}
+
+/* ------------------------------------------------------------------------------------ the verdict
+ */
+
+static void add_call(struct text *t, const struct result *r)
+{
+	const struct tcpwhy_bind_request *q = &r->question;
+	char endpoint[ENDPOINT_TEXT_MAX];
+
+	text_add(t, "bind(");
+	text_add(t, name_endpoint(&q->addr, q->port, q->family, endpoint));
+	text_char(t, ')');
+}
+
+static void add_refusal(struct text *t, const struct result *r)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+
+	if (v->at == TCPWHY_CALL_LISTEN)
+		text_add(t, " succeeds, then listen()");
+	text_add(t, " fails now with ");
+	text_add(t, name_errno(v->error));
+	if (v->holders && v->last_expiry_ns) {
+		text_add(t, ", for another ");
+		text_seconds(t, left_ns(r, v->last_expiry_ns));
+	}
+}
+
+static void print_verdict(const struct result *r, FILE *out)
+{
+	static const char *const labels[] = {
+		[TCPWHY_OK] = "OK",
+		[TCPWHY_REFUSED] = "REFUSED",
+		[TCPWHY_DEPENDS] = "DEPENDS",
+	};
+	struct fold f = labelled(out, labels[r->verdict.answer]);
+	char line[RESULT_TEXT_MAX];
+	struct text t = text_in(line, sizeof(line));
+
+	add_call(&t, r);
+	switch (r->verdict.answer) {
+	case TCPWHY_OK:
+		text_add(&t, r->question.listen ? " and listen() succeed now" : " succeeds now");
+		break;
+	case TCPWHY_REFUSED:
+		add_refusal(&t, r);
+		break;
+	case TCPWHY_DEPENDS:
+		text_add(&t, " may succeed, or fail with ");
+		text_add(&t, name_errno(r->verdict.error));
+		break;
+	}
+	fold_words(&f, line);
+	fold_newline(&f);
+}
+
+bool report_try_agrees(const struct result *r)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+
+	switch (v->answer) {
+	case TCPWHY_OK:
+		return !r->tried.error;
+	case TCPWHY_REFUSED:
+		return r->tried.error == v->error && r->tried.at == v->at;
+	case TCPWHY_DEPENDS:
+		break;
+	}
+	return true;
+}
+
+static void print_try(const struct result *r, FILE *out)
+{
+	struct fold f = labelled(out, "tried");
+	char line[RESULT_TEXT_MAX];
+	struct text t = text_in(line, sizeof(line));
+
+	if (r->tried.error) {
+		text_add(&t, "the kernel's ");
+		text_add(&t, r->tried.at == TCPWHY_CALL_LISTEN ? "listen()" : "bind()");
+		text_add(&t, " failed with ");
+		text_add(&t, name_errno(r->tried.error));
+	} else {
+		text_add(&t, "the kernel let it succeed (and it was closed again)");
+	}
+	if (!report_try_agrees(r))
+		text_add(&t, ". THIS IS NOT WHAT WAS PREDICTED: the sockets changed meanwhile, or "
+			     "a rule "
+			     "of tcpwhy is wrong; please report it if it stays");
+	else if (r->verdict.answer == TCPWHY_DEPENDS)
+		text_add(&t, ": that settles it for now");
+	else
+		text_add(&t, ", as predicted");
+	fold_words(&f, line);
+	fold_newline(&f);
+}
+
+static void print_why(const struct result *r, FILE *out)
+{
+	struct fold f = labelled(out, "why");
+
+	fold_words(&f, r->because);
+	fold_newline(&f);
+	if (!r->rule)
+		return;
+	f = labelled(out, "rule");
+	fold_words(&f, r->rule->id);
+	if (f.column + 3 + fold_columns(r->rule->source) <= FOLD_WIDTH) {
+		fold_plain(&f, "   ");
+		fold_plain(&f, r->rule->source);
+	} else {
+		fold_newline(&f);
+		fold_words(&f, r->rule->source);
+	}
+	fold_newline(&f);
+}
+
+/* ------------------------------------------------------------------------------------ the holders
+ */
+
+#define SHOWN   5 /* so that the cures stay on the screen */
+#define NO_PEER "-"
+
+enum column { STATE, LOCAL, PEER, LEFT, REUSEADDR, OWNER, COLUMNS };
+
+static const char *const titles[COLUMNS] = {"STATE", "LOCAL", "PEER", "LEFT", "REUSEADDR", "OWNER"};
+
+/* One row of the table as text. */
+struct row {
+	char cell[COLUMNS][ENDPOINT_TEXT_MAX];
+	char owner[RESULT_TEXT_MAX];
+};
+
+static void write_owner(struct row *row, const struct result_holder *h)
+{
+	struct text t = text_in(row->owner, sizeof(row->owner));
+
+	for (unsigned i = 0; i < h->owners_n; i++) {
+		const struct result_owner *o = &h->owners[i];
+		if (i)
+			text_add(&t, ", ");
+		text_add(&t, o->comm);
+		text_char(&t, '[');
+		text_number(&t, (uint64_t)o->pid);
+		text_char(&t, ']');
+		if (o->unit[0] &&
+		    (i + 1 == h->owners_n || strcmp(o->unit, h->owners[i + 1].unit))) {
+			text_add(&t, " of ");
+			text_add(&t, o->unit);
+		}
+	}
+	if (h->owners_more)
+		text_add(&t, " and more");
+	if (h->owners_n)
+		return;
+	if (h->seen.o.timewait)
+		text_add(&t, "ended");
+	else if (h->owners_unseen)
+		text_add(&t, "not visible to this user");
+	else
+		text_add(&t, h->seen.inode ? "no process found" : "no process");
+	if (!h->seen.o.timewait && h->seen.o.uid_known) {
+		text_add(&t, ", uid ");
+		text_number(&t, h->seen.o.uid);
+	}
+}
+
+static const char *reuse_word(uint8_t reuse)
+{
+	switch ((enum tcpwhy_reuse)reuse) {
+	case TCPWHY_REUSE_NO:
+		return "no";
+	case TCPWHY_REUSE_CAN:
+	case TCPWHY_REUSE_FORCE:
+		return "yes";
+	case TCPWHY_REUSE_UNKNOWN:
+		break;
+	}
+	return "?";
+}
+
+static void write_row(struct row *row, const struct result *r, const struct result_holder *h)
+{
+	const struct tcpwhy_owner *o = &h->seen.o;
+	struct text t = text_in(row->cell[LEFT], sizeof(row->cell[LEFT]));
+
+	strcpy(row->cell[STATE], tcpwhy_state_name((enum tcpwhy_state)o->state));
+	name_endpoint(&o->local, o->port, o->family, row->cell[LOCAL]);
+	strcpy(row->cell[PEER], NO_PEER);
+	if (name_has_peer(o))
+		name_endpoint(&o->peer, o->peer_port, o->family, row->cell[PEER]);
+	if (o->timewait && o->expires_ns)
+		text_seconds(&t, left_ns(r, o->expires_ns));
+	else
+		text_char(&t, '-');
+	strcpy(row->cell[REUSEADDR], reuse_word(o->reuse));
+	row->cell[OWNER][0] = '\0';
+	write_owner(row, h);
+}
+
+/* Widths of the table, and whether the peer has a line of its own (two long IPv6 addresses do not
+ * fit one). */
+struct layout {
+	int width[COLUMNS];
+	bool tall;
+};
+
+static struct layout lay_out(const struct result *r, size_t shown)
+{
+	struct layout l = {.tall = false};
+	int total = LABEL;
+
+	for (int c = STATE; c < OWNER; c++)
+		l.width[c] = fold_columns(titles[c]);
+	for (size_t i = 0; i < shown; i++) {
+		struct row row;
+		write_row(&row, r, &r->holders[i]);
+		for (int c = STATE; c < OWNER; c++)
+			if (fold_columns(row.cell[c]) > l.width[c])
+				l.width[c] = fold_columns(row.cell[c]);
+	}
+	for (int c = STATE; c < OWNER; c++)
+		total += l.width[c] + 2;
+	l.tall = total > FOLD_WIDTH;
+	return l;
+}
+
+static void print_row(struct fold *f, const struct layout *l, const struct row *row)
+{
+	int column = LABEL;
+
+	for (int c = STATE; c < OWNER; c++) {
+		if (c == PEER && l->tall)
+			continue;
+		fold_plain(f, row->cell[c]);
+		column += l->width[c] + 2;
+		fold_to(f, column);
+	}
+	f->indent = column;
+	/* With little room left the owner, which may be long, has lines of its own. */
+	if (FOLD_WIDTH - column < 14) {
+		f->indent = LABEL + l->width[STATE] + 2;
+		if (column + fold_columns(row->owner) > FOLD_WIDTH)
+			fold_newline(f);
+	}
+	fold_words(f, row->owner);
+	fold_newline(f);
+	if (l->tall && strcmp(row->cell[PEER], NO_PEER) != 0) {
+		fold_to(f, LABEL + l->width[STATE] + 2);
+		fold_plain(f, "peer ");
+		fold_plain(f, row->cell[PEER]);
+		fold_newline(f);
+	}
+}
+
+static void print_titles(struct fold *f, const struct layout *l)
+{
+	struct row row;
+
+	for (int c = STATE; c < COLUMNS; c++)
+		strcpy(row.cell[c], titles[c]);
+	if (l->tall)
+		strcpy(row.cell[PEER], NO_PEER);
+	strcpy(row.owner, titles[OWNER]);
+	print_row(f, l, &row);
+}
+
+static void print_holders(const struct result *r, bool all, FILE *out)
+{
+	size_t shown = all || r->holders_n <= SHOWN ? r->holders_n : SHOWN;
+	struct layout l = lay_out(r, shown);
+	struct fold f = labelled(out, "holders");
+
+	print_titles(&f, &l);
+	for (size_t i = 0; i < shown; i++) {
+		struct row row;
+		write_row(&row, r, &r->holders[i]);
+		fold_to(&f, LABEL);
+		print_row(&f, &l, &row);
+	}
+	if (r->verdict.holders <= shown)
+		return;
+	char line[RESULT_TEXT_MAX];
+	struct text t = text_in(line, sizeof(line));
+	text_count(&t, r->verdict.holders - shown);
+	text_add(&t, " more: --holders lists all");
+	fold_to(&f, LABEL);
+	fold_plain(&f, line);
+	fold_newline(&f);
+}
+
+/* ------------------------------------------------------------------------- cures, no help, unknown
+ */
+
+static void print_cure(struct fold *f, const struct cure *c)
+{
+	f->indent = LABEL + 3;
+	if (c->command[0])
+		fold_plain(f, c->command);
+	else
+		fold_words(f, c->does);
+	/* Beside it if there is room, else below; a command ends where its line ends. */
+	if (f->column + 3 + fold_columns(c->costs) > FOLD_WIDTH)
+		fold_newline(f);
+	else
+		fold_plain(f, "  ");
+	fold_words(f, c->costs);
+	if (!c->proven)
+		fold_words(f, "(as far as can be seen)");
+	fold_newline(f);
+}
+
+static void print_cures(const struct result *r, FILE *out)
+{
+	for (size_t i = 0; i < r->cures_n; i++) {
+		struct fold f = labelled(out, i ? "" : "cures");
+		char number[8];
+		struct text t = text_in(number, sizeof(number));
+
+		text_number(&t, i + 1);
+		fold_plain(&f, number);
+		fold_to(&f, LABEL + 3);
+		print_cure(&f, &r->cures[i]);
+	}
+}
+
+static void print_no_help(const struct result *r, FILE *out)
+{
+	for (size_t i = 0; i < r->no_help_n; i++) {
+		struct fold f = labelled(out, i ? "" : "no help");
+		char line[2 * CURE_TEXT_MAX];
+		struct text t = text_in(line, sizeof(line));
+
+		text_add(&t, r->no_help[i].what);
+		text_add(&t, ": ");
+		text_add(&t, r->no_help[i].because);
+		fold_words(&f, line);
+		fold_newline(&f);
+	}
+}
+
+static void print_unknown(const struct result *r, FILE *out)
+{
+	for (size_t i = 0; i < r->unknown_n; i++) {
+		struct fold f = labelled(out, i ? "" : "not seen");
+
+		fold_words(&f, r->unknown[i]);
+		fold_newline(&f);
+	}
+}
+
+void report_screen(const struct result *r, bool all_holders, FILE *out)
+{
+	print_verdict(r, out);
+	if (r->tried.done)
+		print_try(r, out);
+	fputc('\n', out);
+	print_why(r, out);
+	if (r->holders_n) {
+		fputc('\n', out);
+		print_holders(r, all_holders, out);
+	}
+	if (r->cures_n || r->no_help_n)
+		fputc('\n', out);
+	print_cures(r, out);
+	print_no_help(r, out);
+	if (r->unknown_n)
+		fputc('\n', out);
+	print_unknown(r, out);
+}
