@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * connect(): the source port and the 4-tuple (__inet_hash_connect(), __inet_check_established())
+ *
+ * Even offsets are walked first, then odd ones; a socket with IP_LOCAL_PORT_RANGE walks every port
+ * (6.8+). A bucket that is not connect-only is passed over, whoever the destination is.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "engine/state.h"
+
+/* What stands at one port for this 4-tuple. */
+struct place {
+	bool usable;
+	uint32_t bucket, timewait; /* NIL: none */
+};
+
+static struct tuple tuple_of(const struct tcpwhy_engine *e, const struct sock *s, uint16_t port)
+{
+	return (struct tuple){.local = sock_local(s),
+			      .peer = sock_peer(s),
+			      .port = port,
+			      .peer_port = s->peer_port,
+			      .device = s->device,
+			      .l3mdev = device_l3mdev(e, s->device)};
+}
+
+/* __inet_check_established(): unique, or a TIME_WAIT that may be taken over. */
+static struct place check_established(const struct tcpwhy_engine *e, const struct sock *s,
+				      uint16_t port, bool port_was_bound)
+{
+	struct tuple t = tuple_of(e, s, port);
+	uint32_t found = tuple_find(e, &t);
+	struct place p = {.bucket = NIL, .timewait = NIL};
+
+	if (found == NIL) {
+		p.usable = true;
+	} else if (sock_at(e, found)->timewait && timewait_reusable(e, found, port_was_bound)) {
+		p.usable = true;
+		p.timewait = found;
+	}
+	return p;
+}
+
+static bool is_connect_only(const struct fast *f)
+{
+	return f->known && f->reuse < 0 && f->reuseport < 0;
+}
+
+static struct place look_at(const struct tcpwhy_engine *e, const struct sock *s, uint16_t port)
+{
+	struct place p = {.usable = true, .bucket = NIL, .timewait = NIL};
+
+	if (port_is_reserved(e, port))
+		return (struct place){.bucket = NIL, .timewait = NIL};
+	uint32_t b = bucket_find(e, port, device_l3mdev(e, s->device));
+	if (b == NIL)
+		return p; /* without a bucket the 4-tuple cannot exist */
+	p.usable = false;
+	if (is_connect_only(&bucket_at(e, b)->fast))
+		p = check_established(e, s, port, false);
+	p.bucket = b;
+	return p;
+}
+
+/* The ports of one pass. */
+struct walk {
+	uint32_t low, remaining, first, step;
+};
+
+static bool walk_at(const struct tcpwhy_engine *e, const struct sock *s, unsigned n, struct walk *w)
+{
+	struct range r = range_of(e, s->range);
+
+	*w = (struct walk){.low = r.low, .remaining = r.high - r.low + 1, .first = n, .step = 2};
+	if (s->range) {
+		w->step = 1;
+		return n == 0;
+	}
+	if (w->remaining > 1)
+		w->remaining &= ~1u;
+	return n < 2;
+}
+
+/* Walks one pass; the port taken, 0 if none. follow: that port, if it was one of the possible. */
+static uint16_t walk_pass(const struct tcpwhy_engine *e, const struct sock *s, const struct walk *w,
+			  uint32_t offset, uint16_t follow, bool *any)
+{
+	uint32_t port = w->low + offset;
+
+	for (uint32_t i = 0; i < w->remaining; i += w->step, port += w->step) {
+		if (port >= w->low + w->remaining)
+			port -= w->remaining;
+		if (!look_at(e, s, (uint16_t)port).usable)
+			continue;
+		*any = true;
+		if (!follow || port == follow)
+			return (uint16_t)port;
+	}
+	return 0;
+}
+
+static uint16_t choose_port(const struct tcpwhy_engine *e, const struct sock *s,
+			    const struct tcpwhy_choice *choice)
+{
+	struct walk w;
+	bool any = false;
+	uint32_t start = 0;
+
+	for (unsigned n = 0; walk_at(e, s, n, &w) && !any; n++) {
+		if (n == 0 && !choice->follow)
+			start = choice->draw(choice->ctx, w.remaining) & ~(w.step - 1);
+		uint16_t port = walk_pass(e, s, &w, start + w.first, choice->follow, &any);
+		if (port)
+			return port;
+	}
+	return 0;
+}
+
+static void refuse(struct tcpwhy_verdict *v, int error, enum tcpwhy_rule rule)
+{
+	verdict_refuse(v, TCPWHY_CALL_CONNECT, error, rule);
+}
+
+/* Takes the port that connect() chose: a bucket made here is connect-only. */
+static bool take_port(struct tcpwhy_engine *e, uint32_t i, uint16_t port)
+{
+	struct sock *s = sock_at(e, i);
+	uint32_t l3mdev = device_l3mdev(e, s->device), b = bucket_find(e, port, l3mdev);
+	bool new_bucket = b == NIL;
+
+	if (new_bucket)
+		b = bucket_need(e, port, l3mdev);
+	if (b == NIL)
+		return false;
+	if (new_bucket)
+		bucket_at(e, b)->fast.reuse = bucket_at(e, b)->fast.reuseport = -1;
+	bool new_bucket2 = bucket2_find(e, b, sock_local(s)) == NIL;
+	uint32_t b2 = bucket2_need(e, b, sock_local(s));
+	if (b2 == NIL) {
+		bucket_drop_if_empty(e, b);
+		return false;
+	}
+	if (new_bucket2)
+		bucket2_at(e, b2)->fastreuse = bucket2_at(e, b2)->fastreuseport = -1;
+	owner_add(e, i, b2);
+	s->connect_bind = TCPWHY_YES;
+	return true;
+}
+
+/* Puts the 4-tuple into the table. False: refused, v says why. */
+static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwhy_choice *choice,
+			 struct tcpwhy_verdict *v)
+{
+	struct sock *s = sock_at(e, i);
+	bool bound = s->bucket2 != NIL;
+	uint16_t port = bound ? s->port : choose_port(e, s, choice);
+
+	v->port = port;
+	if (!port) {
+		refuse(v, EADDRNOTAVAIL, TCPWHY_RULE_CONNECT_RANGE_EXHAUSTED);
+		return false;
+	}
+	struct place p = bound ? check_established(e, s, port, true) : look_at(e, s, port);
+	if (!p.usable) {
+		refuse(v, EADDRNOTAVAIL, TCPWHY_RULE_CONNECT_TUPLE_TAKEN);
+		return false;
+	}
+	if (!bound && !take_port(e, i, port)) {
+		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);
+		return false;
+	}
+	if (p.timewait != NIL)
+		timewait_kill(e, p.timewait);
+	if (!tuple_add(e, i)) {
+		if (!bound)
+			owner_remove(e, i);
+		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);
+		return false;
+	}
+	return true;
+}
+
+static struct ref any_of(const struct sock *s)
+{
+	return (struct ref){.six = s->family == TCPWHY_IPV6};
+}
+
+/* inet_bhash2_update_saddr() and inet_bhash2_reset_saddr(). */
+static bool set_source(struct tcpwhy_engine *e, uint32_t i, struct ref addr)
+{
+	struct sock *s = sock_at(e, i);
+
+	if (s->bucket2 != NIL)
+		return owner_move(e, i, addr);
+	sock_set_local(s, addr);
+	return true;
+}
+
+static void forget_source(struct tcpwhy_engine *e, uint32_t i)
+{
+	struct sock *s = sock_at(e, i);
+
+	sock_set_peer(s, (struct ref){.six = true}, 0);
+	if (!s->addr_lock && !set_source(e, i, any_of(s)) && s->bucket2 != NIL) {
+		owner_remove(e, i); /* as the kernel: without memory for the new place the port is
+				       given up */
+		sock_set_local(s, any_of(s));
+	}
+}
+
+static int state_error(const struct sock *s)
+{
+	if (s->state == TCPWHY_SYN_SENT)
+		return EALREADY;
+	return s->state != TCPWHY_CLOSE || s->connected ? EISCONN : 0;
+}
+
+static int family_error(const struct sock *s, const struct tcpwhy_addr *peer)
+{
+	bool v4 = address_is_v4(peer);
+
+	if (s->family == TCPWHY_IPV4)
+		return v4 ? 0 : EAFNOSUPPORT;
+	if (v4)
+		return s->v6only == TCPWHY_YES ? ENETUNREACH : 0;
+	return !s->local6 ? ENETUNREACH
+			  : 0; /* bound to a v4-mapped address: no route to native IPv6 */
+}
+
+int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcpwhy_addr *peer,
+		   uint16_t peer_port, const struct tcpwhy_addr *source,
+		   const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v)
+{
+	uint32_t i;
+	struct sock *s = sock_live(e, handle, &i);
+	struct ref to, from;
+
+	if (!s || s->orphan || s->timewait)
+		return -EBADF;
+	memset(v, 0, sizeof(*v));
+	int error = state_error(s);
+	if (error) {
+		refuse(v, error, TCPWHY_RULE_CONNECT_STATE);
+		return 0;
+	}
+	error = family_error(s, peer);
+	if (error) {
+		refuse(v, error, TCPWHY_RULE_CONNECT_FAMILY);
+		return 0;
+	}
+	bool unset = ref_is_any(sock_local(s));
+	if (!tuples_ready(e) || !ref_of(e, peer, &to) || !ref_of(e, source, &from) ||
+	    (unset && !set_source(e, i, from))) {
+		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);
+		return 0;
+	}
+	sock_set_peer(s, to, peer_port);
+	s->state = TCPWHY_SYN_SENT;
+	s->timestamps = e->sysctls.timestamps;
+	if (!hash_connect(e, i, choice, v)) {
+		s->state = TCPWHY_CLOSE;
+		forget_source(e, i);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------- the end of an attempt */
+
+/* tcp_disconnect(): also what shutdown() does to a listener. */
+void sock_disconnect(struct tcpwhy_engine *e, uint32_t i)
+{
+	struct sock *s = sock_at(e, i);
+
+	sock_done(e, i);
+	s->connected = false;
+	forget_source(e, i);
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * state.h - what an engine is made of; private to src/engine
+ *
+ * Records are slab entries addressed by 32-bit index, so tables may move when they grow. Hash
+ * tables chain by index. A socket is in up to three lists: the owners of its address bucket, the
+ * chain of its 4-tuple, and the deadlines.
+ *
+ *   bucket  (port, l3mdev)            inet_bind_bucket    "tb"
+ *   bucket2 (bucket, local address)   inet_bind2_bucket   "tb2", owns the list of owners
+ *   sock    a socket or a mini-socket (timewait)
+ */
+#ifndef TCPWHY_ENGINE_STATE_H
+#define TCPWHY_ENGINE_STATE_H
+
+#include "base/assert.h"
+#include "tcpwhy/engine.h"
+
+#define NIL UINT32_MAX
+
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+/* TCP_TIMEWAIT_LEN: a compile-time constant of the kernel, in every release. */
+#define TIMEWAIT_NS     (60 * NS_PER_S)
+#define LOOPBACK_DEVICE 1u /* LOOPBACK_IFINDEX */
+
+/* An address in a record: IPv4 as its number, IPv6 as index into the table of seen addresses. :: is
+ * 0. */
+struct ref {
+	uint32_t v;
+	bool six;
+};
+
+struct sock {
+	uint32_t local, peer; /* struct ref without its flag: see local6, peer6 */
+	uint16_t port, peer_port;
+	uint32_t device, uid;
+	uint32_t bucket2;                /* NIL: holds no port */
+	uint32_t owner_next, owner_prev; /* in bucket2 */
+	uint32_t tuple_next;             /* in the chain of its 4-tuple, if hashed */
+	uint32_t deadline;               /* position in the heap, NIL: none */
+	uint32_t generation;
+	uint8_t state;             /* enum tcpwhy_state; TCPWHY_CLOSE for one that only bound */
+	uint8_t family;            /* 0: the record is free */
+	uint8_t reuse;             /* enum tcpwhy_reuse */
+	uint8_t reuseport, v6only; /* enum tcpwhy_tri */
+	uint8_t connect_bind;      /* tri: SOCK_CONNECT_BIND, tw_connect_bind */
+	bool local6 : 1, peer6 : 1;
+	bool timewait : 1; /* a mini-socket */
+	bool timestamps : 1;
+	bool uid_known : 1;
+	bool addr_lock : 1, port_lock : 1; /* SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK */
+	bool hashed : 1;                   /* is in the table of 4-tuples */
+	bool orphan : 1;                   /* SOCK_DEAD: closed by the process */
+	bool pending : 1;   /* a child that accept() has not taken; parent is its listener */
+	bool connected : 1; /* struct socket is SS_CONNECTED: it was established once */
+	bool freebind : 1, transparent : 1, no_port : 1, linger0 : 1, linger2_off : 1;
+	bool reuseport_cb : 1; /* has a sk_reuseport_cb */
+	bool may_bind_low : 1;
+	bool fin_in : 1;     /* the peer's FIN came while ours is not acknowledged yet */
+	uint32_t parent;     /* if pending; free records: the next free one */
+	uint32_t range;      /* IP_LOCAL_PORT_RANGE: low | high << 16 */
+	uint32_t linger2_s;  /* TCP_LINGER2, 0: tcp_fin_timeout */
+	uint64_t expires_ns; /* timewait, and an orphan in FIN_WAIT2 that waits to become one */
+	uint64_t entered_ns; /* tw_entry_stamp */
+	uint64_t tag;
+};
+
+/* fastreuse and its companions. known is false when they could not be seen. */
+struct fast {
+	bool known;
+	int8_t reuse, reuseport; /* -1 connect-only; reuseport 1 ANY, 2 STRICT */
+	uint8_t family;
+	bool v6only;
+	uint32_t uid;
+	uint32_t addr4;  /* fast_rcv_saddr, host order */
+	struct ref addr; /* fast_v6_rcv_saddr */
+};
+
+struct bucket {
+	uint16_t port;
+	bool used;
+	uint32_t l3mdev;
+	uint32_t next; /* hash chain; free records: the next free one */
+	uint32_t first2;
+	struct fast fast;
+};
+
+struct bucket2 {
+	uint32_t bucket; /* NIL: the record is free */
+	struct ref addr;
+	uint32_t next, prev; /* of the same bucket; free records: the next free one */
+	uint32_t first;      /* owner */
+	int8_t fastreuse, fastreuseport;
+};
+
+struct slab {
+	void *block;
+	uint32_t size, used, free; /* entries there, ever used, first free */
+};
+
+struct chains {
+	uint32_t *head;
+	uint32_t size, entries; /* size is a power of two, or 0 */
+};
+
+struct local {
+	struct tcpwhy_addr prefix;
+	uint8_t prefix_len, kind;
+	uint32_t device, l3mdev;
+};
+
+struct device {
+	uint32_t index, l3mdev;
+};
+
+struct tcpwhy_engine {
+	struct tcpwhy_memory memory;
+	size_t bytes;
+	const struct tcpwhy_row *row;
+	struct tcpwhy_sysctls sysctls;
+	uint32_t *reserved; /* 65,536 bits, NULL: none reserved */
+	uint64_t now_ns;
+
+	struct slab socks, buckets, buckets2;
+	struct chains by_tuple, by_port;
+	uint32_t *heap; /* socks by expires_ns */
+	uint32_t heap_size, heap_used;
+	uint32_t timewaits; /* mini-sockets: what tcp_max_tw_buckets counts */
+
+	struct tcpwhy_addr *seen; /* IPv6 addresses; 0 is :: */
+	uint32_t seen_size, seen_used;
+	struct chains by_seen;
+	uint32_t *seen_next;
+
+	struct local *locals;
+	uint32_t locals_size, locals_used;
+	struct device *devices;
+	uint32_t devices_size, devices_used;
+	bool locals_known, devices_known;
+
+	bool bound_unseen;
+	bool tuples_pending; /* imported owners are not hashed by 4-tuple yet */
+	bool timers_pending; /* nor in the heap */
+	uint32_t last2;      /* bucket2 of the last import */
+};
+
+/* ------------------------------------------------------------------------------- memory.c */
+/* Grows *block to hold at least want entries of size entry; false: no memory. Contents are kept,
+ * new bytes 0. */
+bool memory_grow(struct tcpwhy_engine *e, void *block, uint32_t *size, uint32_t want, size_t entry);
+void memory_drop(struct tcpwhy_engine *e, void *block, uint32_t size, size_t entry);
+/* Doubles the chains when entries pass their number; the caller links again what it has. */
+bool chains_want_more(const struct chains *c);
+bool chains_resize(struct tcpwhy_engine *e, struct chains *c);
+uint32_t hash_mix(uint64_t a, uint64_t b);
+
+/* ------------------------------------------------------------------------------- intern.c */
+bool ref_of(struct tcpwhy_engine *e, const struct tcpwhy_addr *a,
+	    struct ref *out); /* false: no memory */
+bool ref_find(const struct tcpwhy_engine *e, const struct tcpwhy_addr *a,
+	      struct ref *out); /* false: never seen */
+struct tcpwhy_addr ref_address(const struct tcpwhy_engine *e, struct ref r);
+bool ref_equal(struct ref a, struct ref b);
+bool ref_is_any(struct ref r);
+bool ref_is_any6(struct ref r);
+/* sk_rcv_saddr of a socket with that address, host order: 127.0.0.6 (LOOPBACK4_IPV6) stands for
+ * native IPv6. */
+uint32_t ref_rcv4(struct ref r);
+
+/* ------------------------------------------------------------------------------- socket.c */
+struct sock *sock_at(const struct tcpwhy_engine *e, uint32_t i);
+struct sock *sock_live(const struct tcpwhy_engine *e, tcpwhy_sock s,
+		       uint32_t *index); /* NULL: stale */
+tcpwhy_sock sock_handle(const struct tcpwhy_engine *e, uint32_t i);
+uint32_t sock_new(struct tcpwhy_engine *e); /* NIL: no memory */
+void sock_drop(struct tcpwhy_engine *e, uint32_t i);
+struct ref sock_local(const struct sock *s);
+struct ref sock_peer(const struct sock *s);
+void sock_set_local(struct sock *s, struct ref r);
+void sock_set_peer(struct sock *s, struct ref r, uint16_t port);
+void sock_report(const struct tcpwhy_engine *e, uint32_t i, struct tcpwhy_owner *o);
+uint32_t device_l3mdev(const struct tcpwhy_engine *e, uint32_t device); /* inet_sk_bound_l3mdev() */
+
+/* ------------------------------------------------------------------------------- bucket.c */
+struct bucket *bucket_at(const struct tcpwhy_engine *e, uint32_t b);
+struct bucket2 *bucket2_at(const struct tcpwhy_engine *e, uint32_t b2);
+uint32_t bucket_find(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev);
+uint32_t bucket_need(struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev); /* made if missing */
+uint32_t bucket2_find(const struct tcpwhy_engine *e, uint32_t b, struct ref addr);
+uint32_t bucket2_need(struct tcpwhy_engine *e, uint32_t b, struct ref addr);
+void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b);
+void bucket2_drop_if_empty(struct tcpwhy_engine *e, uint32_t b2);
+void owner_add(struct tcpwhy_engine *e, uint32_t i, uint32_t b2);
+/* Takes a socket out of its bucket: inet_put_port(), inet_twsk_bind_unhash(). */
+void owner_remove(struct tcpwhy_engine *e, uint32_t i);
+/* Moves an owner to the bucket2 of another address: inet_bhash2_update_saddr(). False: no memory.
+ */
+bool owner_move(struct tcpwhy_engine *e, uint32_t i, struct ref addr);
+
+/* ------------------------------------------------------------------------------- conflict.c */
+/* The side that asks for a port. */
+struct claim {
+	struct ref addr;
+	uint8_t family;
+	uint8_t reuse; /* enum tcpwhy_reuse */
+	bool reuseport, reuseport_cb, v6only;
+	bool listening; /* the state is LISTEN: no fast accept by fastreuse */
+	uint32_t device, l3mdev, uid;
+	uint32_t self; /* its record, NIL if it has none */
+};
+
+/* relax and reuseport_ok of inet_csk_bind_conflict(). */
+struct scan_mode {
+	bool relax, reuseport_ok;
+};
+extern const struct scan_mode scan_explicit;
+
+/* Counts what a scan found. */
+struct tally {
+	uint32_t by_class[TCPWHY_HOLDER_CLASSES];
+	uint32_t holders, missing;
+	uint32_t first; /* of the heaviest class */
+	enum tcpwhy_holder heaviest;
+	bool untimed;
+	uint64_t last_expiry_ns;
+};
+
+enum tcpwhy_tri pair_conflict(const struct tcpwhy_engine *e, const struct claim *c, uint32_t owner,
+			      struct scan_mode mode, enum tcpwhy_holder *why, uint32_t *missing);
+/* Whether owners with that address can stand in the way of a claim to a specific address; true for
+ * a wildcard. */
+bool bucket2_matters(const struct claim *c, struct ref addr);
+/* Scans all owners of a bucket that can stand in the way. tally may be NULL: then stops at the
+ * first. */
+enum tcpwhy_tri bucket_conflict(const struct tcpwhy_engine *e, uint32_t b, const struct claim *c,
+				struct scan_mode mode, struct tally *tally);
+/* Whether the bucket lets the claim pass without a scan. */
+enum tcpwhy_tri fast_accepts(const struct fast *f, const struct claim *c);
+void fast_update(struct fast *f, const struct claim *c, bool was_empty);
+
+/* ------------------------------------------------------------------------------- portsearch.c */
+struct range {
+	uint32_t low, high; /* inclusive */
+};
+struct range range_of(const struct tcpwhy_engine *e, uint32_t sock_range);
+bool port_is_reserved(const struct tcpwhy_engine *e, uint16_t port);
+/* bind(0): the port found, 0 if none. Without a choice nothing is drawn and the port is given only
+ * if one alone is admissible; verdict gets answer, counts and what is missing. */
+uint16_t port_search(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
+		     const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
+
+/* ------------------------------------------------------------------------------- tuple.c */
+struct tuple {
+	struct ref local, peer;
+	uint16_t port, peer_port;
+	uint32_t device, l3mdev; /* of the one who looks */
+};
+uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t);
+bool tuple_add(struct tcpwhy_engine *e, uint32_t i);
+void tuple_remove(struct tcpwhy_engine *e, uint32_t i);
+bool tuples_ready(struct tcpwhy_engine *e);
+
+/* ------------------------------------------------------------------------------- timewait.c */
+bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns);
+void deadline_clear(struct tcpwhy_engine *e, uint32_t i);
+/* tcp_time_wait(): leaves a mini-socket of i in that state, unless tcp_max_tw_buckets forbids. */
+void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substate,
+		   uint64_t lasts_ns);
+void timewait_kill(struct tcpwhy_engine *e, uint32_t i);
+bool timewait_reusable(const struct tcpwhy_engine *e, uint32_t tw, bool port_was_bound);
+/* An orphan in FIN_WAIT2: parks it, or waits for the part of its time beyond TIME_WAIT's. */
+void orphan_wait(struct tcpwhy_engine *e, uint32_t i);
+
+/* ------------------------------------------------------------------------------- connect.c */
+/* tcp_disconnect(): CLOSE, and the address that was not asked for is given back. */
+void sock_disconnect(struct tcpwhy_engine *e, uint32_t i);
+
+/* ------------------------------------------------------------------------------- connection.c */
+/* tcp_done(): CLOSE, out of the tables; the record stays while the process holds it. */
+void sock_done(struct tcpwhy_engine *e, uint32_t i);
+
+/* ------------------------------------------------------------------------------- verdict.c */
+void verdict_ok(struct tcpwhy_verdict *v, uint16_t port);
+void verdict_refuse(struct tcpwhy_verdict *v, enum tcpwhy_call at, int error,
+		    enum tcpwhy_rule rule);
+void verdict_tally(const struct tcpwhy_engine *e, struct tcpwhy_verdict *v, const struct tally *t);
+
+#endif
