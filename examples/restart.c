@@ -5,7 +5,9 @@
  * serve: listens, serves N clients (in this process), closes each connection first, and ends: N
  * TIME_WAIT stay on the port. start: the same server's next start, bind() and listen() and nothing
  * else; status 1 with the errno's text if refused. hold: listens with one connection open, says
- * "ready" and lives until its input ends: for what must survive a cure.
+ * "ready" and lives until its input ends: for what must survive a cure. orphan: closes first and
+ * ends the listener, but the client stays silent: an orphan FIN_WAIT2 stays on the port, until the
+ * input ends.
  *
  * -r sets SO_REUSEADDR on the listener. Without it the server does what so many do: fixed address,
  * no SO_REUSEADDR, and the first close() is its own.
@@ -155,6 +157,26 @@ static int command_hold(const struct place *at, bool reuseaddr)
 	return 0;
 }
 
+static int command_orphan(const struct place *at, bool reuseaddr)
+{
+	char byte;
+	int client, served;
+	int listener = server_listen(at, reuseaddr);
+
+	if (listener < 0 || !client_arrives(listener, at, &client, &served))
+		return 1;
+	close(served);
+	close(listener);
+	/* The FIN has come, and was acknowledged: the server's end is in FIN_WAIT2. */
+	if (read(client, &byte, 1) != 0)
+		return 1;
+	puts("ready");
+	fflush(stdout);
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		continue;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	bool reuseaddr = argc > 1 && !strcmp(argv[1], "-r");
@@ -163,16 +185,18 @@ int main(int argc, char **argv)
 	struct place at;
 
 	if (n < 2 || !place_parse(arg[1], &at)) {
-		fputs("usage: restart [-r] serve ADDR:PORT N | start ADDR:PORT | hold ADDR:PORT\n",
+		fputs("usage: restart [-r] serve ADDR:PORT N | start|hold|orphan ADDR:PORT\n",
 		      stderr);
 		return 2;
 	}
 	if (!strcmp(arg[0], "serve") && n == 3)
 		return command_serve(&at, reuseaddr, atoi(arg[2]));
-	if (!strcmp(arg[0], "start") && n == 2)
+	if (!strcmp(arg[0], "start"))
 		return command_start(&at, reuseaddr);
-	if (!strcmp(arg[0], "hold") && n == 2)
+	if (!strcmp(arg[0], "hold"))
 		return command_hold(&at, reuseaddr);
+	if (!strcmp(arg[0], "orphan"))
+		return command_orphan(&at, reuseaddr);
 	fprintf(stderr, "restart: no such command: %s\n", arg[0]);
 	return 2;
 }

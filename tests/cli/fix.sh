@@ -1,0 +1,208 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# fix.sh - tcpwhy fix destroy-time-wait, on real sockets: the judge is a real bind() and listen()
+set -eu
+
+cd "$(dirname "$0")/../.."
+TCPWHY=${TCPWHY:-build/tcpwhy}
+RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
+. tests/cli/lib/tap.sh
+tap_private tests/cli/fix.sh
+
+dir=$(mktemp -d /tmp/tcpwhy-fix.XXXXXX)
+started=
+# Only what was started here, by its id.
+clean_up()
+{
+	for pid in $started; do
+		kill "$pid" 2>/dev/null || true
+	done
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+fix()
+{
+	"$TCPWHY" fix destroy-time-wait "$@"
+}
+
+# Sockets of a state on a local port, as ss sees them.
+count()
+{
+	ss -Htan state "$1" "sport = :$2" | wc -l
+}
+
+# Waits for a line in a file that a program writes; ten seconds at most.
+await()
+{
+	tries=0
+	until grep -q "$2" "$1" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 200 ] || return 1
+		sleep 0.05
+	done
+}
+
+# A program whose input stays open until let_go closes it.
+keep() # NAME CMD...
+{
+	name=$1
+	shift
+	mkfifo "$dir/$name.in"
+	"$@" <"$dir/$name.in" >"$dir/$name.out" 2>&1 &
+	eval "pid_$name=$!"
+	started="$started $!"
+	exec 9>"$dir/$name.in"
+	await "$dir/$name.out" ready
+}
+
+let_go()
+{
+	exec 9>&-
+	eval "wait \$pid_$1"
+}
+
+# ---- wrong arguments
+tap_status "no cure" 2 "$TCPWHY" fix
+tap_status "no such cure" 2 "$TCPWHY" fix destroy-the-world 127.0.0.1:80
+tap_has "it is named" 'destroy-the-world'
+tap_status "no address" 2 fix
+tap_status "two addresses" 2 fix 127.0.0.1:80 127.0.0.1:81
+for place in 127.0.0.1 127.0.0.1: 127.0.0.1:65536 127.0.0.1:0 127.0.0.1:x 1.2.3:80 '[::1:80' '[::1]' 300.1.1.1:80 ''; do
+	tap_status "\"$place\" is no place" 2 fix "$place"
+done
+tap_status "no such option" 2 fix 127.0.0.1:80 --frobnicate
+tap_has "it is named" 'frobnicate'
+tap_status "an option without its value" 2 fix 127.0.0.1:80 --pid
+tap_status "a pid that is none" 2 fix 127.0.0.1:80 --pid 12x
+tap_status "two namespaces" 2 fix 127.0.0.1:80 --pid 1 --netns x
+tap_status "--v6only with IPv4" 2 fix 127.0.0.1:80 --v6only
+tap_status "help" 0 "$TCPWHY" fix --help
+tap_status "a namespace that does not exist" 3 fix 127.0.0.1:80 --netns no-such-namespace
+tap_has "it is named" 'no-such-namespace'
+tap_status "a process that does not exist" 3 fix 127.0.0.1:80 --pid 4194304
+
+# ---- nothing to do
+tap_status "nothing there" 0 fix 127.0.0.1:8080
+tap_has "said so" 'nothing to do'
+tap_equal "no journal was begun" "$(find /run/tcpwhy -name journal 2>/dev/null)" ""
+
+# ---- the restart
+export XDG_RUNTIME_DIR="$dir"
+run "$RESTART" serve 127.0.0.1:8080 3
+tap_status "the restarted server is refused" 1 "$RESTART" start 127.0.0.1:8080
+tap_status "dry run" 0 fix 127.0.0.1:8080 --dry-run
+tap_has "says what it would do" 'would destroy 3 TIME_WAIT'
+tap_equal "the dry run changed nothing" "$(count time-wait 8080)" 3
+tap_status "destroy" 0 fix 127.0.0.1:8080
+tap_has "three are gone" 'destroyed 3 TIME_WAIT on 127.0.0.1:8080; 0 left'
+tap_has "the price is named" 'late segment'
+tap_equal "ss finds none" "$(count time-wait 8080)" 0
+tap_status "bind() and listen() work now" 0 "$RESTART" start 127.0.0.1:8080
+
+journal=$(find /run/tcpwhy "$dir/tcpwhy" -name journal 2>/dev/null | head -n 1)
+run cat "$journal"
+tap_has "the journal has a line of it" \
+	'^\{"schema":1,"when":"[0-9T:Z-]+","action":"destroy-time-wait","address":"127.0.0.1","port":8080,.*"count":3,.*\}$'
+tap_equal "only its owner reads the journal" "$(stat -c %a "$journal")" 600
+
+run "$RESTART" serve 127.0.0.1:8080 2
+tap_status "as JSON" 0 fix --json 0.0.0.0:8080
+tap_has "one object" \
+	'^\{"schema":1,"fix":"destroy-time-wait","address":"0.0.0.0","port":8080,.*"answer":"done",.*"destroyed":2,"left":0,.*\}$'
+tap_equal "two lines in the journal" "$(wc -l <"$journal")" 2
+
+# ---- only that place
+run "$RESTART" serve 127.0.0.1:8080 1
+run "$RESTART" serve 127.0.0.2:8080 1
+run "$RESTART" serve 127.0.0.1:8081 1
+tap_status "one address, one port" 0 fix 127.0.0.1:8080
+tap_equal "another address stays" "$(count time-wait 8080)" 1
+tap_equal "another port stays" "$(count time-wait 8081)" 1
+
+run "$RESTART" serve '[::1]:9090' 1
+run "$RESTART" serve '[::ffff:127.0.0.1]:9090' 1
+run "$RESTART" serve 127.0.0.1:9090 1
+tap_status "0.0.0.0 is IPv4, v4-mapped too" 0 fix 0.0.0.0:9090
+tap_has "two are gone" 'destroyed 2 TIME_WAIT'
+tap_equal "IPv6 stays" "$(count time-wait 9090)" 1
+run "$RESTART" serve 127.0.0.1:9090 1
+tap_status "[::] as a v6only server" 0 fix '[::]:9090' --v6only
+tap_equal "IPv4 stays" "$(count time-wait 9090)" 1
+run "$RESTART" serve '[::1]:9090' 1
+tap_status "[::] is both" 0 fix '[::]:9090'
+tap_equal "none stays" "$(count time-wait 9090)" 0
+
+# ---- the living survive
+run "$RESTART" -r serve 127.0.0.1:7070 2
+keep living "$RESTART" -r hold 127.0.0.1:7070
+tap_status "TIME_WAIT beside a living server" 0 fix 127.0.0.1:7070
+tap_has "what was spared is counted" '[1-9] living socket'
+tap_equal "TIME_WAIT went" "$(count time-wait 7070)" 0
+tap_equal "the listener stayed" "$(count listening 7070)" 1
+tap_equal "the connection stayed" "$(count established 7070)" 1
+let_go living && alive=0 || alive=$?
+run cat "$dir/living.out"
+tap_equal "the server ended well" "$alive" 0
+tap_has "and its connection worked to the end" 'still works'
+
+# ---- an orphan's FIN_WAIT2
+keep orphan "$RESTART" orphan 127.0.0.1:6060
+tap_equal "an orphan holds the port" "$(count fin-wait-2 6060)" 1
+tap_status "the server is refused by it" 1 "$RESTART" start 127.0.0.1:6060
+tap_status "destroy the orphan" 0 fix 127.0.0.1:6060
+tap_has "it is named for what it is" '1 FIN_WAIT2 without a process'
+tap_status "bind() works now" 0 "$RESTART" start 127.0.0.1:6060
+let_go orphan || true
+
+# ---- many, in several messages
+run "$RESTART" serve 127.0.0.1:5050 1000
+tap_status "a thousand" 0 fix 127.0.0.1:5050
+tap_has "all are gone" 'destroyed 1,000 TIME_WAIT'
+tap_status "bind() works after it" 0 "$RESTART" start 127.0.0.1:5050
+
+# ---- another namespace, by name and by process
+if ip netns add other 2>/dev/null; then
+	ip -n other link set lo up
+	run ip netns exec other "$RESTART" serve 127.0.0.1:8080 2
+	tap_status "not in this namespace" 0 fix 127.0.0.1:8080 --dry-run
+	tap_status "--netns" 0 fix 127.0.0.1:8080 --netns other
+	tap_has "there" 'destroyed 2 TIME_WAIT'
+	run ip netns exec other "$RESTART" serve 127.0.0.1:8080 2
+	ip netns exec other sleep 60 &
+	started="$started $!"
+	there=$!
+	tries=0
+	until [ "$(readlink "/proc/$there/ns/net")" != "$(readlink /proc/self/ns/net)" ] || [ "$tries" = 100 ]; do
+		tries=$((tries + 1))
+		sleep 0.05
+	done
+	tap_status "--pid" 0 fix 127.0.0.1:8080 --pid "$there"
+	tap_has "there too" 'destroyed 2 TIME_WAIT'
+else
+	tap_skip "--netns and --pid" "ip netns add does not work here"
+fi
+
+# ---- without privilege: refused, said, and nothing claimed
+run "$RESTART" serve 127.0.0.1:4040 2
+without()
+{
+	setpriv --bounding-set -net_admin --inh-caps -net_admin "$@"
+}
+tap_status "without CAP_NET_ADMIN" 1 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
+tap_has "the capability is named" 'CAP_NET_ADMIN'
+tap_has "none is claimed" 'destroyed none of 2'
+tap_equal "they are still there" "$(count time-wait 4040)" 2
+run without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040 --json
+tap_has "JSON has the errno" '"answer":"refused",.*"errno":"EPERM"'
+
+# ---- no journal, no change
+rm -rf /run/tcpwhy "$dir/tcpwhy"
+touch /run/tcpwhy "$dir/tcpwhy"
+tap_status "the journal cannot be written" 1 fix 127.0.0.1:4040
+tap_has "it is named" 'journal: cannot write'
+tap_equal "nothing was destroyed" "$(count time-wait 4040)" 2
+
+tap_done
