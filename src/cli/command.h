@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * command.h - the commands, each in a file of its own, and what they share
+ *
+ * A command gets its own arguments (argv[0] is its word) and returns an exit status. Only this
+ * folder prints or exits.
+ */
+#ifndef TCPWHY_CLI_COMMAND_H
+#define TCPWHY_CLI_COMMAND_H
+
+#include "tcpwhy/engine.h"
+
+#define TCPWHY_VERSION "0.1.0"
+
+/* Exit status: a promise. */
+enum status {
+	STATUS_OK = 0,      /* would succeed; done */
+	STATUS_REFUSED = 1, /* would be refused; a problem was found */
+	STATUS_USAGE = 2,
+	STATUS_UNDECIDED = 3, /* could not decide, or could not look */
+};
+
+int cmd_bind(int argc, char **argv);
+int cmd_fix(int argc, char **argv);
+
+/* malloc(), as the libraries want it. */
+extern const struct tcpwhy_memory cli_heap;
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+static const struct {
+	const char *word;
+	int (*run)(int argc, char **argv);
+	const char *line;
+} commands[] = {
+	{"bind", cmd_bind,
+	 "would this bind() and listen() succeed; if not: the rule, who holds it, what cures it"},
+	{"fix", cmd_fix, "applies a cure, checks that it worked, and can undo it"},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *out)
+{
+	fputs("tcpwhy: why did this TCP bind() go the way it went, and what cures it?\n\n"
+	      "usage: tcpwhy COMMAND [ARGUMENTS]      tcpwhy COMMAND --help\n\n",
+	      out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", commands[i].word, commands[i].line);
+	fputs("\nexit status: 0 would succeed, 1 would be refused, 2 usage, 3 could not decide or "
+	      "look\n",
+	      out);
+}
+
+int main(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
+		print_usage(stdout);
+		return STATUS_OK;
+	}
+	if (!strcmp(word, "--version") || !strcmp(word, "-V")) {
+		puts("tcpwhy " TCPWHY_VERSION);
+		return STATUS_OK;
+	}
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(word, commands[i].word))
+			return commands[i].run(argc - 1, argv + 1);
+	if (argc > 1)
+		fprintf(stderr, "tcpwhy: there is no command '%s'; tcpwhy --help lists them\n",
+			word);
+	else
+		print_usage(stderr);
+	return STATUS_USAGE;
+}
