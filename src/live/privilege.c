@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 33 /* user namespaces nest 32 deep */
+
+static bool has_capability(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		return false;
+	return data[0].effective & (1u << CAP_NET_BIND_SERVICE);
+}
+
+/* Walks from the owner up to our own user namespace. fd is closed. */
+static enum tcpwhy_tri search_up(int fd, ino_t own)
+{
+	bool made = false;
+
+	for (int i = 0; i < DEPTH_MAX; i++) {
+		struct stat st;
+		uid_t uid;
+		int parent;
+
+		if (fstat(fd, &st))
+			break;
+		if (st.st_ino == own) {
+			close(fd);
+			return made || has_capability() ? TCPWHY_YES : TCPWHY_NO;
+		}
+		/* Who made a child of our namespace has every capability in it and below. Of the last step up only: if
+		 * the parent is not ours, the next step overwrites this. */
+		made = ioctl(fd, NS_GET_OWNER_UID, &uid) == 0 && uid == geteuid();
+		parent = ioctl(fd, NS_GET_PARENT);
+		close(fd);
+		fd = parent;
+		if (fd < 0)
+			return errno == EPERM ? TCPWHY_NO : TCPWHY_UNKNOWN;
+	}
+	close(fd);
+	return TCPWHY_UNKNOWN;
+}
+
+enum tcpwhy_tri privilege_may_bind_low(int netns_fd)
+{
+	int owner = ioctl(netns_fd, NS_GET_USERNS);
+	struct stat own;
+
+	/* EPERM: the owner is not in our user namespace or below, so nothing we hold counts there. */
+	if (owner < 0)
+		return errno == EPERM ? TCPWHY_NO : TCPWHY_UNKNOWN;
+	if (stat("/proc/thread-self/ns/user", &own)) {
+		close(owner);
+		return TCPWHY_UNKNOWN;
+	}
+	return search_up(owner, own.st_ino);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/sockdiag.h"
+
+#include "live/collect.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
+#define ATTEMPTS    5
+#define BUFFER      (128 * 1024)
+#define TIMER_TW    3 /* idiag_timer of a mini-socket */
+#define BOUND_STATE TCPWHY_BOUND
+
+static int see_attribute(const struct nlattr *attr, void *ctx)
+{
+	struct snapshot_owner *s = ctx;
+
+	if (mnl_attr_get_type(attr) == INET_DIAG_SKV6ONLY && mnl_attr_get_payload_len(attr) >= 1)
+		s->o.v6only = mnl_attr_get_u8(attr) ? TCPWHY_YES : TCPWHY_NO;
+	if (mnl_attr_get_type(attr) == INET_DIAG_CGROUP_ID &&
+	    mnl_attr_get_payload_len(attr) >= sizeof(uint64_t))
+		s->cgroup_id = mnl_attr_get_u64(attr);
+	return MNL_CB_OK;
+}
+
+/* A dump of CLOSE comes only from the list of sockets that just bound (inet_diag_dump_icsk(), 6.8). */
+static bool known_state(const struct inet_diag_msg *m, bool timewait, uint8_t *state)
+{
+	*state = m->idiag_state == TCPWHY_CLOSE ? BOUND_STATE : m->idiag_state;
+	if (timewait)
+		return *state == TCPWHY_TIME_WAIT || *state == TCPWHY_FIN_WAIT2;
+	return m->idiag_state >= TCPWHY_ESTABLISHED && m->idiag_state <= TCPWHY_CLOSING &&
+	       m->idiag_state != TCPWHY_SYN_RECV && m->idiag_state != TCPWHY_TIME_WAIT;
+}
+
+static bool make_owner(const struct inet_diag_msg *m, uint64_t now_ns, struct snapshot_owner *s)
+{
+	bool timewait = m->idiag_timer == TIMER_TW;
+
+	*s = (struct snapshot_owner){
+		.o.port = ntohs(m->id.idiag_sport),
+		.o.peer_port = ntohs(m->id.idiag_dport),
+		.o.family = m->idiag_family == AF_INET6 ? TCPWHY_IPV6 : TCPWHY_IPV4,
+		.o.reuse = TCPWHY_REUSE_UNKNOWN,
+		.o.reuseport = TCPWHY_UNKNOWN,
+		.o.v6only = m->idiag_family == AF_INET6 ? TCPWHY_UNKNOWN : TCPWHY_NO,
+		.o.connect_bind = TCPWHY_UNKNOWN,
+		.o.timewait = timewait,
+		.o.uid_known = m->idiag_inode != 0,
+		.o.uid = m->idiag_inode != 0 ? m->idiag_uid : 0,
+		.o.device = m->id.idiag_if,
+		.cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0],
+		.inode = m->idiag_inode,
+	};
+	if ((m->idiag_family != AF_INET && m->idiag_family != AF_INET6) || !s->o.port)
+		return false;
+	if (!known_state(m, timewait, &s->o.state))
+		return false;
+	s->o.local = collect_address(m->idiag_family, m->id.idiag_src);
+	if (s->o.peer_port)
+		s->o.peer = collect_address(m->idiag_family, m->id.idiag_dst);
+	if (timewait)
+		s->o.expires_ns = now_ns + UINT64_C(1000000) * m->idiag_expires;
+	/* With :: as address it may be v6only; an IPv4 address or peer says that it is not. */
+	if (s->o.family == TCPWHY_IPV6 && memcmp(s->o.local.b, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
+		s->o.v6only = TCPWHY_NO;
+	return true;
+}
+
+static int take_message(const struct nlmsghdr *nlh, struct sockdiag_progress *progress,
+			sockdiag_take *take, void *ctx)
+{
+	struct snapshot_owner s;
+	struct inet_diag_msg m;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(m))
+		return 0;
+	memcpy(&m, mnl_nlmsg_get_payload(nlh), sizeof(m));
+	if (!make_owner(&m, progress->now_ns, &s))
+		return 0;
+	mnl_attr_parse(nlh, sizeof(m), see_attribute, &s);
+	return take(&s, ctx);
+}
+
+/* NLMSG_DONE and NLMSG_ERROR both begin with a negative errno or 0. */
+static int end_error(const struct nlmsghdr *nlh)
+{
+	int error = 0;
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(error))
+		memcpy(&error, mnl_nlmsg_get_payload(nlh), sizeof(error));
+	return error > 0 || error < -4095 ? -EPROTO : error;
+}
+
+int sockdiag_parse(const void *reply, size_t len, struct sockdiag_progress *progress,
+		   sockdiag_take *take, void *ctx)
+{
+	const struct nlmsghdr *nlh = reply;
+	int left = len > INT32_MAX ? INT32_MAX : (int)len;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		int result = 0;
+
+		if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
+			progress->interrupted = true;
+		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR) {
+			progress->done = true;
+			progress->error = end_error(nlh);
+			return 0;
+		}
+		if (nlh->nlmsg_type == TCPDIAG_GETSOCK)
+			result = take_message(nlh, progress, take, ctx);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+/* The legacy request: the only one that gives both families in one walk (inet_diag_rcv_msg_compat()). The port is
+ * filtered in the kernel, by bytecode: the header's port is not looked at for sockets that only bound. */
+static struct nlmsghdr *put_request(char *buf, const struct snapshot_scope *scope)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct inet_diag_req *req;
+
+	nlh->nlmsg_type = TCPDIAG_GETSOCK;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = 1;
+	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
+	/* All states but SYN_RECV, and bit 13: sockets that only bound. */
+	req->idiag_states = (1u << TCPWHY_CLOSING << 1) - 2;
+	req->idiag_states &= ~(1u << TCPWHY_SYN_RECV);
+	req->idiag_states |= 1u << BOUND_STATE;
+	if (!scope->all_ports) {
+		/* Port >= p and port <= p; a step that fails jumps 4 beyond the end, which rejects. */
+		struct inet_diag_bc_op code[4] = {
+			{.code = INET_DIAG_BC_S_GE, .yes = 8, .no = 20},
+			{.no = scope->port},
+			{.code = INET_DIAG_BC_S_LE, .yes = 8, .no = 12},
+			{.no = scope->port},
+		};
+
+		mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, sizeof(code), code);
+	}
+	return nlh;
+}
+
+struct filter {
+	const struct snapshot_scope *scope;
+	struct snapshot *snap;
+};
+
+static int take_owner(const struct snapshot_owner *owner, void *ctx)
+{
+	struct filter *f = ctx;
+
+	if (!f->scope->all_ports && owner->o.port != f->scope->port)
+		return 0;
+	return collect_owner(f->snap, owner);
+}
+
+static int receive_all(struct mnl_socket *nl, struct filter *f, struct sockdiag_progress *progress)
+{
+	char *buf = malloc(BUFFER);
+	int error = buf ? 0 : -ENOMEM;
+
+	while (!error && !progress->done) {
+		ssize_t n = mnl_socket_recvfrom(nl, buf, BUFFER);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* A full socket buffer loses messages: as good as an interrupted dump. */
+		if (n < 0 && errno == ENOBUFS) {
+			progress->interrupted = true;
+			break;
+		}
+		if (n <= 0)
+			error = n < 0 ? -errno : -EPROTO;
+		else
+			error = sockdiag_parse(buf, (size_t)n, progress, take_owner, f);
+	}
+	free(buf);
+	return error ? error : progress->error;
+}
+
+/* One dump. *interrupted: entries may be missing. */
+static int dump_once(const struct snapshot_scope *scope, struct snapshot *snap, bool *interrupted)
+{
+	struct sockdiag_progress progress = {.now_ns = collect_now_ns()};
+	struct filter f = {scope, snap};
+	_Alignas(struct nlmsghdr) char request[256] = {0};
+	struct nlmsghdr *nlh = put_request(request, scope);
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	int error = 0;
+
+	if (!nl)
+		return -errno;
+	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		error = -errno;
+	if (!error)
+		error = receive_all(nl, &f, &progress);
+	mnl_socket_close(nl);
+	*interrupted = progress.interrupted;
+	return error;
+}
+
+/* Whether this kernel lists sockets that only bound: one was seen, or it is 6.8 or later. Asking with a socket of
+ * our own would be surer, but taking a port is a change. */
+static bool lists_bound(const struct snapshot *snap, size_t from)
+{
+	struct utsname name;
+	int major = 0, minor = 0;
+
+	for (size_t i = from; i < snap->owners_n; i++) {
+		if (snap->owners[i].o.state == BOUND_STATE)
+			return true;
+	}
+	if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
+		return false;
+	return major > 6 || (major == 6 && minor >= 8);
+}
+
+int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap)
+{
+	size_t before = snap->owners_n;
+	bool interrupted = true;
+	int error = 0;
+
+	for (int i = 0; i < ATTEMPTS && interrupted && !error; i++) {
+		snap->owners_n = before;
+		error = dump_once(scope, snap, &interrupted);
+	}
+	if (!error && interrupted)
+		error = -EINTR;
+	if (error) {
+		snap->owners_n = before;
+		return error;
+	}
+	snap->bound_unseen = !lists_bound(snap, before);
+	return 0;
+}

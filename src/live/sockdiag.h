@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sockdiag.h - TCP sockets by netlink (inet_diag), which needs no privilege
+ *
+ * Shows every state, TIME_WAIT's timer, uid and inode, and on 6.8+ sockets that only bound; never
+ * SO_REUSEADDR, SO_REUSEPORT or the buckets. Sees the namespace of the calling thread.
+ */
+#ifndef TCPWHY_LIVE_SOCKDIAG_H
+#define TCPWHY_LIVE_SOCKDIAG_H
+
+#include "facts/snapshot.h"
+
+/* Takes one owner; a result other than 0 ends the parse and is its result. */
+typedef int sockdiag_take(const struct snapshot_owner *owner, void *ctx);
+
+/* What sockdiag_parse() found at the end of what it was given. */
+struct sockdiag_progress {
+	uint64_t now_ns;  /* in: the clock of expires_ns */
+	bool done;        /* the dump's last message was seen */
+	bool interrupted; /* NLM_F_DUMP_INTR: entries may be missing, dump again */
+	int error;        /* -errno the kernel answered, with done */
+};
+
+/* Takes apart one reply, whatever bytes it holds: what is too short, or not of TCP, is passed over. Requests that
+ * wait for their handshake's end (SYN_RECV) own no port and are left out. 0 or what take returned. */
+int sockdiag_parse(const void *reply, size_t len, struct sockdiag_progress *progress,
+		   sockdiag_take *take, void *ctx);
+
+/* Puts the owners of the scope's ports into snap and sets bound_unseen. 0, or -errno with owners as before: -ENOENT
+ * if this kernel has no tcp_diag, -EINTR if every dump was interrupted. */
+int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap);
+
+#endif
