@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include "wire.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_OWNERS = 512 };
+
+/* How long both sides may take to agree: the kernel's timers are late by up to an eighth. */
+#define AGREE_NS  400000000u
+#define STEP_NS   100000
+#define MS        1000000u
+#define TW_LEN_NS (60000ull * MS)
+
+struct check {
+	struct kernel *k;
+	struct tcpwhy_engine *e; /* NULL: kernel alone */
+	struct wire w;
+	struct check_stats *stats;
+	struct mismatch *m;
+	uint64_t blur_ns; /* longest call so far that may have made a TIME_WAIT: its age is known to
+			     that */
+	bool near_edge;
+	uint32_t draw;
+};
+
+static bool fail(struct check *c, enum check_class class, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static bool fail(struct check *c, enum check_class class, const char *format, ...)
+{
+	va_list args;
+
+	c->m->class = class;
+	va_start(args, format);
+	vsnprintf(c->m->text, sizeof(c->m->text), format, args);
+	va_end(args);
+	return false;
+}
+
+/* ------------------------------------------------------------------------------ the engine's side
+ */
+
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+	(void)ctx;
+	(void)old_size;
+	if (new_size)
+		return realloc(old, new_size);
+	free(old);
+	return NULL;
+}
+
+/* Any number is as good as another where the kernel's choice is not followed. */
+static uint32_t draw(void *ctx, uint32_t n)
+{
+	uint32_t *state = ctx;
+
+	*state = *state * 1664525u + 1013904223u;
+	return n ? (*state >> 8) % n : 0;
+}
+
+static struct tcpwhy_choice choose(struct check *c, uint16_t follow)
+{
+	return (struct tcpwhy_choice){.draw = draw, .ctx = &c->draw, .follow = follow};
+}
+
+static bool set_sysctls(struct check *c)
+{
+	uint32_t(*const v)[2] = c->k->sysctls;
+	const struct tcpwhy_sysctls s = {
+		.port_low = (uint16_t)v[SYSCTL_PORT_RANGE][0],
+		.port_high = (uint16_t)v[SYSCTL_PORT_RANGE][1],
+		.unprivileged_port_start = (uint16_t)v[SYSCTL_UNPRIVILEGED][0],
+		.autobind_reuse = v[SYSCTL_AUTOBIND_REUSE][0],
+		.nonlocal_bind = v[SYSCTL_NONLOCAL][0],
+		.nonlocal_bind6 = v[SYSCTL_NONLOCAL6][0],
+		.timestamps = v[SYSCTL_TIMESTAMPS][0],
+		.bindv6only = v[SYSCTL_BINDV6ONLY][0],
+		.tw_reuse = (uint8_t)v[SYSCTL_TW_REUSE][0],
+		.tw_reuse_delay_ms = v[SYSCTL_TW_REUSE_DELAY][0],
+		.max_tw_buckets = v[SYSCTL_MAX_TW][0],
+		.fin_timeout_s = v[SYSCTL_FIN_TIMEOUT][0],
+	};
+
+	return !tcpwhy_set_sysctls(c->e, &s);
+}
+
+static bool set_reserved(struct check *c, const uint32_t range[2], bool reserved)
+{
+	for (uint32_t p = range[0]; p && p <= range[1] && p <= 65535; p++)
+		if (tcpwhy_reserve_port(c->e, (uint16_t)p, reserved))
+			return false;
+	return true;
+}
+
+static bool make_engine(struct check *c)
+{
+	static const struct tcpwhy_memory memory = {.resize = resize};
+	struct netns_addr addrs[NETNS_ADDRS];
+	bool ok = true;
+
+	c->e = tcpwhy_engine_new(tcpwhy_row_find("6.18.y"), &memory);
+	if (!c->e)
+		return false;
+	c->w.e = c->e;
+	netns_addrs(addrs);
+	for (uint32_t d = NETNS_LO; ok && d < NETNS_DEVICES; d++)
+		ok = !tcpwhy_add_device(c->e, d, 0);
+	for (size_t i = 0; ok && i < NETNS_ADDRS; i++)
+		ok = !tcpwhy_add_local(c->e, &addrs[i].prefix, addrs[i].prefix_len, addrs[i].kind,
+				       addrs[i].device, 0);
+	tcpwhy_advance(c->e, kernel_now());
+	return ok && set_sysctls(c);
+}
+
+/* ------------------------------------------------------------------------------------ the edges */
+
+static void sleep_until(uint64_t ns)
+{
+	const struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+/* When the verdict of connect(), or a FIN_WAIT2 mini-socket's life, turns: 0 if not within slack of
+ * [from, to]. */
+static uint64_t find_edge(const struct check *c, const struct call *call, uint64_t from,
+			  uint64_t to)
+{
+	const uint64_t delay = (uint64_t)c->k->sysctls[SYSCTL_TW_REUSE_DELAY][0] * MS;
+	const uint64_t slack = 3 * MS + c->blur_ns;
+	struct tcpwhy_cursor walk = {0};
+	struct tcpwhy_owner o;
+	uint64_t latest = 0;
+
+	while (tcpwhy_next_owner(c->e, &walk, NULL, &o)) {
+		if (!o.timewait || !o.expires_ns)
+			continue;
+		const bool fw2 = o.state == TCPWHY_FIN_WAIT2;
+		if (!fw2 && call->kind != CALL_CONNECT)
+			continue;
+		/* timers of a second fire up to 64 ms late */
+		const uint64_t turn = fw2 ? o.expires_ns : o.expires_ns - TW_LEN_NS + delay;
+		const uint64_t late = fw2 ? 100 * MS : slack;
+		if (to + slack >= turn && from <= turn + late && turn + late > latest)
+			latest = turn + late;
+	}
+	return latest;
+}
+
+static void avoid_edges(struct check *c, const struct call *call)
+{
+	for (int tries = 0; tries < 20; tries++) {
+		const uint64_t now = kernel_now();
+		const uint64_t edge = find_edge(c, call, now, now + 2 * MS);
+		if (!edge)
+			break;
+		c->stats->waited++;
+		sleep_until(edge + MS);
+	}
+	tcpwhy_advance(c->e, kernel_now());
+}
+
+/* ---------------------------------------------------------------------------- the calls, on the
+ * engine */
+
+static bool same_answer(struct check *c, int engine, int kernel, const struct tcpwhy_verdict *v)
+{
+	if (engine == kernel && (!v || v->answer != TCPWHY_DEPENDS))
+		return true;
+	const struct tcpwhy_rule_info *rule = v ? tcpwhy_rule_info(v->rule) : NULL;
+	return fail(c, CHECK_ANSWER, "kernel %s, engine %s%s%s%s", errno_name(kernel),
+		    errno_name(engine), v && v->answer == TCPWHY_DEPENDS ? " (depends)" : "",
+		    rule && rule->id ? " by " : "", rule && rule->id ? rule->id : "");
+}
+
+static bool told(struct check *c, const char *what, int rc)
+{
+	return !rc || fail(c, CHECK_ENGINE, "%s: the engine says %s", what, errno_name(-rc));
+}
+
+static uint64_t option_value(const struct call *call)
+{
+	if (script_options[call->which].values == 2)
+		return call->value[0] | (uint64_t)call->value[1] << 16;
+	return (uint64_t)(int64_t)(int32_t)call->value[0];
+}
+
+static bool follow_set(struct check *c, const struct call *call, const struct outcome *o)
+{
+	const enum tcpwhy_option option = script_options[call->which].option;
+	const int rc = tcpwhy_setsockopt(c->e, c->w.socks[call->sock], option, option_value(call));
+
+	if (rc < 0)
+		return told(c, "setsockopt", rc);
+	if (option == TCPWHY_TCP_LINGER2 && !rc)
+		c->w.linger2_off[call->sock] = (int32_t)call->value[0] < 0;
+	return same_answer(c, rc, o->error, NULL);
+}
+
+static bool follow_bind(struct check *c, const struct call *call, const struct outcome *o)
+{
+	const bool chosen = !o->error && !call->at.port;
+	const struct tcpwhy_choice choice = choose(c, chosen ? o->after.local.port : 0);
+	struct tcpwhy_verdict v = {0};
+	const int rc = tcpwhy_bind(c->e, c->w.socks[call->sock], &call->at.addr, call->at.port,
+				   &choice, &v);
+
+	return told(c, "bind", rc) && same_answer(c, v.error, o->error, &v);
+}
+
+static bool follow_listen(struct check *c, const struct call *call, const struct outcome *o)
+{
+	const bool chosen = !o->error && !o->before.local.port;
+	const struct tcpwhy_choice choice = choose(c, chosen ? o->after.local.port : 0);
+	struct tcpwhy_verdict v = {0};
+	const int rc = tcpwhy_listen(c->e, c->w.socks[call->sock], &choice, &v);
+
+	return told(c, "listen", rc) && same_answer(c, v.error, o->error, &v);
+}
+
+static bool has_mini(const struct check *c, const struct endpoint *local,
+		     const struct endpoint *peer)
+{
+	struct diag_sock found;
+
+	return !diag_find(&c->k->diag, local, peer, &found);
+}
+
+/* The port of a refused connect() is gone before it can be read. It shows only in a TIME_WAIT that
+ * it took over; if none is missing, it was a port without one. */
+static bool find_refused_port(struct check *c, const struct call *call, const struct outcome *o,
+			      uint16_t port)
+{
+	const struct endpoint local = {o->source, port};
+
+	return !tcpwhy_find_tuple(c->e, &local.addr, port, &call->at.addr, call->at.port,
+				  NETNS_LO) ||
+	       !has_mini(c, &local, &call->at);
+}
+
+static bool connect_refused(struct check *c, const struct call *call, const struct outcome *o,
+			    struct tcpwhy_verdict *v)
+{
+	const tcpwhy_sock s = c->w.socks[call->sock];
+	const struct tcpwhy_sysctls *sys = tcpwhy_sysctls(c->e);
+	int rc = 0;
+
+	/* first the ports whose TIME_WAIT is missing, then those without any */
+	for (int pass = 0; pass < 2; pass++)
+		for (uint32_t p = sys->port_low; p <= sys->port_high; p++) {
+			const uint16_t port = (uint16_t)p;
+			const bool had = tcpwhy_find_tuple(c->e, &o->source, port, &call->at.addr,
+							   call->at.port, NETNS_LO);
+			if (had != !pass || !find_refused_port(c, call, o, port))
+				continue;
+			const struct tcpwhy_choice choice = choose(c, port);
+			rc = tcpwhy_connect(c->e, s, &call->at.addr, call->at.port, &o->source,
+					    &choice, v);
+			if (rc || !v->error)
+				return told(c, "connect", rc);
+		}
+	return true;
+}
+
+static bool follow_connect(struct check *c, const struct call *call, const struct outcome *o)
+{
+	const tcpwhy_sock s = c->w.socks[call->sock];
+	const bool went_out = !o->error || o->error == EINPROGRESS || o->error == ECONNREFUSED;
+	const bool free_port = went_out && !o->before.local.port;
+	struct tcpwhy_verdict v = {.error = EADDRNOTAVAIL};
+
+	c->near_edge = find_edge(c, call, o->start_ns, o->end_ns) != 0;
+	if (free_port && o->error == ECONNREFUSED) {
+		if (!connect_refused(c, call, o, &v))
+			return false;
+	} else {
+		const struct tcpwhy_choice choice = choose(c, free_port ? o->after.local.port : 0);
+		const int rc = tcpwhy_connect(c->e, s, &call->at.addr, call->at.port, &o->source,
+					      &choice, &v);
+		if (!told(c, "connect", rc))
+			return false;
+	}
+	if (!same_answer(c, v.error, went_out ? 0 : o->error, &v))
+		return false;
+	if (o->error == ECONNREFUSED)
+		return told(c, "refused", wire_refused(&c->w, call->sock));
+	if (!o->error)
+		return told(c, "connected", wire_connected(&c->w, call->sock, o->listener));
+	return true;
+}
+
+static bool follow_accept(struct check *c, const struct call *call, const struct outcome *o)
+{
+	struct tcpwhy_owner l;
+	struct wire_child child;
+
+	if (tcpwhy_get(c->e, c->w.socks[call->listener], &l) || l.state != TCPWHY_LISTEN)
+		return same_answer(c, EINVAL, o->error, NULL);
+	if (!wire_accept(&c->w, call->listener, &child))
+		return same_answer(c, EAGAIN, o->error, NULL);
+	if (!same_answer(c, 0, o->error, NULL))
+		return false;
+	c->w.socks[call->sock] = child.child;
+	c->w.linger2_off[call->sock] = c->w.linger2_off[call->listener];
+	const int rc = tcpwhy_accepted(c->e, child.child, c->k->socks[call->sock].uid);
+	return told(c, "accepted", rc == -EBADF ? 0 : rc);
+}
+
+static bool follow_tuple(struct check *c, const struct call *call, const struct outcome *o)
+{
+	const uint32_t device = NETNS_LO;
+	const tcpwhy_sock s = tcpwhy_find_tuple(c->e, &call->at.addr, call->at.port,
+						&call->peer.addr, call->peer.port, device);
+	struct tcpwhy_owner owner = {0};
+	const bool found = s && !tcpwhy_get(c->e, s, &owner);
+
+	if (call->kind == CALL_STATE) {
+		const uint8_t state = found ? owner.state : TCPWHY_CLOSE;
+		const uint8_t kernel = o->error ? TCPWHY_CLOSE : o->tuple.state;
+		return state == kernel || fail(c, CHECK_STATE, "kernel %s, engine %s",
+					       tcpwhy_state_name(kernel), tcpwhy_state_name(state));
+	}
+	const bool timewait = found && owner.timewait;
+	if (!same_answer(c, timewait ? 0 : ENOENT, o->error, NULL))
+		return false;
+	return !timewait || told(c, "destroy", tcpwhy_reset_in(c->e, s));
+}
+
+static bool follow_sysctl(struct check *c, const struct call *call, const struct outcome *o,
+			  const uint32_t reserved[2])
+{
+	if (o->error)
+		return true; /* the kernel's own limits of a sysctl are not the engine's business */
+	if (call->which == SYSCTL_RESERVED)
+		return (set_reserved(c, reserved, false) && set_reserved(c, call->value, true)) ||
+		       fail(c, CHECK_ENGINE, "tcpwhy_reserve_port");
+	return set_sysctls(c) || fail(c, CHECK_ENGINE, "tcpwhy_set_sysctls");
+}
+
+static bool follow_socket(struct check *c, const struct call *call)
+{
+	const uint32_t uid = c->k->uid;
+	const int rc = tcpwhy_socket(c->e, call->family, uid, !uid, &c->w.socks[call->sock]);
+
+	return told(c, "socket", rc);
+}
+
+static bool follow(struct check *c, const struct call *call, const struct outcome *o,
+		   const uint32_t reserved[2])
+{
+	switch (call->kind) {
+	case CALL_SOCKET:
+		return follow_socket(c, call);
+	case CALL_SET:
+		return follow_set(c, call, o);
+	case CALL_BIND:
+		return follow_bind(c, call, o);
+	case CALL_LISTEN:
+		return follow_listen(c, call, o);
+	case CALL_CONNECT:
+		return follow_connect(c, call, o);
+	case CALL_ACCEPT:
+		return follow_accept(c, call, o);
+	case CALL_SHUTDOWN:
+		return same_answer(c, wire_shutdown(&c->w, call->sock, call->which), o->error,
+				   NULL);
+	case CALL_CLOSE:
+		wire_close(&c->w, call->sock);
+		return true;
+	case CALL_DESTROY:
+		return follow_tuple(c, call, o);
+	case CALL_STATE:
+		return !call->by_tuple || follow_tuple(c, call, o);
+	case CALL_SYSCTL:
+		return follow_sysctl(c, call, o, reserved);
+	case CALL_UID:
+	case CALL_WAIT:
+	case CALL_SETTLE:
+	case CALL_KINDS:
+		break;
+	}
+	return true;
+}
+
+/* --------------------------------------------------------------------------------- comparing */
+
+static bool is_connected(uint8_t state)
+{
+	return state != TCPWHY_CLOSE && state != TCPWHY_BOUND && state != TCPWHY_LISTEN &&
+	       state != TCPWHY_SYN_SENT;
+}
+
+static bool same_seen(struct check *c, unsigned sock)
+{
+	struct seen k;
+	struct tcpwhy_owner e = {.state = TCPWHY_CLOSE};
+	char kl[ENDPOINT_TEXT], kp[ENDPOINT_TEXT], el[ENDPOINT_TEXT], ep[ENDPOINT_TEXT];
+
+	kernel_look(c->k, sock, &k);
+	if (tcpwhy_get(c->e, c->w.socks[sock], &e))
+		e = (struct tcpwhy_owner){.state = TCPWHY_CLOSE};
+	const struct endpoint local = {e.local, e.port}, peer = {e.peer, e.peer_port};
+	const bool held = k.local.port || k.state != TCPWHY_CLOSE;
+	if (k.state == e.state && k.local.port == e.port &&
+	    (!held || addr_equal(&k.local.addr, &e.local)) &&
+	    (!is_connected(k.state) ||
+	     (k.peer.port == e.peer_port && addr_equal(&k.peer.addr, &e.peer))))
+		return true;
+	endpoint_print(&k.local, kl);
+	endpoint_print(&k.peer, kp);
+	endpoint_print(&local, el);
+	endpoint_print(&peer, ep);
+	return fail(c, CHECK_STATE, "%c: kernel %s %s %s, engine %s %s %s", 'a' + sock,
+		    tcpwhy_state_name(k.state), kl, kp, tcpwhy_state_name(e.state), el, ep);
+}
+
+static bool same_counts(struct check *c)
+{
+	const struct counts k = kernel_counts(c->k);
+	struct counts e = {0};
+	struct tcpwhy_cursor walk = {0};
+	struct tcpwhy_owner o;
+
+	while (tcpwhy_next_owner(c->e, &walk, NULL, &o)) {
+		if (o.timewait)
+			e.timewait++;
+		else if (o.state != TCPWHY_BOUND && o.state != TCPWHY_CLOSE)
+			e.inuse++;
+	}
+	return (k.inuse == e.inuse && k.timewait == e.timewait) ||
+	       fail(c, CHECK_COUNT, "kernel %u sockets and %u mini-sockets, engine %u and %u",
+		    k.inuse, k.timewait, e.inuse, e.timewait);
+}
+
+static bool same_now(struct check *c)
+{
+	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
+		if (c->k->socks[i].fd >= 0 && !same_seen(c, i))
+			return false;
+	return same_counts(c);
+}
+
+/* The kernel settles by itself, in softirqs and timers: a difference counts when it stays. */
+static bool same_soon(struct check *c)
+{
+	const uint64_t until = kernel_now() + AGREE_NS;
+
+	while (!same_now(c)) {
+		if (kernel_now() > until)
+			return false;
+		nanosleep(&(struct timespec){0, STEP_NS}, NULL);
+	}
+	c->m->class = CHECK_AGREE;
+	return true;
+}
+
+static int compare_socks(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct diag_sock));
+}
+
+/* Only what both sides know, and nothing else: rows are compared as bytes. */
+static struct diag_sock make_row(const struct diag_sock *s)
+{
+	struct diag_sock row;
+
+	memset(&row, 0, sizeof(row));
+	row.local = s->local;
+	if (s->peer.port)
+		row.peer = s->peer;
+	row.family = s->family;
+	row.state = s->state;
+	row.timewait = s->timewait;
+	row.device = s->device;
+	return row;
+}
+
+static size_t engine_table(const struct check *c, struct diag_sock *rows)
+{
+	struct tcpwhy_cursor walk = {0};
+	struct tcpwhy_owner o;
+	size_t n = 0;
+
+	while (n < MAX_OWNERS && tcpwhy_next_owner(c->e, &walk, NULL, &o)) {
+		const struct diag_sock s = {
+			.local = {o.local, o.port},
+			.peer = {o.peer, o.peer_port},
+			.family = o.family,
+			.state = o.state,
+			.timewait = o.timewait,
+			.device = o.device,
+		};
+		rows[n++] = make_row(&s);
+	}
+	qsort(rows, n, sizeof(*rows), compare_socks);
+	return n;
+}
+
+static int kernel_table(const struct check *c, struct diag_sock *rows, size_t *n)
+{
+	int rc = -EINTR;
+
+	for (int tries = 0; rc == -EINTR && tries < 5; tries++)
+		rc = diag_dump(&c->k->diag, rows, MAX_OWNERS, n);
+	if (rc)
+		return rc;
+	if (*n > MAX_OWNERS)
+		*n = MAX_OWNERS;
+	for (size_t i = 0; i < *n; i++) {
+		const struct diag_sock s = rows[i];
+		rows[i] = make_row(&s);
+	}
+	qsort(rows, *n, sizeof(*rows), compare_socks);
+	return 0;
+}
+
+static void print_row(const struct diag_sock *s, char *text, size_t size)
+{
+	char local[ENDPOINT_TEXT], peer[ENDPOINT_TEXT];
+
+	endpoint_print(&s->local, local);
+	endpoint_print(&s->peer, peer);
+	snprintf(text, size, "%s %s %s%s v%u dev %u", local, peer, tcpwhy_state_name(s->state),
+		 s->timewait ? " mini" : "", s->family, s->device);
+}
+
+static bool same_tables(struct check *c)
+{
+	struct diag_sock k[MAX_OWNERS + 1], e[MAX_OWNERS + 1];
+	char text[200];
+	size_t nk = 0;
+	const int rc = kernel_table(c, k, &nk);
+	const size_t ne = engine_table(c, e);
+
+	c->stats->dumps++;
+	if (rc)
+		return fail(c, CHECK_TABLE, "the dump failed: %s", errno_name(-rc));
+	for (size_t i = 0; i < nk || i < ne; i++) {
+		const int order = i == nk ? 1 : i == ne ? -1 : compare_socks(&k[i], &e[i]);
+		if (!order)
+			continue;
+		print_row(order < 0 ? &k[i] : &e[i], text, sizeof(text));
+		return fail(c, CHECK_TABLE, "only the %s has %s", order < 0 ? "kernel" : "engine",
+			    text);
+	}
+	return true;
+}
+
+static bool as_expected(struct check *c, const struct call *call, const struct outcome *o)
+{
+	struct seen seen = {0};
+
+	if (call->expect != EXPECT_NOTHING && (o->skipped || o->error != call->expect))
+		return fail(c, CHECK_EXPECT, "expected %s, was %s", errno_name(call->expect),
+			    o->skipped ? "skipped" : errno_name(o->error));
+	if (call->kind != CALL_STATE || o->skipped)
+		return true;
+	if (call->by_tuple) {
+		seen.state = o->error ? TCPWHY_CLOSE : o->tuple.state;
+	} else if (c->k->socks[call->sock].fd >= 0) {
+		kernel_look(c->k, call->sock, &seen);
+	}
+	return seen.state == call->which ||
+	       fail(c, CHECK_EXPECT, "expected %s, was %s", tcpwhy_state_name(call->which),
+		    tcpwhy_state_name(seen.state));
+}
+
+/* ------------------------------------------------------------------------------------ a script */
+
+static void count(struct check_stats *stats, const struct call *call, const struct outcome *o)
+{
+	stats->calls++;
+	if (o->skipped)
+		stats->skipped[call->kind]++;
+	else if (o->error)
+		stats->refused[call->kind]++;
+	else
+		stats->ok[call->kind]++;
+}
+
+static bool may_end_connection(enum call_kind kind)
+{
+	return kind == CALL_CLOSE || kind == CALL_SHUTDOWN || kind == CALL_CONNECT;
+}
+
+static bool play(struct check *c, const struct call *call)
+{
+	struct outcome o;
+	const uint32_t reserved[2] = {c->k->sysctls[SYSCTL_RESERVED][0],
+				      c->k->sysctls[SYSCTL_RESERVED][1]};
+
+	c->near_edge = false;
+	if (c->e)
+		avoid_edges(c, call);
+	kernel_play(c->k, call, &o);
+	count(c->stats, call, &o);
+	if (c->e && !o.skipped) {
+		tcpwhy_advance(c->e, o.start_ns);
+		if (!follow(c, call, &o, reserved))
+			return false;
+		if (may_end_connection(call->kind) && o.end_ns - o.start_ns > c->blur_ns)
+			c->blur_ns = o.end_ns - o.start_ns;
+		if (!same_soon(c))
+			return false;
+		if (call->kind == CALL_SETTLE && !same_tables(c))
+			return false;
+	}
+	return as_expected(c, call, &o);
+}
+
+static bool play_all(struct check *c, const struct script *s)
+{
+	for (c->m->at = 0; c->m->at < s->n; c->m->at++)
+		if (!play(c, &s->calls[c->m->at]))
+			return false;
+	if (s->n)
+		c->m->at = s->n - 1;
+	return !c->e || same_tables(c);
+}
+
+int check_script(struct kernel *k, const struct script *s, bool with_engine,
+		 struct check_stats *stats, struct mismatch *m, struct err *err)
+{
+	struct check *c = calloc(1, sizeof(*c));
+	int rc = c ? kernel_reset(k, err) : -ENOMEM;
+
+	*m = (struct mismatch){.class = CHECK_AGREE};
+	if (!rc) {
+		*c = (struct check){.k = k, .stats = stats, .m = m, .draw = 1};
+		if (with_engine && !make_engine(c))
+			fail(c, CHECK_ENGINE, "no engine");
+		else
+			play_all(c, s);
+		stats->scripts++;
+		if (m->class != CHECK_AGREE && c->near_edge) {
+			stats->ties++;
+			m->class = CHECK_AGREE;
+		}
+		if (c->e)
+			tcpwhy_engine_free(c->e);
+	}
+	free(c);
+	return rc;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check.h - plays one script on the kernel and on the engine, and compares after each call
+ *
+ * Compared are the answer, the port (the engine must find the kernel's choice admissible, and
+ * follows it), what every open socket of the script shows, the number of sockets and mini-sockets
+ * in the namespace, and where a script says settle, and at its end, both complete tables.
+ */
+#ifndef CONFORM_CHECK_H
+#define CONFORM_CHECK_H
+
+#include "kernel.h"
+#include "script.h"
+
+enum check_class {
+	CHECK_AGREE,
+	CHECK_ANSWER, /* another errno, or a port that was not admissible */
+	CHECK_STATE,  /* an open socket shows something else */
+	CHECK_COUNT,  /* the number of sockets or mini-sockets differs */
+	CHECK_TABLE,  /* the complete tables differ */
+	CHECK_EXPECT, /* kernel and engine agree, the script expected something else */
+	CHECK_ENGINE, /* the engine refused to be told what happened */
+};
+
+struct mismatch {
+	enum check_class class;
+	size_t at; /* index of the call */
+	char text[640];
+};
+
+struct check_stats {
+	uint64_t scripts, calls;
+	uint64_t ok[CALL_KINDS], refused[CALL_KINDS], skipped[CALL_KINDS];
+	uint64_t waited; /* calls put off because a timer's edge was near */
+	uint64_t ties;   /* scripts given up because a call was made across such an edge */
+	uint64_t dumps;
+};
+
+/* Plays the script in an emptied namespace. with_engine false: only the kernel and the
+ * expectations. 0 with m->class, or -errno with err if the kernel side broke down. */
+int check_script(struct kernel *k, const struct script *s, bool with_engine,
+		 struct check_stats *stats, struct mismatch *m, struct err *err);
+
+#endif

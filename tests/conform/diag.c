@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "diag.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <string.h>
+
+enum { BUFFER = 32768, TIMER_TIME_WAIT = 3 };
+
+int diag_open(struct diag *d)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+
+	if (!nl)
+		return -errno;
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID)) {
+		const int rc = -errno;
+		mnl_socket_close(nl);
+		return rc;
+	}
+	*d = (struct diag){.nl = nl};
+	return 0;
+}
+
+void diag_close(struct diag *d)
+{
+	if (d->nl)
+		mnl_socket_close(d->nl);
+	d->nl = NULL;
+}
+
+static struct tcpwhy_addr addr_of(uint8_t family, const uint32_t be[4])
+{
+	struct tcpwhy_addr a;
+
+	if (family == AF_INET)
+		return addr_v4(ntohl(be[0]));
+	memcpy(a.b, be, 16);
+	return a;
+}
+
+static void read_sock(const struct inet_diag_msg *m, struct diag_sock *s)
+{
+	const struct inet_diag_sockid *id = &m->id;
+
+	*s = (struct diag_sock){
+		.local = {addr_of(m->idiag_family, id->idiag_src), ntohs(id->idiag_sport)},
+		.peer = {addr_of(m->idiag_family, id->idiag_dst), ntohs(id->idiag_dport)},
+		.family = m->idiag_family == AF_INET ? TCPWHY_IPV4 : TCPWHY_IPV6,
+		/* a dump shows a socket in CLOSE only if bit 13 was asked and it holds a port */
+		.state = m->idiag_state == TCPWHY_CLOSE ? TCPWHY_BOUND : m->idiag_state,
+		.timewait = m->idiag_timer == TIMER_TIME_WAIT,
+		.device = id->idiag_if,
+		.cookie = {id->idiag_cookie[0], id->idiag_cookie[1]},
+	};
+}
+
+static void put_addr(uint32_t be[4], bool v4, const struct tcpwhy_addr *a)
+{
+	memcpy(be, a->b + (v4 ? 12 : 0), v4 ? 4 : 16);
+}
+
+static struct nlmsghdr *put_request(struct diag *d, char *buf, uint16_t type,
+				    const struct endpoint *local, const struct endpoint *peer,
+				    uint32_t device)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct inet_diag_req_v2 *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
+	const bool v4 = addr_is_v4(&local->addr) && addr_is_v4(&peer->addr);
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0);
+	h->nlmsg_seq = ++d->seq;
+	r->sdiag_family = v4 ? AF_INET : AF_INET6;
+	r->sdiag_protocol = IPPROTO_TCP;
+	r->idiag_states = ~0u;
+	put_addr(r->id.idiag_src, v4, &local->addr);
+	put_addr(r->id.idiag_dst, v4, &peer->addr);
+	r->id.idiag_sport = htons(local->port);
+	r->id.idiag_dport = htons(peer->port);
+	r->id.idiag_if = device;
+	r->id.idiag_cookie[0] = r->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+	return h;
+}
+
+struct answer {
+	struct diag_sock *socks;
+	size_t max, n;
+};
+
+static int on_sock(const struct nlmsghdr *h, void *data)
+{
+	struct answer *a = data;
+
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(struct inet_diag_msg))
+		return MNL_CB_OK;
+	if (a->n < a->max)
+		read_sock(mnl_nlmsg_get_payload(h), &a->socks[a->n]);
+	a->n++;
+	return MNL_CB_OK;
+}
+
+static int talk(struct diag *d, const struct nlmsghdr *h, struct answer *a)
+{
+	const unsigned port = mnl_socket_get_portid(d->nl);
+	const bool dump = h->nlmsg_flags & NLM_F_DUMP;
+	char buf[BUFFER];
+	int rc;
+
+	if (mnl_socket_sendto(d->nl, h, h->nlmsg_len) < 0)
+		return -errno;
+	do {
+		const ssize_t n = mnl_socket_recvfrom(d->nl, buf, sizeof(buf));
+		if (n < 0)
+			return -errno;
+		rc = mnl_cb_run(buf, (size_t)n, d->seq, port, on_sock, a);
+		if (rc < 0)
+			return -errno;
+	} while (dump && rc > MNL_CB_STOP);
+	return 0;
+}
+
+int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
+	      struct diag_sock *found)
+{
+	char buf[256];
+	struct answer a = {.socks = found, .max = 1};
+	const int rc = talk(d, put_request(d, buf, SOCK_DIAG_BY_FAMILY, local, peer, 1), &a);
+
+	if (rc || !a.n)
+		return rc ? rc : -ENOENT;
+	if (found->state == TCPWHY_LISTEN || found->peer.port != peer->port)
+		return -ENOENT;
+	return 0;
+}
+
+int diag_destroy(struct diag *d, const struct diag_sock *s)
+{
+	char buf[256];
+	struct answer none = {0};
+	/* a socket bound to a device is found only through it; the loopback is what an unbound one
+	 * would see */
+	struct nlmsghdr *h =
+		put_request(d, buf, SOCK_DESTROY, &s->local, &s->peer, s->device ? s->device : 1);
+	struct inet_diag_req_v2 *r = mnl_nlmsg_get_payload(h);
+
+	r->id.idiag_cookie[0] = s->cookie[0];
+	r->id.idiag_cookie[1] = s->cookie[1];
+	return talk(d, h, &none);
+}
+
+/* The legacy request: family 0 is both families in one walk. */
+int diag_dump(struct diag *d, struct diag_sock *socks, size_t max, size_t *n)
+{
+	char buf[256];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct inet_diag_req *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
+	struct answer a = {.socks = socks, .max = max};
+
+	h->nlmsg_type = TCPDIAG_GETSOCK;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	h->nlmsg_seq = ++d->seq;
+	r->idiag_states = ~0u;
+	const int rc = talk(d, h, &a);
+	if (!rc)
+		*n = a.n;
+	return rc;
+}

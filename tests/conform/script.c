@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+#include "script.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kind_names[CALL_KINDS] = {
+	[CALL_SOCKET] = "socket",     [CALL_SET] = "set",         [CALL_BIND] = "bind",
+	[CALL_LISTEN] = "listen",     [CALL_CONNECT] = "connect", [CALL_ACCEPT] = "accept",
+	[CALL_SHUTDOWN] = "shutdown", [CALL_CLOSE] = "close",     [CALL_DESTROY] = "destroy",
+	[CALL_UID] = "uid",           [CALL_SYSCTL] = "sysctl",   [CALL_WAIT] = "wait",
+	[CALL_STATE] = "state",       [CALL_SETTLE] = "settle",
+};
+
+const struct script_option script_options[SCRIPT_OPTIONS] = {
+	{"reuseaddr", TCPWHY_SO_REUSEADDR, 1},
+	{"reuseport", TCPWHY_SO_REUSEPORT, 1},
+	{"device", TCPWHY_SO_BINDTODEVICE, 1},
+	{"linger0", TCPWHY_SO_LINGER0, 1},
+	{"steer", TCPWHY_SO_ATTACH_REUSEPORT, 1},
+	{"v6only", TCPWHY_IPV6_V6ONLY, 1},
+	{"freebind", TCPWHY_IP_FREEBIND, 1},
+	{"transparent", TCPWHY_IP_TRANSPARENT, 1},
+	{"no-port", TCPWHY_IP_BIND_ADDRESS_NO_PORT, 1},
+	{"port-range", TCPWHY_IP_LOCAL_PORT_RANGE, 2},
+	{"repair", TCPWHY_TCP_REPAIR, 1},
+	{"linger2", TCPWHY_TCP_LINGER2, 1},
+};
+
+const struct script_sysctl_info script_sysctls[SYSCTLS] = {
+	[SYSCTL_PORT_RANGE] = {"ip_local_port_range",
+			       "ipv4/ip_local_port_range",
+			       2,
+			       {20000, 20007}},
+	[SYSCTL_RESERVED] = {"ip_local_reserved_ports", "ipv4/ip_local_reserved_ports", 2, {0, 0}},
+	[SYSCTL_AUTOBIND_REUSE] = {"ip_autobind_reuse", "ipv4/ip_autobind_reuse", 1, {0, 0}},
+	[SYSCTL_UNPRIVILEGED] = {"ip_unprivileged_port_start",
+				 "ipv4/ip_unprivileged_port_start",
+				 1,
+				 {1024, 0}},
+	[SYSCTL_NONLOCAL] = {"ip_nonlocal_bind", "ipv4/ip_nonlocal_bind", 1, {0, 0}},
+	[SYSCTL_NONLOCAL6] = {"ip6_nonlocal_bind", "ipv6/ip_nonlocal_bind", 1, {0, 0}},
+	[SYSCTL_BINDV6ONLY] = {"bindv6only", "ipv6/bindv6only", 1, {0, 0}},
+	[SYSCTL_TW_REUSE] = {"tcp_tw_reuse", "ipv4/tcp_tw_reuse", 1, {2, 0}},
+	[SYSCTL_TW_REUSE_DELAY] = {"tcp_tw_reuse_delay", "ipv4/tcp_tw_reuse_delay", 1, {1000, 0}},
+	[SYSCTL_MAX_TW] = {"tcp_max_tw_buckets", "ipv4/tcp_max_tw_buckets", 1, {4096, 0}},
+	[SYSCTL_FIN_TIMEOUT] = {"tcp_fin_timeout", "ipv4/tcp_fin_timeout", 1, {60, 0}},
+	[SYSCTL_TIMESTAMPS] = {"tcp_timestamps", "ipv4/tcp_timestamps", 1, {1, 0}},
+};
+
+static const struct {
+	int error;
+	const char *name;
+} errno_names[] = {
+	{0, "OK"},
+	{EACCES, "EACCES"},
+	{EADDRINUSE, "EADDRINUSE"},
+	{EADDRNOTAVAIL, "EADDRNOTAVAIL"},
+	{EAFNOSUPPORT, "EAFNOSUPPORT"},
+	{EAGAIN, "EAGAIN"},
+	{EALREADY, "EALREADY"},
+	{EBADF, "EBADF"},
+	{ECONNABORTED, "ECONNABORTED"},
+	{ECONNREFUSED, "ECONNREFUSED"},
+	{ECONNRESET, "ECONNRESET"},
+	{EHOSTUNREACH, "EHOSTUNREACH"},
+	{EINPROGRESS, "EINPROGRESS"},
+	{EINVAL, "EINVAL"},
+	{EISCONN, "EISCONN"},
+	{ENETUNREACH, "ENETUNREACH"},
+	{ENODEV, "ENODEV"},
+	{ENOENT, "ENOENT"},
+	{ENOMEM, "ENOMEM"},
+	{ENOPROTOOPT, "ENOPROTOOPT"},
+	{ENOTCONN, "ENOTCONN"},
+	{EOPNOTSUPP, "EOPNOTSUPP"},
+	{EPERM, "EPERM"},
+	{ETIMEDOUT, "ETIMEDOUT"},
+};
+
+static const char *const how_names[] = {"rd", "wr", "rdwr"};
+
+enum { ERRNO_NAMES = sizeof(errno_names) / sizeof(errno_names[0]), LAST_STATE = TCPWHY_BOUND };
+
+const char *errno_name(int error)
+{
+	for (size_t i = 0; i < ERRNO_NAMES; i++)
+		if (errno_names[i].error == error)
+			return errno_names[i].name;
+	return "?";
+}
+
+const char *call_kind_name(enum call_kind kind)
+{
+	return kind_names[kind];
+}
+
+/* ------------------------------------------------------------------------------- addresses */
+
+static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+bool addr_is_v4(const struct tcpwhy_addr *a)
+{
+	return !memcmp(a->b, mapped, sizeof(mapped));
+}
+
+bool addr_is_any(const struct tcpwhy_addr *a)
+{
+	static const uint8_t zero[16];
+
+	return addr_is_v4(a) ? !memcmp(a->b + 12, zero, 4) : !memcmp(a->b, zero, 16);
+}
+
+bool addr_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b)
+{
+	return !memcmp(a->b, b->b, sizeof(a->b));
+}
+
+struct tcpwhy_addr addr_v4(uint32_t host_order)
+{
+	struct tcpwhy_addr a;
+	const uint32_t be = htonl(host_order);
+
+	memcpy(a.b, mapped, sizeof(mapped));
+	memcpy(a.b + 12, &be, 4);
+	return a;
+}
+
+void addr_print(const struct tcpwhy_addr *a, char *text)
+{
+	if (addr_is_v4(a))
+		inet_ntop(AF_INET, a->b + 12, text, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, a->b, text, INET6_ADDRSTRLEN);
+}
+
+void endpoint_print(const struct endpoint *at, char *text)
+{
+	char addr[INET6_ADDRSTRLEN];
+	const bool v4 = addr_is_v4(&at->addr);
+
+	addr_print(&at->addr, addr);
+	snprintf(text, ENDPOINT_TEXT, v4 ? "%s:%u" : "[%s]:%u", addr, at->port);
+}
+
+static int parse_number(const char *text, unsigned long max, uint32_t *out)
+{
+	char *end;
+
+	errno = 0;
+	const long value = strtol(text, &end, 10);
+	if (errno || end == text || *end || value < -1 || (value > 0 && (unsigned long)value > max))
+		return -EINVAL;
+	*out = (uint32_t)value;
+	return 0;
+}
+
+int endpoint_parse(const char *text, struct endpoint *at)
+{
+	const char *colon = strrchr(text, ':');
+	char addr[INET6_ADDRSTRLEN];
+	uint32_t port;
+	struct endpoint parsed;
+
+	if (!colon || parse_number(colon + 1, 65535, &port) || port > 65535)
+		return -EINVAL;
+	const bool bracket = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
+	const size_t len = (size_t)(colon - text) - (bracket ? 2 : 0);
+	if (len >= sizeof(addr))
+		return -EINVAL;
+	memcpy(addr, text + bracket, len);
+	addr[len] = '\0';
+	memcpy(parsed.addr.b, mapped, sizeof(mapped));
+	if (inet_pton(bracket ? AF_INET6 : AF_INET, addr, parsed.addr.b + (bracket ? 0 : 12)) != 1)
+		return -EINVAL;
+	parsed.port = (uint16_t)port;
+	*at = parsed;
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------------- printing */
+
+static void print_values(char *text, const char *word, const char *name, const uint32_t *value,
+			 unsigned n)
+{
+	if (n == 2)
+		snprintf(text, CALL_TEXT, "%s %s %d %d", word, name, (int)value[0], (int)value[1]);
+	else
+		snprintf(text, CALL_TEXT, "%s %s %d", word, name, (int)value[0]);
+}
+
+static void print_set(const struct call *c, char *text)
+{
+	const struct script_option *o = &script_options[c->which];
+	char word[16];
+
+	snprintf(word, sizeof(word), "set %c", 'a' + c->sock);
+	print_values(text, word, o->name, c->value, o->values);
+}
+
+static void print_tuple(const struct call *c, char *text)
+{
+	char local[ENDPOINT_TEXT], peer[ENDPOINT_TEXT];
+	const char *word = kind_names[c->kind];
+	const bool state = c->kind == CALL_STATE;
+
+	endpoint_print(&c->at, local);
+	endpoint_print(&c->peer, peer);
+	snprintf(text, CALL_TEXT, "%s %s %s%s%s", word, local, peer, state ? " " : "",
+		 state ? tcpwhy_state_name(c->which) : "");
+}
+
+void call_print(const struct call *c, char *text)
+{
+	const char name = (char)('a' + c->sock);
+	const char *word = kind_names[c->kind];
+	char at[ENDPOINT_TEXT];
+
+	switch (c->kind) {
+	case CALL_SOCKET:
+		snprintf(text, CALL_TEXT, "%c = socket %u", name, c->family);
+		break;
+	case CALL_SET:
+		print_set(c, text);
+		break;
+	case CALL_BIND:
+	case CALL_CONNECT:
+		endpoint_print(&c->at, at);
+		snprintf(text, CALL_TEXT, "%s %c %s", word, name, at);
+		break;
+	case CALL_LISTEN:
+	case CALL_CLOSE:
+		snprintf(text, CALL_TEXT, "%s %c", word, name);
+		break;
+	case CALL_ACCEPT:
+		snprintf(text, CALL_TEXT, "%c = accept %c", name, 'a' + c->listener);
+		break;
+	case CALL_SHUTDOWN:
+		snprintf(text, CALL_TEXT, "shutdown %c %s", name, how_names[c->which]);
+		break;
+	case CALL_DESTROY:
+		print_tuple(c, text);
+		break;
+	case CALL_UID:
+	case CALL_WAIT:
+		snprintf(text, CALL_TEXT, "%s %u", word, c->value[0]);
+		break;
+	case CALL_SYSCTL:
+		print_values(text, word, script_sysctls[c->which].name, c->value,
+			     script_sysctls[c->which].values);
+		break;
+	case CALL_STATE:
+		if (c->by_tuple)
+			print_tuple(c, text);
+		else
+			snprintf(text, CALL_TEXT, "state %c %s", name, tcpwhy_state_name(c->which));
+		break;
+	case CALL_SETTLE:
+	case CALL_KINDS:
+		snprintf(text, CALL_TEXT, "settle");
+		break;
+	}
+}
+
+void script_print(const struct script *s, FILE *out)
+{
+	char text[CALL_TEXT];
+
+	for (size_t i = 0; i < s->n; i++) {
+		call_print(&s->calls[i], text);
+		fprintf(out, "%s\n", text);
+		if (s->calls[i].expect != EXPECT_NOTHING)
+			fprintf(out, "expect %s\n", errno_name(s->calls[i].expect));
+	}
+}
+
+/* ----------------------------------------------------------------------------------- parsing */
+
+enum { MAX_WORDS = 6 };
+
+struct words {
+	size_t n;
+	char *w[MAX_WORDS];
+};
+
+static int parse_sock(const char *word, uint8_t *sock)
+{
+	if (word[0] < 'a' || word[0] > 'z' || word[1])
+		return -EINVAL;
+	*sock = (uint8_t)(word[0] - 'a');
+	return 0;
+}
+
+static int parse_state(const char *word, uint8_t *state)
+{
+	for (unsigned i = 1; i <= LAST_STATE; i++) {
+		if (strcmp(tcpwhy_state_name((enum tcpwhy_state)i), word))
+			continue;
+		*state = (uint8_t)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int parse_values(const struct words *w, size_t from, unsigned n, struct call *c)
+{
+	if (w->n != from + n)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++)
+		if (parse_number(w->w[from + i], INT32_MAX, &c->value[i]))
+			return -EINVAL;
+	return 0;
+}
+
+static int parse_set(const struct words *w, struct call *c)
+{
+	if (w->n < 3 || parse_sock(w->w[1], &c->sock))
+		return -EINVAL;
+	for (uint8_t i = 0; i < SCRIPT_OPTIONS; i++) {
+		if (strcmp(script_options[i].name, w->w[2]))
+			continue;
+		c->which = i;
+		return parse_values(w, 3, script_options[i].values, c);
+	}
+	return -EINVAL;
+}
+
+static int parse_sysctl(const struct words *w, struct call *c)
+{
+	for (uint8_t i = 0; w->n > 1 && i < SYSCTLS; i++) {
+		if (strcmp(script_sysctls[i].name, w->w[1]))
+			continue;
+		c->which = i;
+		return parse_values(w, 2, script_sysctls[i].values, c);
+	}
+	return -EINVAL;
+}
+
+static int parse_shutdown(const struct words *w, struct call *c)
+{
+	if (w->n != 3 || parse_sock(w->w[1], &c->sock))
+		return -EINVAL;
+	for (uint8_t i = 0; i < 3; i++) {
+		if (strcmp(how_names[i], w->w[2]))
+			continue;
+		c->which = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int parse_state_call(const struct words *w, struct call *c)
+{
+	if (w->n == 3)
+		return parse_sock(w->w[1], &c->sock) || parse_state(w->w[2], &c->which) ? -EINVAL
+											: 0;
+	c->by_tuple = true;
+	return w->n != 4 || endpoint_parse(w->w[1], &c->at) || endpoint_parse(w->w[2], &c->peer) ||
+			       parse_state(w->w[3], &c->which)
+		       ? -EINVAL
+		       : 0;
+}
+
+/* "a = socket 4", "c = accept a" */
+static int parse_made(const struct words *w, struct call *c)
+{
+	uint32_t family;
+
+	if (w->n != 4 || parse_sock(w->w[0], &c->sock))
+		return -EINVAL;
+	if (!strcmp(w->w[2], "accept")) {
+		c->kind = CALL_ACCEPT;
+		return parse_sock(w->w[3], &c->listener);
+	}
+	c->kind = CALL_SOCKET;
+	if (strcmp(w->w[2], "socket") || parse_number(w->w[3], 6, &family))
+		return -EINVAL;
+	c->family = (uint8_t)family;
+	return family == TCPWHY_IPV4 || family == TCPWHY_IPV6 ? 0 : -EINVAL;
+}
+
+static int parse_kind(const struct words *w, struct call *c)
+{
+	switch (c->kind) {
+	case CALL_SET:
+		return parse_set(w, c);
+	case CALL_BIND:
+	case CALL_CONNECT:
+		return w->n != 3 || parse_sock(w->w[1], &c->sock) || endpoint_parse(w->w[2], &c->at)
+			       ? -EINVAL
+			       : 0;
+	case CALL_LISTEN:
+	case CALL_CLOSE:
+		return w->n != 2 ? -EINVAL : parse_sock(w->w[1], &c->sock);
+	case CALL_SHUTDOWN:
+		return parse_shutdown(w, c);
+	case CALL_DESTROY:
+		return w->n != 3 || endpoint_parse(w->w[1], &c->at) ||
+				       endpoint_parse(w->w[2], &c->peer)
+			       ? -EINVAL
+			       : 0;
+	case CALL_UID:
+	case CALL_WAIT:
+		return parse_values(w, 1, 1, c);
+	case CALL_SYSCTL:
+		return parse_sysctl(w, c);
+	case CALL_STATE:
+		return parse_state_call(w, c);
+	case CALL_SETTLE:
+		return w->n == 1 ? 0 : -EINVAL;
+	case CALL_SOCKET:
+	case CALL_ACCEPT:
+	case CALL_KINDS:
+		break;
+	}
+	return -EINVAL;
+}
+
+static int parse_expect(const struct words *w, struct script *s)
+{
+	if (w->n != 2 || !s->n)
+		return -EINVAL;
+	for (size_t i = 0; i < ERRNO_NAMES; i++) {
+		if (strcmp(errno_names[i].name, w->w[1]))
+			continue;
+		s->calls[s->n - 1].expect = errno_names[i].error;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int parse_line(char *line, struct script *s)
+{
+	struct words w = {0};
+	struct call c = {.expect = EXPECT_NOTHING};
+	char *rest = NULL;
+
+	line[strcspn(line, "#\r")] = '\0';
+	for (char *word = strtok_r(line, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest)) {
+		if (w.n == MAX_WORDS)
+			return -EINVAL;
+		w.w[w.n++] = word;
+	}
+	if (!w.n)
+		return 0;
+	if (!strcmp(w.w[0], "expect"))
+		return parse_expect(&w, s);
+	if (s->n == SCRIPT_CALLS)
+		return -EINVAL;
+	int rc = -EINVAL;
+	if (w.n > 1 && !strcmp(w.w[1], "="))
+		rc = parse_made(&w, &c);
+	else
+		for (c.kind = 0; c.kind < CALL_KINDS; c.kind++)
+			if (!strcmp(kind_names[c.kind], w.w[0])) {
+				rc = parse_kind(&w, &c);
+				break;
+			}
+	if (!rc)
+		s->calls[s->n++] = c;
+	return rc;
+}
+
+int script_parse(const char *text, struct script *s, struct err *err)
+{
+	struct script *parsed = calloc(1, sizeof(*parsed));
+	char *copy = strdup(text), *rest = copy;
+	int rc = parsed && copy ? 0 : -ENOMEM;
+	unsigned number = 0;
+
+	/* strsep, not strtok: empty lines count. */
+	for (char *line; !rc && (line = strsep(&rest, "\n"));) {
+		number++;
+		rc = parse_line(line, parsed);
+	}
+	if (rc)
+		snprintf(err->text, sizeof(err->text), "line %u: %s", number,
+			 rc == -ENOMEM ? "no memory" : "not a call of this language");
+	else
+		*s = *parsed;
+	free(copy);
+	free(parsed);
+	return rc;
+}
+
+int script_read(const char *path, struct script *s, struct err *err)
+{
+	enum { MAX_TEXT = 128 * 1024 };
+	FILE *f = fopen(path, "re");
+	char *text = malloc(MAX_TEXT);
+	int rc = -EINVAL;
+
+	if (!f || !text) {
+		rc = f ? -ENOMEM : -errno;
+		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));
+	} else {
+		const size_t n = fread(text, 1, MAX_TEXT - 1, f);
+		text[n] = '\0';
+		rc = script_parse(text, s, err);
+	}
+	free(text);
+	if (f)
+		fclose(f);
+	return rc;
+}
