@@ -13,8 +13,6 @@
 #include "cli/command.h"
 #include "cure/apply.h"
 
-enum { EXIT_DONE, EXIT_LEFT, EXIT_USAGE, EXIT_BLIND };
-
 /* More would push the first line off the screen; --json has them. */
 #define ROWS_MAX 8
 
@@ -45,7 +43,7 @@ static int usage(const char *wrong, const char *what)
 {
 	fprintf(stderr, "tcpwhy fix: %s%s%s\n", wrong, what ? ": " : "", what ? what : "");
 	fputs("Try: tcpwhy fix --help\n", stderr);
-	return EXIT_USAGE;
+	return STATUS_USAGE;
 }
 
 /* ------------------------------------------------------------------------------------ the words */
@@ -269,26 +267,26 @@ static int destroy_time_wait(const struct fix_request *q)
 	struct apply_report *report = calloc(1, sizeof(*report));
 	struct live *live;
 	struct err err;
-	int rc = EXIT_BLIND;
+	int rc = STATUS_UNDECIDED;
 
 	if (!report) {
 		fputs("tcpwhy fix: no memory\n", stderr);
-		return EXIT_BLIND;
+		return STATUS_UNDECIDED;
 	}
 	if (live_open(&q->target, avoid, &live, &err)) {
 		fprintf(stderr, "tcpwhy fix: %s\n", err.text);
 		free(report);
-		return EXIT_BLIND;
+		return STATUS_UNDECIDED;
 	}
 	if (apply_destroy_time_wait(live, &q->place, q->dry_run, report, &err)) {
 		fprintf(stderr, "tcpwhy fix: %s\n", err.text);
 	} else {
-		rc = report->end == APPLY_LEFT || report->end == APPLY_REFUSED ? EXIT_LEFT
-									       : EXIT_DONE;
+		rc = report->end == APPLY_LEFT || report->end == APPLY_REFUSED ? STATUS_REFUSED
+									       : STATUS_OK;
 		if (!q->json)
 			print_report(q, report);
 		else if (!print_json(q, report))
-			rc = EXIT_BLIND;
+			rc = STATUS_UNDECIDED;
 	}
 	live_close(live);
 	free(report);
@@ -383,7 +381,7 @@ int cmd_fix(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			fputs(usage_text, stdout);
-			return EXIT_DONE;
+			return STATUS_OK;
 		}
 	}
 	if (argc < 2)
