@@ -66,6 +66,17 @@ enum tcpwhy_holder asked_class(const struct tcpwhy_verdict *v)
 	return v->by_class[TCPWHY_H_UNKNOWN] ? TCPWHY_H_UNKNOWN : TCPWHY_HOLDER_CLASSES;
 }
 
+bool asked_options_unknown(const struct asked *a)
+{
+	for (size_t i = 0; i < a->few.owners_n; i++) {
+		const struct tcpwhy_owner *o = &a->few.owners[i].o;
+		if (o->port == a->question->bind.port &&
+		    (o->reuse == TCPWHY_REUSE_UNKNOWN || o->reuseport == TCPWHY_UNKNOWN))
+			return true;
+	}
+	return false;
+}
+
 bool asked_only_timed(const struct tcpwhy_verdict *v)
 {
 	return v->holders && v->last_expiry_ns;

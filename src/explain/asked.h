@@ -36,6 +36,8 @@ uint32_t asked_holders(const struct tcpwhy_verdict *v, enum tcpwhy_holder from,
 		       enum tcpwhy_holder to);
 /* The class that decided; TCPWHY_HOLDER_CLASSES if no holder did. */
 enum tcpwhy_holder asked_class(const struct tcpwhy_verdict *v);
+/* Whether SO_REUSEADDR or SO_REUSEPORT of a socket on the port could not be seen. */
+bool asked_options_unknown(const struct asked *a);
 bool asked_only_timed(const struct tcpwhy_verdict *v);
 
 /* because.c: what was decided, in one to three sentences. */

@@ -6,22 +6,19 @@
 
 /* How a class of holders is called, and what SO_REUSEADDR and SO_REUSEPORT would need there. */
 struct holder_words {
-	const char *one, *many;
+	const char *one, *many, *behind;
 	const char *needs;
 };
 
-#define TIME_WAIT_ONE   "A closed connection in TIME_WAIT"
-#define TIME_WAIT_MANY  "closed connections in TIME_WAIT"
-#define FIN_WAIT2_ONE   "An orphaned connection in FIN_WAIT2, whose peer has not closed,"
-#define FIN_WAIT2_MANY  "orphaned connections in FIN_WAIT2, whose peers have not closed,"
-#define CONNECTION_ONE  "A living connection"
-#define CONNECTION_MANY "living connections"
-#define OUTGOING_ONE    "An outgoing connection, whose local port connect() chose,"
-#define OUTGOING_MANY   "outgoing connections, whose local port connect() chose,"
-#define BOUND_ONE       "A socket that is bound but neither listens nor is connected"
-#define BOUND_MANY      "sockets that are bound but neither listen nor are connected"
-#define LISTENER_ONE    "A listening socket"
-#define LISTENER_MANY   "listening sockets"
+/* one, many, and what is said behind either */
+#define TIME_WAIT_ "A closed connection in TIME_WAIT", "closed connections in TIME_WAIT", ""
+#define FIN_WAIT2_                                                                                 \
+	"An orphaned connection in FIN_WAIT2", "orphaned connections in FIN_WAIT2",                \
+		", which the other side has not closed,"
+#define CONNECTION_ "A living connection", "living connections", ""
+#define OUTGOING_   "An outgoing connection", "outgoing connections", ", whose port connect() chose,"
+#define BOUND_      "A bound socket", "bound sockets", ", neither listening nor connected,"
+#define LISTENER_   "A listening socket", "listening sockets", ""
 
 #define OLD_HAD_IT                                                                                 \
 	"The old socket had SO_REUSEADDR; a new one gets past it by setting it too, before "       \
@@ -39,27 +36,27 @@ struct holder_words {
 	"the uids differ."
 
 static const struct holder_words words[TCPWHY_HOLDER_CLASSES] = {
-	[TCPWHY_H_TW_NEEDS_REUSE] = {TIME_WAIT_ONE, TIME_WAIT_MANY, OLD_HAD_IT},
-	[TCPWHY_H_TW_WITHOUT_REUSE] = {TIME_WAIT_ONE, TIME_WAIT_MANY, OLD_HAD_NOT},
-	[TCPWHY_H_FW2_NEEDS_REUSE] = {FIN_WAIT2_ONE, FIN_WAIT2_MANY, OLD_HAD_IT},
-	[TCPWHY_H_FW2_WITHOUT_REUSE] = {FIN_WAIT2_ONE, FIN_WAIT2_MANY, OLD_HAD_NOT},
-	[TCPWHY_H_CONN_NEEDS_REUSE] = {CONNECTION_ONE, CONNECTION_MANY, HAS_IT},
-	[TCPWHY_H_CONN_WITHOUT_REUSE] = {CONNECTION_ONE, CONNECTION_MANY, HAS_NOT},
-	[TCPWHY_H_OUT_NEEDS_REUSE] = {OUTGOING_ONE, OUTGOING_MANY, HAS_IT},
-	[TCPWHY_H_OUT_WITHOUT_REUSE] = {OUTGOING_ONE, OUTGOING_MANY, HAS_NOT},
-	[TCPWHY_H_BOUND_NEEDS_REUSE] = {BOUND_ONE, BOUND_MANY, HAS_IT},
-	[TCPWHY_H_BOUND_WITHOUT_REUSE] = {BOUND_ONE, BOUND_MANY, HAS_NOT},
-	[TCPWHY_H_BOUND_OTHER_UID] = {BOUND_ONE, BOUND_MANY, ONE_UID},
+	[TCPWHY_H_TW_NEEDS_REUSE] = {TIME_WAIT_, OLD_HAD_IT},
+	[TCPWHY_H_TW_WITHOUT_REUSE] = {TIME_WAIT_, OLD_HAD_NOT},
+	[TCPWHY_H_FW2_NEEDS_REUSE] = {FIN_WAIT2_, OLD_HAD_IT},
+	[TCPWHY_H_FW2_WITHOUT_REUSE] = {FIN_WAIT2_, OLD_HAD_NOT},
+	[TCPWHY_H_CONN_NEEDS_REUSE] = {CONNECTION_, HAS_IT},
+	[TCPWHY_H_CONN_WITHOUT_REUSE] = {CONNECTION_, HAS_NOT},
+	[TCPWHY_H_OUT_NEEDS_REUSE] = {OUTGOING_, HAS_IT},
+	[TCPWHY_H_OUT_WITHOUT_REUSE] = {OUTGOING_, HAS_NOT},
+	[TCPWHY_H_BOUND_NEEDS_REUSE] = {BOUND_, HAS_IT},
+	[TCPWHY_H_BOUND_WITHOUT_REUSE] = {BOUND_, HAS_NOT},
+	[TCPWHY_H_BOUND_OTHER_UID] = {BOUND_, ONE_UID},
 	[TCPWHY_H_REUSEPORT_STEERED] =
-		{"A socket with SO_REUSEPORT", "sockets with SO_REUSEPORT",
+		{"A socket with SO_REUSEPORT", "sockets with SO_REUSEPORT", "",
 		 "The new socket brings a BPF program of its own, and a port has one "
 		 "SO_REUSEPORT group only."},
 	[TCPWHY_H_LISTENER] =
-		{LISTENER_ONE, LISTENER_MANY,
+		{LISTENER_,
 		 "SO_REUSEADDR never helps against a listener; only SO_REUSEPORT on both, set "
 		 "before bind() under one uid, lets two sockets listen here."},
-	[TCPWHY_H_LISTENER_OTHER_UID] = {LISTENER_ONE, LISTENER_MANY, ONE_UID},
-	[TCPWHY_H_UNKNOWN] = {"A socket", "sockets", NULL},
+	[TCPWHY_H_LISTENER_OTHER_UID] = {LISTENER_, ONE_UID},
+	[TCPWHY_H_UNKNOWN] = {"A socket", "sockets", "", NULL},
 };
 
 /* ------------------------------------------------------------------------------------ the holders
@@ -95,13 +92,13 @@ static void add_who_holds(struct text *t, const struct asked *a, enum tcpwhy_hol
 		text_count(t, n);
 		text_char(t, ' ');
 		text_add(t, words[c].many);
-		text_add(t, " hold port ");
 	} else {
 		text_add(t, words[c].one);
 		if (a->verdict.holders == 1)
 			add_local(t, a);
-		text_add(t, " holds port ");
 	}
+	text_add(t, words[c].behind);
+	text_add(t, n > 1 ? " hold port " : " holds port ");
 	text_number(t, a->verdict.port);
 	add_time_left(t, a);
 	text_char(t, '.');
@@ -127,15 +124,26 @@ static void add_others(struct text *t, const struct asked *a, enum tcpwhy_holder
 		text_char(t, '.');
 }
 
+/* What the new socket would need. Refused for certain does not mean that all is seen: without the
+ * option itself, the new socket fails whatever the other side has. */
+static const char *needs_of(const struct asked *a, enum tcpwhy_holder c)
+{
+	bool by_option = c < TCPWHY_H_BOUND_OTHER_UID;
+
+	if (!words[c].needs || (by_option && asked_options_unknown(a)))
+		return "SO_REUSEADDR or SO_REUSEPORT lets a new socket past only if both sides "
+		       "have "
+		       "it; what the other side has cannot be seen from here.";
+	return words[c].needs;
+}
+
 static void write_conflict(const struct asked *a, enum tcpwhy_holder c, struct text *t)
 {
 	if (a->verdict.at == TCPWHY_CALL_LISTEN)
 		text_add(t, "bind() would succeed, but listen() asks once more. ");
 	add_who_holds(t, a, c);
-	if (words[c].needs) {
-		text_char(t, ' ');
-		text_add(t, words[c].needs);
-	}
+	text_char(t, ' ');
+	text_add(t, needs_of(a, c));
 	add_others(t, a, c);
 }
 

@@ -17,6 +17,7 @@ struct offer {
 	struct asked *a;
 	struct cure *cure;
 	enum trial trial;
+	bool late; /* it does not help this time, or only a little: ranked after those that do */
 };
 
 /* ------------------------------------------------------------------------------ writing the cure
@@ -111,7 +112,12 @@ static bool offer_wait(struct offer *o)
 	struct text t = does(o);
 	text_add(&t, "wait ");
 	text_seconds(&t, time_left(o->a));
-	say(o->cure->costs, "nothing is changed");
+	/* A FIN that arrives in FIN_WAIT2 starts a TIME_WAIT of its own
+	 * (tcp_timewait_state_process()). */
+	say(o->cure->costs,
+	    asked_holders(&o->a->verdict, TCPWHY_H_FW2_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE)
+		    ? "60 s more if the other side closes meanwhile"
+		    : "nothing is changed");
 	return true;
 }
 
@@ -157,24 +163,20 @@ static void say_sides(struct offer *o, enum sides sides, bool already, const cha
 {
 	struct text t = does(o);
 
+	o->late = sides == SIDES_BOTH;
 	text_add(&t, "set ");
 	text_add(&t, option);
 	if (sides == SIDES_NEW) {
 		text_add(&t, " on the new socket, before bind()");
 		say(o->cure->costs, "now: what holds the port has it already");
-	} else if (already) {
-		text_add(&t, " also in the program that held the port before, before bind()");
-		say(o->cure->costs,
-		    "from its next start on: its sockets of now keep what they had");
-	} else if (o->a->verdict.answer == TCPWHY_DEPENDS) {
-		text_add(&t, " before bind(), in the new program and in the one before it");
-		say(o->cure->costs, "certain once both have it; whether what holds the port now "
-				    "has it cannot be seen");
-	} else {
-		text_add(&t, " before bind(), in the new program and in the one before it");
-		say(o->cure->costs, "not yet this time: what holds the port now lacks it; the "
-				    "start after this one succeeds at once");
+		return;
 	}
+	text_add(&t, already ? " before bind() in what holds the port, too"
+			     : " before bind() on both the old and the new socket");
+	say(o->cure->costs,
+	    asked_options_unknown(o->a)
+		    ? "certain from the next start on; whether it is set now cannot be seen"
+		    : "from the next start on: what holds the port now lacks it");
 }
 
 static bool offer_reuseaddr(struct offer *o)
@@ -228,6 +230,19 @@ static bool offer_v6only_off(struct offer *o)
 	return true;
 }
 
+static bool offer_v6only_on(struct offer *o)
+{
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	q.v6only = true;
+	if (!address_is_any6(&q.addr) || o->a->question->bind.v6only || !try_request(o, &q))
+		return false;
+	say(o->cure->does, "set IPV6_V6ONLY on the new socket, before bind()");
+	say(o->cure->costs,
+	    "now; only IPv4 sockets are in the way, and IPv4 clients are not served");
+	return true;
+}
+
 static bool offer_bind_device(struct offer *o)
 {
 	const struct snapshot *s = o->a->snap;
@@ -268,11 +283,9 @@ static bool offer_freebind(struct offer *o)
  * prefix. */
 static unsigned address_rank(const struct snapshot_local *l, const struct tcpwhy_addr *asked)
 {
-	bool loopback = address_is_loopback(&l->prefix);
+	bool other_reach = address_is_loopback(&l->prefix) != address_is_loopback(asked);
 
-	if (loopback != address_is_loopback(asked))
-		return 2;
-	return l->prefix_len != 128;
+	return (other_reach ? 2u : 0u) + (l->prefix_len != 128);
 }
 
 static bool address_usable(const struct snapshot_local *l, const struct tcpwhy_addr *asked)
@@ -295,32 +308,58 @@ static struct tcpwhy_addr address_of(const struct snapshot_local *l)
 
 enum { ADDRESSES_TRIED = 32 };
 
+static bool try_address(struct offer *o, const struct tcpwhy_addr *addr)
+{
+	struct tcpwhy_bind_request q = o->a->question->bind;
+	char endpoint[ENDPOINT_TEXT_MAX];
+	bool loopback = address_is_loopback(addr);
+
+	q.addr = *addr;
+	if (!try_request(o, &q))
+		return false;
+	struct text t = does(o);
+	text_add(&t, "bind to ");
+	text_add(&t, endpoint_format(&q.addr, q.port, q.family == TCPWHY_IPV6, endpoint));
+	text_add(&t, " instead");
+	o->late = loopback && !address_is_loopback(&o->a->question->bind.addr);
+	say(o->cure->costs, loopback               ? "now; reachable from this host only"
+			    : address_is_any(addr) ? "now; serves every address of this host"
+						   : "now; clients must use that address");
+	return true;
+}
+
+/* Whoever asked for an address that is not there is served by the wildcard too. */
+static bool try_wildcard(struct offer *o)
+{
+	struct tcpwhy_addr any = {{0}};
+
+	if (o->a->verdict.rule != TCPWHY_RULE_BIND_NOT_LOCAL)
+		return false;
+	if (address_is_v4(&o->a->question->bind.addr))
+		any = address_v4_number(0);
+	return try_address(o, &any);
+}
+
 static bool offer_address(struct offer *o)
 {
 	const struct snapshot *s = o->a->snap;
 	const struct tcpwhy_addr asked = o->a->question->bind.addr;
-	struct tcpwhy_bind_request q = o->a->question->bind;
 	unsigned tried = 0;
 
-	for (unsigned rank = 0; rank <= 2; rank++) {
+	if (!o->a->verdict.holders && o->a->verdict.rule != TCPWHY_RULE_BIND_NOT_LOCAL &&
+	    o->a->verdict.rule != TCPWHY_RULE_BIND_TENTATIVE)
+		return false;
+	for (unsigned rank = 0; rank <= 3; rank++) {
+		if (rank == 2 && try_wildcard(o))
+			return true;
 		for (size_t i = 0; i < s->locals_n && tried < ADDRESSES_TRIED; i++) {
 			const struct snapshot_local *l = &s->locals[i];
 			if (!address_usable(l, &asked) || address_rank(l, &asked) != rank)
 				continue;
+			struct tcpwhy_addr other = address_of(l);
 			tried++;
-			q.addr = address_of(l);
-			if (address_equal(&q.addr, &asked) || !try_request(o, &q))
-				continue;
-			char endpoint[ENDPOINT_TEXT_MAX];
-			struct text t = does(o);
-			text_add(&t, "bind to ");
-			text_add(&t, endpoint_format(&q.addr, q.port, q.family == TCPWHY_IPV6,
-						     endpoint));
-			text_add(&t, " instead");
-			say(o->cure->costs, address_is_loopback(&q.addr)
-						    ? "now; reachable from this host only"
-						    : "now; clients must use that address");
-			return true;
+			if (!address_equal(&other, &asked) && try_address(o, &other))
+				return true;
 		}
 	}
 	return false;
@@ -364,9 +403,10 @@ static bool offer_fin_timeout(struct offer *o)
 	if (!asked_holders(v, TCPWHY_H_FW2_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE) ||
 	    !try_change(o, &change))
 		return false;
+	o->late = true;
 	say(o->cure->does, "sysctl net.ipv4.tcp_fin_timeout=1");
-	say(o->cure->costs, "not yet this time: orphans of FIN_WAIT2 made from now on end after "
-			    "1 s; a peer that sends later is answered with a reset");
+	say(o->cure->costs, "not this time: orphans made from now on leave FIN_WAIT2 after 1 s; a "
+			    "peer that sends later gets a reset");
 	return true;
 }
 
@@ -383,8 +423,9 @@ static bool offer_reserve(struct offer *o)
 	text_add(&t, "add ");
 	text_number(&t, port);
 	text_add(&t, " to net.ipv4.ip_local_reserved_ports");
-	say(o->cure->costs, "not yet this time: connect() took this port, which lies in "
-			    "ip_local_port_range; from now on it takes others");
+	o->late = true;
+	say(o->cure->costs, "from now on connect() leaves this port alone; the present connection "
+			    "stays until it ends");
 	return true;
 }
 
@@ -493,6 +534,7 @@ static const struct {
 	{"destroy-time-wait", CURE_NOTHING, offer_destroy},
 	{"reuseaddr-both", CURE_SOCKET, offer_reuseaddr},
 	{"v6only-off", CURE_SOCKET, offer_v6only_off},
+	{"v6only-on", CURE_SOCKET, offer_v6only_on},
 	{"bind-device", CURE_SOCKET, offer_bind_device},
 	{"end-owner", CURE_PROGRAM, offer_end},
 	{"reuseport-both", CURE_PROGRAM, offer_reuseport},
@@ -507,7 +549,8 @@ static const struct {
 	{"widen-range", CURE_NAMESPACE, offer_wider_range},
 };
 
-void cures_find(struct asked *a, struct result *out)
+/* Runs down the table for the cures that help this time, or for the others. */
+static void find(struct asked *a, struct result *out, bool late)
 {
 	for (size_t i = 0; i < sizeof(cures) / sizeof(cures[0]); i++) {
 		struct cure c = {.reach = cures[i].reach};
@@ -515,13 +558,19 @@ void cures_find(struct asked *a, struct result *out)
 
 		if (out->cures_n == RESULT_CURES_MAX)
 			return;
-		if (!cures[i].offer(&o))
+		if (!cures[i].offer(&o) || o.late != late)
 			continue;
 		struct text t = text_in(c.id, sizeof(c.id));
 		text_add(&t, cures[i].id);
 		c.proven = o.trial == TRIAL_PROVEN;
 		out->cures[out->cures_n++] = c;
 	}
+}
+
+void cures_find(struct asked *a, struct result *out)
+{
+	find(a, out, false);
+	find(a, out, true);
 }
 
 /* ----------------------------------------------------------------------------------------- owners

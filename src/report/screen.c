@@ -142,8 +142,9 @@ static void print_why(const struct result *r, FILE *out)
 /* ------------------------------------------------------------------------------------ the holders
  */
 
-#define SHOWN   5 /* so that the cures stay on the screen */
-#define NO_PEER "-"
+#define SHOWN      3 /* so that the cures stay on the screen */
+#define NOTHING    "-"
+#define OWNER_ROOM 20 /* with less, an owner that does not fit has lines of its own */
 
 enum column { STATE, LOCAL, PEER, LEFT, REUSEADDR, OWNER, COLUMNS };
 
@@ -210,13 +211,13 @@ static void write_row(struct row *row, const struct result *r, const struct resu
 
 	strcpy(row->cell[STATE], tcpwhy_state_name((enum tcpwhy_state)o->state));
 	name_endpoint(&o->local, o->port, o->family, row->cell[LOCAL]);
-	strcpy(row->cell[PEER], NO_PEER);
+	strcpy(row->cell[PEER], NOTHING);
 	if (name_has_peer(o))
 		name_endpoint(&o->peer, o->peer_port, o->family, row->cell[PEER]);
 	if (o->timewait && o->expires_ns)
 		text_seconds(&t, left_ns(r, o->expires_ns));
 	else
-		text_char(&t, '-');
+		text_add(&t, NOTHING);
 	strcpy(row->cell[REUSEADDR], reuse_word(o->reuse));
 	row->cell[OWNER][0] = '\0';
 	write_owner(row, h);
@@ -225,52 +226,68 @@ static void write_row(struct row *row, const struct result *r, const struct resu
 /* Widths of the table, and whether the peer has a line of its own (two long IPv6 addresses do not
  * fit one). */
 struct layout {
-	int width[COLUMNS];
+	int width[COLUMNS]; /* 0: the column is left out, it says nothing */
 	bool tall;
 };
+
+/* Whether a cell says something; the others do at any rate. */
+static bool has_content(const struct row *row, int c)
+{
+	return (c != PEER && c != LEFT) || strcmp(row->cell[c], NOTHING) != 0;
+}
 
 static struct layout lay_out(const struct result *r, size_t shown)
 {
 	struct layout l = {.tall = false};
 	int total = LABEL;
 
-	for (int c = STATE; c < OWNER; c++)
-		l.width[c] = fold_columns(titles[c]);
 	for (size_t i = 0; i < shown; i++) {
 		struct row row;
 		write_row(&row, r, &r->holders[i]);
-		for (int c = STATE; c < OWNER; c++)
-			if (fold_columns(row.cell[c]) > l.width[c])
+		for (int c = STATE; c < OWNER; c++) {
+			if (has_content(&row, c) && fold_columns(titles[c]) > l.width[c])
+				l.width[c] = fold_columns(titles[c]);
+			if (has_content(&row, c) && fold_columns(row.cell[c]) > l.width[c])
 				l.width[c] = fold_columns(row.cell[c]);
+		}
 	}
 	for (int c = STATE; c < OWNER; c++)
-		total += l.width[c] + 2;
+		total += l.width[c] ? l.width[c] + 2 : 0;
 	l.tall = total > FOLD_WIDTH;
 	return l;
 }
 
-static void print_row(struct fold *f, const struct layout *l, const struct row *row)
+static void print_cells(struct fold *f, const struct layout *l, const struct row *row)
 {
 	int column = LABEL;
 
 	for (int c = STATE; c < OWNER; c++) {
-		if (c == PEER && l->tall)
+		if (!l->width[c] || (c == PEER && l->tall))
 			continue;
+		if (column > LABEL)
+			fold_to(f, column);
 		fold_plain(f, row->cell[c]);
 		column += l->width[c] + 2;
-		fold_to(f, column);
 	}
 	f->indent = column;
-	/* With little room left the owner, which may be long, has lines of its own. */
-	if (FOLD_WIDTH - column < 14) {
-		f->indent = LABEL + l->width[STATE] + 2;
-		if (column + fold_columns(row->owner) > FOLD_WIDTH)
-			fold_newline(f);
+}
+
+static void print_row(struct fold *f, const struct layout *l, const struct row *row)
+{
+	int below = LABEL + l->width[STATE] + 2;
+
+	print_cells(f, l, row);
+	if (FOLD_WIDTH - f->indent < OWNER_ROOM &&
+	    f->indent + fold_columns(row->owner) > FOLD_WIDTH) {
+		f->indent = below;
+		fold_newline(f);
+	} else {
+		fold_to(f, f->indent);
 	}
 	fold_words(f, row->owner);
 	fold_newline(f);
-	if (l->tall && strcmp(row->cell[PEER], NO_PEER) != 0) {
-		fold_to(f, LABEL + l->width[STATE] + 2);
+	if (l->tall && strcmp(row->cell[PEER], NOTHING) != 0) {
+		fold_to(f, below);
 		fold_plain(f, "peer ");
 		fold_plain(f, row->cell[PEER]);
 		fold_newline(f);
@@ -284,7 +301,7 @@ static void print_titles(struct fold *f, const struct layout *l)
 	for (int c = STATE; c < COLUMNS; c++)
 		strcpy(row.cell[c], titles[c]);
 	if (l->tall)
-		strcpy(row.cell[PEER], NO_PEER);
+		strcpy(row.cell[PEER], NOTHING);
 	strcpy(row.owner, titles[OWNER]);
 	print_row(f, l, &row);
 }
@@ -350,17 +367,22 @@ static void print_cures(const struct result *r, FILE *out)
 
 static void print_no_help(const struct result *r, FILE *out)
 {
+	struct fold f;
+
 	for (size_t i = 0; i < r->no_help_n; i++) {
-		struct fold f = labelled(out, i ? "" : "no help");
 		char line[2 * CURE_TEXT_MAX];
 		struct text t = text_in(line, sizeof(line));
 
 		text_add(&t, r->no_help[i].what);
-		text_add(&t, ": ");
+		text_add(&t, " (");
 		text_add(&t, r->no_help[i].because);
+		text_add(&t, i + 1 < r->no_help_n ? ") \xc2\xb7" : ")");
+		if (i == 0)
+			f = labelled(out, "no help");
 		fold_words(&f, line);
-		fold_newline(&f);
 	}
+	if (r->no_help_n)
+		fold_newline(&f);
 }
 
 static void print_unknown(const struct result *r, FILE *out)
