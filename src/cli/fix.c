@@ -249,7 +249,7 @@ static json_t *json_report(const struct fix_request *q, const struct apply_repor
 static bool print_json(const struct fix_request *q, const struct apply_report *r)
 {
 	json_t *root = json_report(q, r);
-	bool ok = root && !json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	bool ok = root && !json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 
 	if (ok)
 		putchar('\n');
