@@ -2,17 +2,21 @@
 #include "live/bindhash.h"
 
 #include "base/address.h"
+#include "live/btfcache.h"
 #include "live/collect.h"
+#include "live/privilege.h"
 #include "live/quiet.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Made by bpftool, which minds fewer warnings than we do. */
 #pragma GCC diagnostic push
@@ -207,24 +211,84 @@ static int walk(struct bindhash *skel, struct bindhash_reader *reader, uint64_t 
 	return 0;
 }
 
-int bindhash_read(const char *btf, const struct snapshot_scope *scope, uint64_t netns,
+/* Opens and loads with the types in the file fd, the kernel's own if it is negative. */
+static int load_with(int fd, struct bindhash **out)
+{
+	char path[64];
+	struct bpf_object_open_opts opts = {.sz = sizeof(opts)};
+	struct bindhash *skel;
+	int error;
+
+	/* By descriptor: what was checked is what is read. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0)
+		opts.btf_custom_path = path;
+	skel = bindhash__open_opts(&opts);
+	if (!skel)
+		return -errno;
+	error = bindhash__load(skel);
+	if (error) {
+		bindhash__destroy(skel);
+		return error;
+	}
+	*out = skel;
+	return 0;
+}
+
+static int make_types(uint64_t program)
+{
+	struct bindhash *skel = bindhash__open();
+	int fd = skel ? btfcache_make(BTFCACHE_FOLDER, program, bpf_object__btf(skel->obj)) : -ENOMEM;
+
+	if (skel)
+		bindhash__destroy(skel);
+	return fd;
+}
+
+/* With the kept types if there are any, else with types made now, else with the kernel's own. */
+static int load(bool cached, struct bindhash **out)
+{
+	size_t n;
+	const void *elf = bindhash__elf_bytes(&n);
+	uint64_t program = btfcache_hash(elf, n);
+	int fd = -1, error;
+
+	if (cached) {
+		fd = btfcache_open(BTFCACHE_FOLDER, program);
+		if (fd < 0)
+			fd = make_types(program);
+	}
+	error = load_with(fd, out);
+	if (fd < 0)
+		return error;
+	close(fd);
+	if (error && error != -EPERM) {
+		btfcache_drop(BTFCACHE_FOLDER, program);
+		error = load_with(-1, out);
+	}
+	return error;
+}
+
+int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netns,
 		  struct snapshot *snap)
 {
 	size_t owners = snap->owners_n, buckets = snap->buckets_n;
 	struct bindhash_reader reader = {.snap = snap, .tick_ns = bindhash_tick_ns()};
-	struct bpf_object_open_opts opts = {.sz = sizeof(opts), .btf_custom_path = btf};
-	libbpf_print_fn_t before = quiet_begin();
-	struct bindhash *skel = bindhash__open_opts(&opts);
-	int error = skel ? bindhash__load(skel) : -errno;
+	struct bindhash *skel = NULL;
+	libbpf_print_fn_t before;
+	int error;
 
+	if (!privilege_may_trace())
+		return -EPERM;
+	before = quiet_begin();
+	error = load(cached, &skel);
 	if (!error) {
 		skel->bss->control.begin = 1;
 		skel->bss->control.all_ports = scope->all_ports;
 		skel->bss->control.port = scope->port;
 		error = walk(skel, &reader, netns);
-	}
-	if (skel)
 		bindhash__destroy(skel);
+	}
 	quiet_end(before);
 	free(reader.marks);
 	if (error) {

@@ -38,10 +38,10 @@ int bindhash_take(struct bindhash_reader *reader, const struct bindhash_record *
 /* Forgets all records from number base on. */
 void bindhash_rewind(struct bindhash_reader *reader, uint64_t base);
 
-/* Reads the namespace of the calling thread, which must be the one of inode number netns. btf is a file with the
- * kernel's types, NULL for the kernel's own. 0, or -errno with snap's arrays as before: -EPERM without
- * privilege, others if this kernel cannot. */
-int bindhash_read(const char *btf, const struct snapshot_scope *scope, uint64_t netns,
+/* Reads the namespace of the calling thread, which must be the one of inode number netns. cached: keep the types the
+ * program needs under BTFCACHE_FOLDER. 0, or -errno with snap's arrays as before: -EPERM without privilege, others if
+ * this kernel cannot. */
+int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netns,
 		  struct snapshot *snap);
 
 /* Length of a jiffy in ns: what CLOCK_MONOTONIC_COARSE's resolution is by definition. */

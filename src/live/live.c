@@ -91,7 +91,8 @@ static bool look_bindhash(struct look *look)
 
 	if (look->live->avoid & LIVE_AVOID_BIND_HASH)
 		return false;
-	error = bindhash_read(NULL, look->scope, look->live->ns.inode, look->snap);
+	error = bindhash_read(!(look->live->avoid & LIVE_AVOID_BTF_CACHE), look->scope,
+			      look->live->ns.inode, look->snap);
 	if (error) {
 		collect_missing(look->snap, "the bind hash: %s%s", strerror(-error),
 				error == -EPERM ? " (needs CAP_BPF and CAP_PERFMON)" : "");

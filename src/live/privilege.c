@@ -12,14 +12,20 @@
 
 #define DEPTH_MAX 33 /* user namespaces nest 32 deep */
 
-static bool has_capability(void)
+static bool has_capability(unsigned capability)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
 	if (syscall(SYS_capget, &header, data))
 		return false;
-	return data[0].effective & (1u << CAP_NET_BIND_SERVICE);
+	return data[capability / 32].effective & (1u << capability % 32);
+}
+
+bool privilege_may_trace(void)
+{
+	return has_capability(CAP_SYS_ADMIN) ||
+	       (has_capability(CAP_BPF) && has_capability(CAP_PERFMON));
 }
 
 /* Walks from the owner up to our own user namespace. fd is closed. */
@@ -36,7 +42,7 @@ static enum tcpwhy_tri search_up(int fd, ino_t own)
 			break;
 		if (st.st_ino == own) {
 			close(fd);
-			return made || has_capability() ? TCPWHY_YES : TCPWHY_NO;
+			return made || has_capability(CAP_NET_BIND_SERVICE) ? TCPWHY_YES : TCPWHY_NO;
 		}
 		/* Who made a child of our namespace has every capability in it and below. Of the last step up only: if
 		 * the parent is not ours, the next step overwrites this. */
