@@ -30,6 +30,7 @@ BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
 UNIT     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
 CONFORM  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/conform/*.c))
+CROWD    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crowd/*.c)) $(filter-out %/main.o %/check.o %/wire.o %/shrink.o,$(CONFORM))
 FUZZ     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
@@ -40,7 +41,7 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 all: $(BUILD)/tcpwhy
 
-tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(if $(CONFORM),$(BUILD)/conform)
+tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -86,6 +87,9 @@ $(BUILD)/conform: $(CONFORM) $(ALL_LIBS)
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libbase.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/crowd: $(CROWD) $(ALL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/bench/%: bench/%.c $(ALL_LIBS)
 	@mkdir -p $(@D)
