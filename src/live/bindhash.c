@@ -21,6 +21,7 @@
 /* Made by bpftool, which minds fewer warnings than we do. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 #include "bindhash.skel.h"
 #pragma GCC diagnostic pop

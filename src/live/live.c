@@ -4,8 +4,10 @@
 #include "live/address.h"
 #include "live/bindhash.h"
 #include "live/collect.h"
+#include "live/itertcp.h"
 #include "live/netns.h"
 #include "live/owners.h"
+#include "live/pidfd.h"
 #include "live/privilege.h"
 #include "live/procnet.h"
 #include "live/sockdiag.h"
@@ -87,12 +89,12 @@ struct look {
 
 static bool look_bindhash(struct look *look)
 {
+	bool cached = !(look->live->avoid & LIVE_AVOID_BTF_CACHE);
 	int error;
 
 	if (look->live->avoid & LIVE_AVOID_BIND_HASH)
 		return false;
-	error = bindhash_read(!(look->live->avoid & LIVE_AVOID_BTF_CACHE), look->scope,
-			      look->live->ns.inode, look->snap);
+	error = bindhash_read(cached, look->scope, look->live->ns.inode, look->snap);
 	if (error) {
 		collect_missing(look->snap, "the bind hash: %s%s", strerror(-error),
 				error == -EPERM ? " (needs CAP_BPF and CAP_PERFMON)" : "");
@@ -102,35 +104,95 @@ static bool look_bindhash(struct look *look)
 	return true;
 }
 
-static int look_list(struct look *look)
+static int look_diag(struct look *look)
 {
-	int error = -EPERM;
+	int error;
 
-	if (!(look->live->avoid & LIVE_AVOID_SOCK_DIAG)) {
-		error = sockdiag_read(look->scope, look->snap);
-		if (!error) {
-			look->snap->sources |= SNAPSHOT_SOCK_DIAG;
-			return 0;
-		}
-	}
-	error = procnet_read(look->scope, look->snap);
+	if (look->live->avoid & LIVE_AVOID_SOCK_DIAG)
+		return -EPERM;
+	error = sockdiag_read(look->scope, look->snap);
+	if (!error)
+		look->snap->sources |= SNAPSHOT_SOCK_DIAG;
+	else
+		collect_missing(look->snap, "sock_diag: %s", strerror(-error));
+	return error;
+}
+
+/* After sock_diag, which gives every socket the cookie the two are matched by. */
+static int look_itertcp(struct look *look, bool listed)
+{
+	struct snapshot flags = {0};
+	int error;
+
+	if (look->live->avoid & LIVE_AVOID_ITER_TCP)
+		return -EPERM;
+	error = itertcp_read(look->scope, &flags);
+	if (!error)
+		error = itertcp_merge(look->snap, &flags);
+	free(flags.owners);
+	if (error)
+		return error;
+	look->snap->sources |= SNAPSHOT_ITER_TCP;
+	if (!listed)
+		look->snap->bound_unseen = true;
+	return 0;
+}
+
+static int look_procnet(struct look *look)
+{
+	int error = procnet_read(look->scope, look->snap);
+
 	if (!error)
 		look->snap->sources |= SNAPSHOT_PROC_NET;
 	return error;
 }
 
+/* Says what the flags of how many owners are not known of. */
+static void tell_unknown(struct snapshot *snap)
+{
+	size_t timewait = 0, others = 0;
+
+	for (size_t i = 0; i < snap->owners_n; i++) {
+		const struct tcpwhy_owner *o = &snap->owners[i].o;
+
+		if (o->reuse != TCPWHY_REUSE_UNKNOWN)
+			continue;
+		if (o->timewait)
+			timewait++;
+		else
+			others++;
+	}
+	if (timewait)
+		collect_missing(snap, "SO_REUSEADDR and SO_REUSEPORT of %zu TIME_WAIT", timewait);
+	if (others)
+		collect_missing(snap, "SO_REUSEADDR and SO_REUSEPORT of %zu socket%s", others,
+				others == 1 ? "" : "s");
+	if (snap->bound_unseen)
+		collect_missing(snap, "sockets that only bound (this kernel or source lists none)");
+}
+
+/* The bind hash shows all. Without it: who is there from netlink (or /proc), what flags they have from iter/tcp,
+ * and then from the sockets of living processes. */
 static int look_owners(struct look *look)
 {
+	bool listed;
 	int error;
 
 	if (look_bindhash(look))
 		return 0;
-	error = look_list(look);
-	if (error) {
-		snprintf(look->err->text, sizeof(look->err->text),
-			 "reading the TCP sockets: %s", strerror(-error));
-		return error;
+	listed = look_diag(look) == 0;
+	error = look_itertcp(look, listed);
+	if (error && !listed) {
+		error = look_procnet(look);
+		if (error) {
+			snprintf(look->err->text, sizeof(look->err->text),
+				 "reading the TCP sockets: %s", strerror(-error));
+			return error;
+		}
 	}
+	if (!(look->live->avoid & LIVE_AVOID_PIDFD) && pidfd_fill(look->snap) > 0)
+		look->snap->sources |= SNAPSHOT_PIDFD;
+	tell_unknown(look->snap);
 	return 0;
 }
 
