@@ -20,6 +20,7 @@ struct scene {
 	struct snapshot_owner owners[SCENE_OWNERS];
 	struct snapshot_local locals[8];
 	struct snapshot_device devices[4];
+	struct tcpwhy_bucket buckets[SCENE_OWNERS];
 };
 
 static inline struct tcpwhy_addr scene_addr(const char *text)
@@ -103,6 +104,19 @@ static inline struct snapshot_owner *scene_mini(struct scene *s, enum tcpwhy_sta
 	o->o.expires_ns = s->snap.taken_ns + left_ns;
 	o->inode = 0;
 	return scene_peer(o, "10.0.0.9", (uint16_t)(40000 + s->snap.owners_n));
+}
+
+/* A bucket for each owner's port, as a listener without options leaves it. */
+static inline void scene_buckets(struct scene *s)
+{
+	s->snap.buckets = s->buckets;
+	s->snap.buckets_n = s->snap.owners_n;
+	for (size_t i = 0; i < s->snap.owners_n; i++)
+		s->buckets[i] = (struct tcpwhy_bucket){
+			.port = s->owners[i].o.port,
+			.known = true,
+			.fast_family = TCPWHY_IPV4,
+		};
 }
 
 static void *scene_resize(void *ctx, void *old, size_t old_size, size_t new_size)
