@@ -256,8 +256,8 @@ static int ask_addresses6(struct mnl_socket *nl, struct address_parse *parse)
 	return ask(nl, nlh, parse);
 }
 
-/* table 0: all. A kernel that checks requests strictly (4.20) filters by table and type, so a router's million
- * routes stay where they are; an older one sends them all and we filter. */
+/* table 0: all. A kernel that checks requests strictly (4.20) filters by table and type, so a
+ * router's million routes stay where they are; an older one sends them all and we filter. */
 static int ask_routes(struct mnl_socket *nl, uint32_t table, uint8_t type,
 		      struct address_parse *parse)
 {
@@ -343,7 +343,8 @@ void address_read(struct snapshot *snap)
 	snap->locals_known = !error && !interrupted && !vrfs->more;
 	if (!snap->locals_known)
 		collect_missing(snap, "local addresses: %s",
-				error ? strerror(-error) : "they change faster than they can be read");
+				error ? strerror(-error)
+				      : "they change faster than they can be read");
 	if (!snap->devices_known)
 		snap->devices_n = 0;
 	if (!snap->locals_known)

@@ -2,20 +2,21 @@
  *
  * bindhash.bpf.c - walks the kernel's table of bound ports, for one network namespace
  *
- * Why a SEC("syscall") program: it runs when told, in the caller's namespace, needs no hook (fentry and
- * kprobes are off on hardened kernels), and may loop through bpf_loop() (5.17). What it reads is in no
- * netlink answer: sk_reuse and sk_reuseport of every owner, and the bucket's own fast fields, which can
- * be the trace of an owner long gone (inet_csk_update_fastreuse()).
+ * Why a SEC("syscall") program: it runs when told, in the caller's namespace, needs no hook (fentry
+ * and kprobes are off on hardened kernels), and may loop through bpf_loop() (5.17). What it reads
+ * is in no netlink answer: sk_reuse and sk_reuseport of every owner, and the bucket's own fast
+ * fields, which can be the trace of an owner long gone (inet_csk_update_fastreuse()).
  *
- * No lock is held. Every list node must point back at the pointer we came by (hlist pprev); one that does
- * not was moved meanwhile, and the chain is read again from its head, a bounded number of times. The walk
- * stops when the buffer is full and goes on where it stopped in the next run, under the same test.
+ * No lock is held. Every list node must point back at the pointer we came by (hlist pprev); one
+ * that does not was moved meanwhile, and the chain is read again from its head, a bounded number of
+ * times. The walk stops when the buffer is full and goes on where it stopped in the next run, under
+ * the same test.
  */
 #include "live/owner.bpf.h"
 
-#define ATTEMPTS   16
-#define STEPS      (1u << 22) /* of one run; BPF_MAX_LOOPS is 1 << 23 */
-#define NODE_SIZE  256        /* more than an inet_bind_bucket of any release */
+#define ATTEMPTS  16
+#define STEPS     (1u << 22) /* of one run; BPF_MAX_LOOPS is 1 << 23 */
+#define NODE_SIZE 256        /* more than an inet_bind_bucket of any release */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -54,8 +55,8 @@ static __always_inline void place_at(struct place *p, __u64 from)
 	p->node = pointer_at(from);
 }
 
-/* The chain changed under us: what was read of it is void. Given up after ATTEMPTS, with what was read kept:
- * duplicates do less harm than holes. */
+/* The chain changed under us: what was read of it is void. Given up after ATTEMPTS, with what was
+ * read kept: duplicates do less harm than holes. */
 static __always_inline int chain_again(void)
 {
 	at.owner.node = 0;
@@ -188,7 +189,8 @@ static __always_inline int step_slot(void)
 	return 0;
 }
 
-/* One node of the deepest open list, so that every turn of the loop is small and the walk can stop anywhere. */
+/* One node of the deepest open list, so that every turn of the loop is small and the walk can stop
+ * anywhere. */
 static long step(__u32 i, void *ctx)
 {
 	(void)i;

@@ -84,8 +84,9 @@ static int take_bucket(struct bindhash_reader *reader, const struct bindhash_rec
 	return collect_bucket(reader->snap, &b);
 }
 
-/* Kernels before 6.18 do not keep the bit. There a port that bind() named is locked, and a bucket of -1 has
- * only ports that connect() chose (__inet_hash_connect()); bind(0) looks like connect() in the rest. */
+/* Kernels before 6.18 do not keep the bit. There a port that bind() named is locked, and a bucket
+ * of -1 has only ports that connect() chose (__inet_hash_connect()); bind(0) looks like connect()
+ * in the rest. */
 static enum tcpwhy_tri connect_chose(const struct bindhash_reader *reader,
 				     const struct bindhash_record *r)
 {
@@ -100,7 +101,8 @@ static uint64_t expires_ns(const struct bindhash_reader *reader, int64_t left)
 {
 	uint64_t tick = reader->tick_ns;
 
-	/* No timer of TCP runs for longer than a day; anything beyond is a record that was never a time. */
+	/* No timer of TCP runs for longer than a day; anything beyond is a record that was never a
+	 * time. */
 	if (left <= 0 || (uint64_t)left > UINT64_C(86400000000000) / tick)
 		return reader->now_ns + (left > 0 ? 0 : 1);
 	return reader->now_ns + (uint64_t)left * tick;
@@ -239,7 +241,8 @@ static int load_with(int fd, struct bindhash **out)
 static int make_types(uint64_t program)
 {
 	struct bindhash *skel = bindhash__open();
-	int fd = skel ? btfcache_make(BTFCACHE_FOLDER, program, bpf_object__btf(skel->obj)) : -ENOMEM;
+	int fd = skel ? btfcache_make(BTFCACHE_FOLDER, program, bpf_object__btf(skel->obj))
+		      : -ENOMEM;
 
 	if (skel)
 		bindhash__destroy(skel);

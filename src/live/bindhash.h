@@ -2,9 +2,9 @@
  *
  * bindhash.h - the kernel's bind hash, read by a BPF program
  *
- * The one source that shows everything a bind verdict depends on. Runs bindhash.bpf.c in the calling
- * thread's network namespace and puts buckets and owners into the snapshot. Needs CAP_BPF and
- * CAP_PERFMON, and bpf_loop() (5.17).
+ * The one source that shows everything a bind verdict depends on. Runs bindhash.bpf.c in the
+ * calling thread's network namespace and puts buckets and owners into the snapshot. Needs CAP_BPF
+ * and CAP_PERFMON, and bpf_loop() (5.17).
  */
 #ifndef TCPWHY_LIVE_BINDHASH_H
 #define TCPWHY_LIVE_BINDHASH_H
@@ -12,13 +12,15 @@
 #include "facts/snapshot.h"
 #include "live/bindhash_record.h"
 
-/* Where a bucket's records start, so that a chain that is read again can replace what it gave before. */
+/* Where a bucket's records start, so that a chain that is read again can replace what it gave
+ * before. */
 struct bindhash_mark {
 	uint64_t record;
 	size_t owners;
 };
 
-/* Turns records into buckets and owners of snap. Zero but for snap and tick_ns; free marks at the end. */
+/* Turns records into buckets and owners of snap. Zero but for snap and tick_ns; free marks at the
+ * end. */
 struct bindhash_reader {
 	struct snapshot *snap;
 	uint64_t tick_ns; /* length of a jiffy */
@@ -28,19 +30,20 @@ struct bindhash_reader {
 	size_t marks_n, marks_room;
 	bool in_bucket;
 	bool without_buckets; /* the stream has owners only (iter/tcp) */
-	uint32_t l3mdev; /* of the bucket we are in */
+	uint32_t l3mdev;      /* of the bucket we are in */
 	int8_t fastreuse;
 	uint16_t port;
 };
 
-/* Takes n records, whatever bytes they hold: one that makes no sense is passed over. 0 or -ENOMEM. */
+/* Takes n records, whatever bytes they hold: one that makes no sense is passed over. 0 or -ENOMEM.
+ */
 int bindhash_take(struct bindhash_reader *reader, const struct bindhash_record *records, size_t n);
 /* Forgets all records from number base on. */
 void bindhash_rewind(struct bindhash_reader *reader, uint64_t base);
 
-/* Reads the namespace of the calling thread, which must be the one of inode number netns. cached: keep the types the
- * program needs under BTFCACHE_FOLDER. 0, or -errno with snap's arrays as before: -EPERM without privilege, others if
- * this kernel cannot. */
+/* Reads the namespace of the calling thread, which must be the one of inode number netns. cached:
+ * keep the types the program needs under BTFCACHE_FOLDER. 0, or -errno with snap's arrays as
+ * before: -EPERM without privilege, others if this kernel cannot. */
 int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netns,
 		  struct snapshot *snap);
 

@@ -48,7 +48,8 @@ struct bindhash_record {
 
 #define BINDHASH_RECORDS 4096 /* one run fills at most this many */
 
-/* Between the walker and who runs it. Set the inputs, run; while .more, take the records and run again. */
+/* Between the walker and who runs it. Set the inputs, run; while .more, take the records and run
+ * again. */
 struct bindhash_control {
 	/* in */
 	__u32 port; /* used unless all_ports */
@@ -58,10 +59,11 @@ struct bindhash_control {
 	__u32 netns; /* inode number of the namespace walked */
 	__u32 more;  /* the buffer is full: run again */
 	__u32 torn;  /* chains that kept changing and were given up */
-	__u64 base;  /* number of the first record in the buffer; what the reader has beyond is void */
+	__u64 base;  /* number of the first record in the buffer; what the reader has beyond is void
+		      */
 	__u64 n;     /* records in the buffer */
 	__u64 now_ns;
-	__s32 error; /* 0, or a negative errno */
+	__s32 error;  /* 0, or a negative errno */
 	__u32 layout; /* 1: bucket -> owners, 2: bucket -> address buckets -> owners (6.8) */
 };
 

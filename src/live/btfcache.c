@@ -199,7 +199,8 @@ int btfcache_make(const char *folder, uint64_t program, const struct btf *wanted
 	return fd;
 }
 
-/* ------------------------------------------------------------------------------------- the types */
+/* ------------------------------------------------------------------------------------- the types
+ */
 
 struct copy {
 	uint32_t from, to;
@@ -240,8 +241,8 @@ static bool declares(const struct reduction *r, const char *name)
 	return false;
 }
 
-/* The program may reach a member through unnamed unions that it does not declare, and may declare unnamed ones of
- * its own. */
+/* The program may reach a member through unnamed unions that it does not declare, and may declare
+ * unnamed ones of its own. */
 static bool has_member(const struct reduction *r, const struct btf_type *t, const char *member)
 {
 	const struct btf_member *m = btf_members(t);
@@ -297,7 +298,8 @@ static int add_struct(struct reduction *r, const struct btf_type *t, const char 
 		int error = 0;
 
 		if (ids[i] >= 0)
-			error = btf__add_field(r->out, btf__name_by_offset(r->kernel, m[i].name_off),
+			error = btf__add_field(r->out,
+					       btf__name_by_offset(r->kernel, m[i].name_off),
 					       ids[i], btf_member_bit_offset(t, (uint32_t)i),
 					       btf_member_bitfield_size(t, (uint32_t)i));
 		if (error)

@@ -13,7 +13,8 @@
 
 #define FIRST 64 /* elements of the first allocation; a power of two */
 
-/* Room for one more element behind n. The capacity is implied: FIRST, then the next power of two. */
+/* Room for one more element behind n. The capacity is implied: FIRST, then the next power of two.
+ */
 static int grow(void **array, size_t n, size_t size)
 {
 	size_t capacity;

@@ -2,8 +2,9 @@
  *
  * collect.h - growing the arrays of a snapshot while it is read
  *
- * A reader (bindhash, sockdiag, ...) appends; capacity is the next power of two, so the snapshot keeps
- * no field for it. Owners beyond COLLECT_OWNERS_MAX are dropped and snapshot.truncated says so.
+ * A reader (bindhash, sockdiag, ...) appends; capacity is the next power of two, so the snapshot
+ * keeps no field for it. Owners beyond COLLECT_OWNERS_MAX are dropped and snapshot.truncated says
+ * so.
  */
 #ifndef TCPWHY_LIVE_COLLECT_H
 #define TCPWHY_LIVE_COLLECT_H
@@ -18,7 +19,8 @@ int collect_bucket(struct snapshot *snap, const struct tcpwhy_bucket *bucket);
 int collect_local(struct snapshot *snap, const struct snapshot_local *local);
 int collect_device(struct snapshot *snap, const struct snapshot_device *device);
 
-/* Adds a sentence for people to missing[]; said once, cut at the buffer, dropped when the list is full. */
+/* Adds a sentence for people to missing[]; said once, cut at the buffer, dropped when the list is
+ * full. */
 void collect_missing(struct snapshot *snap, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

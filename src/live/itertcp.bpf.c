@@ -2,9 +2,10 @@
  *
  * itertcp.bpf.c - every hashed TCP socket of a namespace, with its flags
  *
- * Why iter/tcp (5.9): where the bind hash cannot be walked (no bpf_loop() or SEC("syscall"), or unknown
- * tables) it still shows sk_reuse and sk_reuseport, of TIME_WAIT too. It visits the listening and the
- * established table, so sockets that only bound are not in it, and it sees no buckets.
+ * Why iter/tcp (5.9): where the bind hash cannot be walked (no bpf_loop() or SEC("syscall"), or
+ * unknown tables) it still shows sk_reuse and sk_reuseport, of TIME_WAIT too. It visits the
+ * listening and the established table, so sockets that only bound are not in it, and it sees no
+ * buckets.
  */
 #include "live/owner.bpf.h"
 

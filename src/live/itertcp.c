@@ -95,7 +95,8 @@ int itertcp_read(const struct snapshot_scope *scope, struct snapshot *snap)
 	return error;
 }
 
-/* ---------------------------------------------------------------------------------------- merging */
+/* ---------------------------------------------------------------------------------------- merging
+ */
 
 struct place {
 	uint64_t cookie;

@@ -2,9 +2,9 @@
  *
  * kernel.bpf.h - the few kernel types our BPF programs read, by CO-RE
  *
- * Only the members we use; names and meaning are the kernel's, offsets come from the running kernel's
- * BTF at load. btfcache.c reads these declarations (from the object's own BTF) to know which types a
- * minimal BTF must have, so a member used here needs no second list.
+ * Only the members we use; names and meaning are the kernel's, offsets come from the running
+ * kernel's BTF at load. btfcache.c reads these declarations (from the object's own BTF) to know
+ * which types a minimal BTF must have, so a member used here needs no second list.
  */
 #ifndef TCPWHY_LIVE_KERNEL_BPF_H
 #define TCPWHY_LIVE_KERNEL_BPF_H

@@ -171,8 +171,8 @@ static void tell_unknown(struct snapshot *snap)
 		collect_missing(snap, "sockets that only bound (this kernel or source lists none)");
 }
 
-/* The bind hash shows all. Without it: who is there from netlink (or /proc), what flags they have from iter/tcp,
- * and then from the sockets of living processes. */
+/* The bind hash shows all. Without it: who is there from netlink (or /proc), what flags they have
+ * from iter/tcp, and then from the sockets of living processes. */
 static int look_owners(struct look *look)
 {
 	bool listed;

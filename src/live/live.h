@@ -2,12 +2,12 @@
  *
  * live.h - the running kernel, looked at
  *
- * Opens a network namespace and reads from it what one question needs: the bind hash (BPF, with fallbacks),
- * sock_diag, sysctls, local addresses, devices, and the processes that own a socket. It never decides and
- * changes nothing, but for live_try_bind(), which really binds and closes.
+ * Opens a network namespace and reads from it what one question needs: the bind hash (BPF, with
+ * fallbacks), sock_diag, sysctls, local addresses, devices, and the processes that own a socket. It
+ * never decides and changes nothing, but for live_try_bind(), which really binds and closes.
  *
- * What may not be seen (privilege, kernel) is not an error: the snapshot says what is missing. An error is:
- * the namespace does not exist or vanished, or nothing at all could be read.
+ * What may not be seen (privilege, kernel) is not an error: the snapshot says what is missing. An
+ * error is: the namespace does not exist or vanished, or nothing at all could be read.
  */
 #ifndef TCPWHY_LIVE_LIVE_H
 #define TCPWHY_LIVE_LIVE_H
@@ -16,7 +16,8 @@
 #include "facts/result.h"
 #include "facts/snapshot.h"
 
-/* Which namespace. Both unset: our own. netns is a name under /run/netns, or a path if it has a '/'. */
+/* Which namespace. Both unset: our own. netns is a name under /run/netns, or a path if it has a
+ * '/'. */
 struct live_target {
 	const char *netns;
 	int pid;
@@ -33,29 +34,33 @@ enum live_avoid {
 
 struct live;
 
-/* Opens the namespace. 0, or -errno with err->text: -ENOENT no such name, path or process, -EPERM, -EINVAL not a
- * network namespace. The namespace is held open until live_close(). */
+/* Opens the namespace. 0, or -errno with err->text: -ENOENT no such name, path or process, -EPERM,
+ * -EINVAL not a network namespace. The namespace is held open until live_close(). */
 int live_open(const struct live_target *target, unsigned avoid, struct live **out, struct err *err);
 void live_close(struct live *live);
 
-/* Reads what scope asks for. 0, or -errno with err->text when nothing at all could be read. snap is overwritten;
- * free it with snapshot_free(). A dump that churn interrupted is read again, a bounded number of times. */
-int live_snapshot(struct live *live, const struct snapshot_scope *scope, struct snapshot *snap, struct err *err);
+/* Reads what scope asks for. 0, or -errno with err->text when nothing at all could be read. snap is
+ * overwritten; free it with snapshot_free(). A dump that churn interrupted is read again, a bounded
+ * number of times. */
+int live_snapshot(struct live *live, const struct snapshot_scope *scope, struct snapshot *snap,
+		  struct err *err);
 void snapshot_free(struct snapshot *snap);
 
 /* Fills owners of each holder that has an inode, by one walk of /proc, and their units. */
 void live_owners(struct live *live, struct result_holder *holders, size_t n);
 
-/* CAP_NET_BIND_SERVICE over the namespace, for the calling process; TCPWHY_UNKNOWN if it cannot be told. */
+/* CAP_NET_BIND_SERVICE over the namespace, for the calling process; TCPWHY_UNKNOWN if it cannot be
+ * told. */
 enum tcpwhy_tri live_may_bind_low(struct live *live);
 
 /* The ifindex of a device of the namespace, 0 if there is none. */
 unsigned live_device_index(struct live *live, const char *name);
 
-/* Really binds (and listens, if q->listen) in the namespace, then closes. *error is the errno that came, 0 for
- * success, *at the call it came from. -errno with err->text if the attempt itself could not be made. */
-int live_try_bind(struct live *live, const struct tcpwhy_bind_request *q, int *error, enum tcpwhy_call *at,
-		  struct err *err);
+/* Really binds (and listens, if q->listen) in the namespace, then closes. *error is the errno that
+ * came, 0 for success, *at the call it came from. -errno with err->text if the attempt itself could
+ * not be made. */
+int live_try_bind(struct live *live, const struct tcpwhy_bind_request *q, int *error,
+		  enum tcpwhy_call *at, struct err *err);
 
 /* A descriptor of the namespace, valid until live_close(). */
 int live_netns_fd(const struct live *live);

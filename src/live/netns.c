@@ -17,7 +17,8 @@
 
 #define OWN_PATH "/proc/thread-self/ns/net"
 
-/* A path that is no namespace may be anything, so it is opened without side effects and asked what it is. */
+/* A path that is no namespace may be anything, so it is opened without side effects and asked what
+ * it is. */
 static int open_checked(const char *path, struct netns *ns)
 {
 	struct stat st;
@@ -77,12 +78,13 @@ static int tell_name(int error, const char *name, struct err *err)
 	switch (error) {
 	case -ENOENT:
 	case -ENOTDIR:
-		snprintf(err->text, sizeof(err->text), "no network namespace '%.150s'%s", name, where);
+		snprintf(err->text, sizeof(err->text), "no network namespace '%.150s'%s", name,
+			 where);
 		return -ENOENT;
 	case -EACCES:
 	case -EPERM:
-		snprintf(err->text, sizeof(err->text), "not allowed to open network namespace '%.150s'",
-			 name);
+		snprintf(err->text, sizeof(err->text),
+			 "not allowed to open network namespace '%.150s'", name);
 		return -EPERM;
 	case -EINVAL:
 		snprintf(err->text, sizeof(err->text), "'%.150s' is not a network namespace", name);
@@ -170,7 +172,8 @@ static void *go(void *arg)
 	return NULL;
 }
 
-int netns_run(const struct netns *ns, bool own_thread, int (*fn)(void *ctx), void *ctx, struct err *err)
+int netns_run(const struct netns *ns, bool own_thread, int (*fn)(void *ctx), void *ctx,
+	      struct err *err)
 {
 	struct errand e = {.ns = ns, .fn = fn, .ctx = ctx};
 	pthread_t thread;

@@ -2,8 +2,8 @@
  *
  * owner.bpf.h - one socket or mini-socket, read into a record
  *
- * Shared by the bind hash walk and iter/tcp. A socket is copied in one or two pieces and taken apart in
- * the copy: a probe read for each field would cost twenty calls an owner.
+ * Shared by the bind hash walk and iter/tcp. A socket is copied in one or two pieces and taken
+ * apart in the copy: a probe read for each field would cost twenty calls an owner.
  */
 #ifndef TCPWHY_LIVE_OWNER_BPF_H
 #define TCPWHY_LIVE_OWNER_BPF_H
@@ -68,7 +68,8 @@ static __always_inline int owner_timewait(struct bindhash_record *r, __u64 p, __
 	return 0;
 }
 
-/* The number of the socket's inode: 0 for an orphan, and for a child that accept() has not taken. */
+/* The number of the socket's inode: 0 for an orphan, and for a child that accept() has not taken.
+ */
 static __always_inline __u32 owner_inode(struct sock *sk, struct socket *socket)
 {
 	unsigned long ino = 0;
@@ -97,8 +98,8 @@ static __always_inline void owner_socket(struct bindhash_record *r, __u64 p)
 		if (locks & CONNECT_BIND_LOCK)
 			r->flags |= BINDHASH_CONNECT_BIND;
 	}
-	/* The uid the conflict rule compares: sk_uid since 6.17, before that sock_i_uid(), which is 0 for a
-	 * socket without a file. */
+	/* The uid the conflict rule compares: sk_uid since 6.17, before that sock_i_uid(), which is
+	 * 0 for a socket without a file. */
 	if (socket || bpf_core_field_exists(sk->sk_ino))
 		r->uid = BPF_CORE_READ(sk, sk_uid.val);
 	r->flags |= BINDHASH_UID;

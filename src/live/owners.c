@@ -113,8 +113,8 @@ static void read_comm(int pid, char *comm, size_t size)
 	}
 }
 
-/* How container managers name their cgroups: a scope ("docker-ID.scope"), or a folder with the bare ID below one of
- * their own ("/docker/ID"). */
+/* How container managers name their cgroups: a scope ("docker-ID.scope"), or a folder with the bare
+ * ID below one of their own ("/docker/ID"). */
 static const struct {
 	const char *prefix, *folder, *shown;
 } managers[] = {

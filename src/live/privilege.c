@@ -42,10 +42,11 @@ static enum tcpwhy_tri search_up(int fd, ino_t own)
 			break;
 		if (st.st_ino == own) {
 			close(fd);
-			return made || has_capability(CAP_NET_BIND_SERVICE) ? TCPWHY_YES : TCPWHY_NO;
+			return made || has_capability(CAP_NET_BIND_SERVICE) ? TCPWHY_YES
+									    : TCPWHY_NO;
 		}
-		/* Who made a child of our namespace has every capability in it and below. Of the last step up only: if
-		 * the parent is not ours, the next step overwrites this. */
+		/* Who made a child of our namespace has every capability in it and below. Of the
+		 * last step up only: if the parent is not ours, the next step overwrites this. */
 		made = ioctl(fd, NS_GET_OWNER_UID, &uid) == 0 && uid == geteuid();
 		parent = ioctl(fd, NS_GET_PARENT);
 		close(fd);
@@ -62,7 +63,8 @@ enum tcpwhy_tri privilege_may_bind_low(int netns_fd)
 	int owner = ioctl(netns_fd, NS_GET_USERNS);
 	struct stat own;
 
-	/* EPERM: the owner is not in our user namespace or below, so nothing we hold counts there. */
+	/* EPERM: the owner is not in our user namespace or below, so nothing we hold counts there.
+	 */
 	if (owner < 0)
 		return errno == EPERM ? TCPWHY_NO : TCPWHY_UNKNOWN;
 	if (stat("/proc/thread-self/ns/user", &own)) {

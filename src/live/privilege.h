@@ -7,11 +7,13 @@
 
 #include "tcpwhy/engine.h"
 
-/* ns_capable(net->user_ns, CAP_NET_BIND_SERVICE) of the calling process, from outside: it is held if it is effective
- * in a user namespace that owns the network namespace or contains the owner, or if the process made the owner. */
+/* ns_capable(net->user_ns, CAP_NET_BIND_SERVICE) of the calling process, from outside: it is held
+ * if it is effective in a user namespace that owns the network namespace or contains the owner, or
+ * if the process made the owner. */
 enum tcpwhy_tri privilege_may_bind_low(int netns_fd);
 
-/* Whether BPF programs that read kernel memory can be worth a try: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN. */
+/* Whether BPF programs that read kernel memory can be worth a try: CAP_BPF and CAP_PERFMON, or
+ * CAP_SYS_ADMIN. */
 bool privilege_may_trace(void);
 
 #endif

@@ -13,7 +13,8 @@
 #define LINE     512
 #define TIMER_TW 3
 
-/* "0100007F" is 127.0.0.1 on a little-endian machine: each 32-bit word of the address is printed as a number. */
+/* "0100007F" is 127.0.0.1 on a little-endian machine: each 32-bit word of the address is printed as
+ * a number. */
 static bool hex_words(const char *hex, size_t words, uint8_t *out)
 {
 	for (size_t i = 0; i < words; i++) {
@@ -35,11 +36,13 @@ struct line {
 	unsigned long long expires, inode;
 };
 
-/*  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ... */
+/*  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+ * ... */
 static bool scan_line(const char *text, struct line *l)
 {
 	return sscanf(text,
-		      " %*u: %32[0-9A-F]:%4x %32[0-9A-F]:%4x %2x %*8x:%*8x %2x:%8llx %*8x %u %*u %llu",
+		      " %*u: %32[0-9A-F]:%4x %32[0-9A-F]:%4x %2x %*8x:%*8x %2x:%8llx %*8x %u %*u "
+		      "%llu",
 		      l->local, &l->port, l->peer, &l->peer_port, &l->state, &l->timer, &l->expires,
 		      &l->uid, &l->inode) == 9;
 }

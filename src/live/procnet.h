@@ -10,13 +10,13 @@
 
 #include "live/sockdiag.h"
 
-/* Takes apart the text of one file, whatever it holds: a line that makes no sense is passed over. family is AF_INET
- * or AF_INET6. 0 or what take returned. */
+/* Takes apart the text of one file, whatever it holds: a line that makes no sense is passed over.
+ * family is AF_INET or AF_INET6. 0 or what take returned. */
 int procnet_parse(const char *text, size_t len, int family, uint64_t now_ns, sockdiag_take *take,
 		  void *ctx);
 
-/* Puts the owners of the scope's ports, in the calling thread's namespace, into snap and sets bound_unseen. 0, or
- * -errno with owners as before. */
+/* Puts the owners of the scope's ports, in the calling thread's namespace, into snap and sets
+ * bound_unseen. 0, or -errno with owners as before. */
 int procnet_read(const struct snapshot_scope *scope, struct snapshot *snap);
 
 #endif

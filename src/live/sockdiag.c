@@ -32,7 +32,8 @@ static int see_attribute(const struct nlattr *attr, void *ctx)
 	return MNL_CB_OK;
 }
 
-/* A dump of CLOSE comes only from the list of sockets that just bound (inet_diag_dump_icsk(), 6.8). */
+/* A dump of CLOSE comes only from the list of sockets that just bound (inet_diag_dump_icsk(), 6.8).
+ */
 static bool known_state(const struct inet_diag_msg *m, bool timewait, uint8_t *state)
 {
 	*state = m->idiag_state == TCPWHY_CLOSE ? BOUND_STATE : m->idiag_state;
@@ -71,7 +72,8 @@ static bool make_owner(const struct inet_diag_msg *m, uint64_t now_ns, struct sn
 	if (timewait)
 		s->o.expires_ns = now_ns + UINT64_C(1000000) * m->idiag_expires;
 	/* With :: as address it may be v6only; an IPv4 address or peer says that it is not. */
-	if (s->o.family == TCPWHY_IPV6 && memcmp(s->o.local.b, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
+	if (s->o.family == TCPWHY_IPV6 &&
+	    memcmp(s->o.local.b, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
 		s->o.v6only = TCPWHY_NO;
 	return true;
 }
@@ -125,8 +127,9 @@ int sockdiag_parse(const void *reply, size_t len, struct sockdiag_progress *prog
 	return 0;
 }
 
-/* The legacy request: the only one that gives both families in one walk (inet_diag_rcv_msg_compat()). The port is
- * filtered in the kernel, by bytecode: the header's port is not looked at for sockets that only bound. */
+/* The legacy request: the only one that gives both families in one walk
+ * (inet_diag_rcv_msg_compat()). The port is filtered in the kernel, by bytecode: the header's port
+ * is not looked at for sockets that only bound. */
 static struct nlmsghdr *put_request(char *buf, const struct snapshot_scope *scope)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -141,7 +144,8 @@ static struct nlmsghdr *put_request(char *buf, const struct snapshot_scope *scop
 	req->idiag_states &= ~(1u << TCPWHY_SYN_RECV);
 	req->idiag_states |= 1u << BOUND_STATE;
 	if (!scope->all_ports) {
-		/* Port >= p and port <= p; a step that fails jumps 4 beyond the end, which rejects. */
+		/* Port >= p and port <= p; a step that fails jumps 4 beyond the end, which rejects.
+		 */
 		struct inet_diag_bc_op code[4] = {
 			{.code = INET_DIAG_BC_S_GE, .yes = 8, .no = 20},
 			{.no = scope->port},
@@ -213,8 +217,8 @@ static int dump_once(const struct snapshot_scope *scope, struct snapshot *snap, 
 	return error;
 }
 
-/* Whether this kernel lists sockets that only bound: one was seen, or it is 6.8 or later. Asking with a socket of
- * our own would be surer, but taking a port is a change. */
+/* Whether this kernel lists sockets that only bound: one was seen, or it is 6.8 or later. Asking
+ * with a socket of our own would be surer, but taking a port is a change. */
 static bool lists_bound(const struct snapshot *snap, size_t from)
 {
 	struct utsname name;

@@ -21,13 +21,14 @@ struct sockdiag_progress {
 	int error;        /* -errno the kernel answered, with done */
 };
 
-/* Takes apart one reply, whatever bytes it holds: what is too short, or not of TCP, is passed over. Requests that
- * wait for their handshake's end (SYN_RECV) own no port and are left out. 0 or what take returned. */
+/* Takes apart one reply, whatever bytes it holds: what is too short, or not of TCP, is passed over.
+ * Requests that wait for their handshake's end (SYN_RECV) own no port and are left out. 0 or what
+ * take returned. */
 int sockdiag_parse(const void *reply, size_t len, struct sockdiag_progress *progress,
 		   sockdiag_take *take, void *ctx);
 
-/* Puts the owners of the scope's ports into snap and sets bound_unseen. 0, or -errno with owners as before: -ENOENT
- * if this kernel has no tcp_diag, -EINTR if every dump was interrupted. */
+/* Puts the owners of the scope's ports into snap and sets bound_unseen. 0, or -errno with owners as
+ * before: -ENOENT if this kernel has no tcp_diag, -EINTR if every dump was interrupted. */
 int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap);
 
 #endif

@@ -13,7 +13,8 @@
 
 #define TEXT_MAX (512 * 1024) /* 65,536 ports one by one are 380 KiB */
 
-/* The whole text of a file under /proc/sys/net, which follows the calling thread's namespace. Negative errno. */
+/* The whole text of a file under /proc/sys/net, which follows the calling thread's namespace.
+ * Negative errno. */
 static ssize_t read_text(const char *name, char *buf, size_t size)
 {
 	char path[128];
@@ -103,7 +104,8 @@ static void read_range(struct snapshot *snap)
 	snap->sysctls.port_high = (uint16_t)v[1];
 }
 
-/* ip_unprivileged_port_start came with 4.11; before, the limit was 1024. It may be 65536: "all are privileged". */
+/* ip_unprivileged_port_start came with 4.11; before, the limit was 1024. It may be 65536: "all are
+ * privileged". */
 static void read_unprivileged(struct snapshot *snap)
 {
 	const char *name = "ipv4/ip_unprivileged_port_start";

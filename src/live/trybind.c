@@ -36,7 +36,8 @@ static int become(uint32_t uid, struct err *err)
 	syscall(SYS_setfsuid, uid);
 	if ((uint32_t)syscall(SYS_setfsuid, (uid_t)-1) == uid)
 		return 0;
-	snprintf(err->text, sizeof(err->text), "trying the bind: not allowed to act as uid %u", uid);
+	snprintf(err->text, sizeof(err->text), "trying the bind: not allowed to act as uid %u",
+		 uid);
 	return -EPERM;
 }
 
