@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cure/apply.h"
+#include "report/fold.h"
 
 /* More would push the first line off the screen; --json has them. */
 #define ROWS_MAX 8
@@ -121,23 +122,15 @@ static void say_price(const struct apply_report *r, struct text *t)
 /* ------------------------------------------------------------------------------------- to people
  */
 
-/* A labelled paragraph of the answer's form: the label, then lines of words that fit a screen. */
+/* The form of every answer: the label, then its words from the tenth column on. */
 static void print_paragraph(const char *label, const char *words)
 {
-	size_t column = 0;
+	struct fold f = {.out = stdout, .indent = 10};
 
-	printf("%-10s", label);
-	while (*words) {
-		size_t n = strcspn(words, " ");
-
-		if (column && column + 1 + n > 90) {
-			printf("\n%10s", "");
-			column = 0;
-		}
-		column += (size_t)printf("%s%.*s", column ? " " : "", (int)n, words);
-		words += n + (words[n] == ' ');
-	}
-	putchar('\n');
+	fold_plain(&f, label);
+	fold_to(&f, f.indent);
+	fold_words(&f, words);
+	fold_newline(&f);
 }
 
 static void print_sockets(const struct apply_report *r)
@@ -170,7 +163,7 @@ static void print_report(const struct fix_request *q, const struct apply_report 
 	struct text t = text_in(line, sizeof(line));
 
 	say_answer(q, r, &t);
-	printf("%-10s%s\n", words[r->end], line);
+	print_paragraph(words[r->end], line);
 	print_sockets(r);
 	if (r->plan.by_fate[PLAN_DESTROY])
 		putchar('\n');
