@@ -215,9 +215,17 @@ static bool follow_bind(struct check *c, const struct call *call, const struct o
 	return told(c, "bind", rc) && same_answer(c, v.error, o->error, &v);
 }
 
+/* Not what getsockname() shows: it remembers the port of a connection that is over. */
+static bool holds_port(const struct check *c, unsigned sock)
+{
+	struct tcpwhy_owner o;
+
+	return !tcpwhy_get(c->e, c->w.socks[sock], &o) && o.port;
+}
+
 static bool follow_listen(struct check *c, const struct call *call, const struct outcome *o)
 {
-	const bool chosen = !o->error && !o->before.local.port;
+	const bool chosen = !o->error && !holds_port(c, call->sock);
 	const struct tcpwhy_choice choice = choose(c, chosen ? o->after.local.port : 0);
 	struct tcpwhy_verdict v = {0};
 	const int rc = tcpwhy_listen(c->e, c->w.socks[call->sock], &choice, &v);
@@ -256,6 +264,9 @@ static bool connect_refused(struct check *c, const struct call *call, const stru
 	for (int pass = 0; pass < 2; pass++)
 		for (uint32_t p = sys->port_low; p <= sys->port_high; p++) {
 			const uint16_t port = (uint16_t)p;
+			/* that would have been a connection to itself, and not refused */
+			if (port == call->at.port && address_equal(&o->source, &call->at.addr))
+				continue;
 			const bool had = tcpwhy_find_tuple(c->e, &o->source, port, &call->at.addr,
 							   call->at.port, NETNS_LO);
 			if (had != !pass || !find_refused_port(c, call, o, port))
@@ -273,7 +284,7 @@ static bool follow_connect(struct check *c, const struct call *call, const struc
 {
 	const tcpwhy_sock s = c->w.socks[call->sock];
 	const bool went_out = !o->error || o->error == EINPROGRESS || o->error == ECONNREFUSED;
-	const bool free_port = went_out && !o->before.local.port;
+	const bool free_port = went_out && !holds_port(c, call->sock);
 	struct tcpwhy_verdict v = {.error = EADDRNOTAVAIL};
 
 	c->near_edge = find_edge(c, call, o->start_ns, o->end_ns) != 0;
@@ -287,6 +298,9 @@ static bool follow_connect(struct check *c, const struct call *call, const struc
 		if (!told(c, "connect", rc))
 			return false;
 	}
+	if (free_port && v.error && o->after.local.port)
+		return fail(c, CHECK_ANSWER, "kernel took port %u, engine says %s",
+			    o->after.local.port, errno_name(v.error));
 	if (!same_answer(c, v.error, went_out ? 0 : o->error, &v))
 		return false;
 	if (o->error == ECONNREFUSED)
@@ -401,22 +415,27 @@ static bool same_seen(struct check *c, unsigned sock)
 {
 	struct seen k;
 	struct tcpwhy_owner e = {.state = TCPWHY_CLOSE};
-	char kl[ENDPOINT_TEXT], kp[ENDPOINT_TEXT], el[ENDPOINT_TEXT], ep[ENDPOINT_TEXT];
+	char kl[ENDPOINT_TEXT_MAX], kp[ENDPOINT_TEXT_MAX], el[ENDPOINT_TEXT_MAX],
+		ep[ENDPOINT_TEXT_MAX];
 
 	kernel_look(c->k, sock, &k);
 	if (tcpwhy_get(c->e, c->w.socks[sock], &e))
 		e = (struct tcpwhy_owner){.state = TCPWHY_CLOSE};
+	/* getsockname() still shows the port of a connection that is over: only a dump tells that
+	 * it is not held */
+	if (k.state == TCPWHY_BOUND && e.state == TCPWHY_CLOSE && !e.port)
+		return true;
 	const struct endpoint local = {e.local, e.port}, peer = {e.peer, e.peer_port};
 	const bool held = k.local.port || k.state != TCPWHY_CLOSE;
 	if (k.state == e.state && k.local.port == e.port &&
-	    (!held || addr_equal(&k.local.addr, &e.local)) &&
+	    (!held || address_equal(&k.local.addr, &e.local)) &&
 	    (!is_connected(k.state) ||
-	     (k.peer.port == e.peer_port && addr_equal(&k.peer.addr, &e.peer))))
+	     (k.peer.port == e.peer_port && address_equal(&k.peer.addr, &e.peer))))
 		return true;
-	endpoint_print(&k.local, kl);
-	endpoint_print(&k.peer, kp);
-	endpoint_print(&local, el);
-	endpoint_print(&peer, ep);
+	endpoint_format(&k.local.addr, k.local.port, false, kl);
+	endpoint_format(&k.peer.addr, k.peer.port, false, kp);
+	endpoint_format(&local.addr, local.port, false, el);
+	endpoint_format(&peer.addr, peer.port, false, ep);
 	return fail(c, CHECK_STATE, "%c: kernel %s %s %s, engine %s %s %s", 'a' + sock,
 		    tcpwhy_state_name(k.state), kl, kp, tcpwhy_state_name(e.state), el, ep);
 }
@@ -523,10 +542,10 @@ static int kernel_table(const struct check *c, struct diag_sock *rows, size_t *n
 
 static void print_row(const struct diag_sock *s, char *text, size_t size)
 {
-	char local[ENDPOINT_TEXT], peer[ENDPOINT_TEXT];
+	char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX];
 
-	endpoint_print(&s->local, local);
-	endpoint_print(&s->peer, peer);
+	endpoint_format(&s->local.addr, s->local.port, false, local);
+	endpoint_format(&s->peer.addr, s->peer.port, false, peer);
 	snprintf(text, size, "%s %s %s%s v%u dev %u", local, peer, tcpwhy_state_name(s->state),
 		 s->timewait ? " mini" : "", s->family, s->device);
 }

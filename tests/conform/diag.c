@@ -37,7 +37,7 @@ static struct tcpwhy_addr addr_of(uint8_t family, const uint32_t be[4])
 	struct tcpwhy_addr a;
 
 	if (family == AF_INET)
-		return addr_v4(ntohl(be[0]));
+		return address_v4_number(ntohl(be[0]));
 	memcpy(a.b, be, 16);
 	return a;
 }
@@ -69,7 +69,7 @@ static struct nlmsghdr *put_request(struct diag *d, char *buf, uint16_t type,
 {
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
 	struct inet_diag_req_v2 *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
-	const bool v4 = addr_is_v4(&local->addr) && addr_is_v4(&peer->addr);
+	const bool v4 = address_is_v4(&local->addr) && address_is_v4(&peer->addr);
 
 	h->nlmsg_type = type;
 	h->nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0);

@@ -25,7 +25,7 @@ struct tuple {
 struct generator {
 	uint64_t rng;
 	struct script *s;
-	struct slot slots[SCRIPT_SOCKETS];
+	struct slot slots[SCRIPT_SOCKETS + 1]; /* the last one is no socket's */
 	struct tuple tuples[TUPLES];
 	size_t n_tuples;
 	/* The mood of a script, in percent. */
@@ -107,7 +107,7 @@ static struct tcpwhy_addr pick_from(struct generator *g, const struct weighted_a
 		left -= weight;
 	}
 	if (!strchr(list[i].text, ':')) {
-		a = addr_v4(0);
+		a = address_v4_number(0);
 		inet_pton(AF_INET, list[i].text, a.b + 12);
 	} else {
 		inet_pton(AF_INET6, list[i].text, a.b);
@@ -117,7 +117,7 @@ static struct tcpwhy_addr pick_from(struct generator *g, const struct weighted_a
 
 static struct tcpwhy_addr any_of(bool v4)
 {
-	return v4 ? addr_v4(0) : (struct tcpwhy_addr){0};
+	return v4 ? address_v4_number(0) : (struct tcpwhy_addr){0};
 }
 
 /* An address for a socket of that family; v6 sockets take v4-mapped ones too. */
@@ -136,7 +136,8 @@ static uint16_t pick_port(struct generator *g)
 	return (uint16_t)(FIRST_PORT + below(g, g->ports));
 }
 
-/* A slot of that guess, or any slot if there is none or the wind is against it. */
+/* A slot of that guess. There may be none: then mostly no call is made (SCRIPT_SOCKETS), at times
+ * on any slot. */
 static unsigned pick_slot(struct generator *g, enum guess guess)
 {
 	const unsigned start = below(g, SCRIPT_SOCKETS);
@@ -146,7 +147,7 @@ static unsigned pick_slot(struct generator *g, enum guess guess)
 		if (g->slots[slot].guess == guess)
 			return slot;
 	}
-	return start;
+	return chance(g, 5) ? start : SCRIPT_SOCKETS;
 }
 
 static unsigned count_slots(const struct generator *g, enum guess guess)
@@ -221,8 +222,10 @@ static void put_options(struct generator *g, unsigned sock)
 static void put_socket(struct generator *g)
 {
 	const unsigned sock = pick_slot(g, GUESS_NONE);
-	struct call *c = put(g, CALL_SOCKET, sock);
 
+	if (sock == SCRIPT_SOCKETS)
+		return;
+	struct call *c = put(g, CALL_SOCKET, sock);
 	c->family = chance(g, g->v6) ? TCPWHY_IPV6 : TCPWHY_IPV4;
 	if (g->slots[sock].guess != GUESS_NONE)
 		return;
@@ -233,9 +236,11 @@ static void put_socket(struct generator *g)
 static void put_bind(struct generator *g)
 {
 	const unsigned sock = pick_slot(g, chance(g, 95) ? GUESS_FRESH : GUESS_BOUND);
+
+	if (sock == SCRIPT_SOCKETS)
+		return;
 	struct slot *s = &g->slots[sock];
 	struct call *c = put(g, CALL_BIND, sock);
-
 	c->at.addr = pick_addr(g, s->family, false);
 	c->at.port = chance(g, g->autoport) ? 0 : pick_port(g);
 	if (s->guess == GUESS_FRESH)
@@ -245,61 +250,85 @@ static void put_bind(struct generator *g)
 
 static void put_listen(struct generator *g)
 {
-	const unsigned sock = pick_slot(g, chance(g, 92)   ? GUESS_BOUND
-					   : chance(g, 50) ? GUESS_FRESH
-							   : GUESS_CONNECTED);
+	const uint32_t dice = below(g, 100);
+	const unsigned sock = pick_slot(g, dice < 92   ? GUESS_BOUND
+					   : dice < 96 ? GUESS_FRESH
+						       : GUESS_CONNECTED);
 	struct slot *s = &g->slots[sock];
 
+	if (sock == SCRIPT_SOCKETS)
+		return;
 	put(g, CALL_LISTEN, sock);
 	if (s->guess == GUESS_BOUND || s->guess == GUESS_FRESH)
 		s->guess = GUESS_LISTEN;
 }
 
 /* Where a listener is, seen from a client: a wildcard is reached at any local address. */
-static struct endpoint listener_address(struct generator *g, const struct slot *l)
+static struct endpoint listener_address(struct generator *g, const struct slot *l, uint8_t family)
 {
 	struct endpoint at = l->at;
 
-	if (addr_is_any(&at.addr)) {
-		const bool v4 = addr_is_v4(&at.addr) || chance(g, 30);
+	if (address_is_any(&at.addr)) {
+		const bool v4 = address_is_v4(&at.addr) || family == TCPWHY_IPV4 || chance(g, 30);
 		at.addr = pick_addr(g, v4 ? TCPWHY_IPV4 : TCPWHY_IPV6, true);
 	}
 	return at;
 }
 
+static struct endpoint pick_target(struct generator *g, const struct slot *s)
+{
+	const struct slot *l = &g->slots[pick_slot(g, GUESS_LISTEN)];
+	const bool reachable = s->family == TCPWHY_IPV6 || l->family == TCPWHY_IPV4 ||
+			       address_is_any(&l->at.addr) || chance(g, 3);
+
+	if (l->guess == GUESS_LISTEN && l->at.port && reachable && chance(g, 85))
+		return listener_address(g, l, s->family);
+	if (s->guess == GUESS_BOUND && s->at.port && chance(g, 10))
+		return listener_address(g, s, s->family); /* to itself */
+	if (chance(g, 30)) {
+		const bool v6 = s->family == TCPWHY_IPV6 && chance(g, 70);
+		return (struct endpoint){netns_silent(v6 ? TCPWHY_IPV6 : TCPWHY_IPV4),
+					 pick_port(g)};
+	}
+	return (struct endpoint){pick_addr(g, s->family, true), pick_port(g)};
+}
+
 static void put_connect(struct generator *g)
 {
-	const unsigned sock = pick_slot(g, chance(g, 40)   ? GUESS_BOUND
-					   : chance(g, 95) ? GUESS_FRESH
-							   : GUESS_CONNECTED);
-	struct slot *s = &g->slots[sock], *l = &g->slots[pick_slot(g, GUESS_LISTEN)];
-	struct call *c = put(g, CALL_CONNECT, sock);
+	const uint32_t dice = below(g, 100);
+	const unsigned sock = pick_slot(g, dice < 40   ? GUESS_BOUND
+					   : dice < 97 ? GUESS_FRESH
+						       : GUESS_CONNECTED);
+	struct slot *s = &g->slots[sock];
 
-	if (l->guess == GUESS_LISTEN && l->at.port && chance(g, 85)) {
-		c->at = listener_address(g, l);
-		l->waiting++;
-	} else if (chance(g, 40)) {
-		c->at = (struct endpoint){netns_silent(s->family == TCPWHY_IPV6 && chance(g, 70)
-							       ? TCPWHY_IPV6
-							       : TCPWHY_IPV4),
-					  pick_port(g)};
-	} else if (s->guess == GUESS_BOUND && s->at.port && chance(g, 30)) {
-		c->at = listener_address(g, s); /* to itself */
-	} else {
-		c->at = (struct endpoint){pick_addr(g, s->family, true), pick_port(g)};
-	}
+	if (sock == SCRIPT_SOCKETS)
+		return;
+	const struct endpoint to = pick_target(g, s);
+	put(g, CALL_CONNECT, sock)->at = to;
+	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
+		if (g->slots[i].guess == GUESS_LISTEN && g->slots[i].at.port == to.port) {
+			g->slots[i].waiting++;
+			break;
+		}
 	if (s->guess == GUESS_BOUND && s->at.port)
-		g->tuples[g->n_tuples++ % TUPLES] = (struct tuple){s->at, c->at};
+		g->tuples[g->n_tuples++ % TUPLES] = (struct tuple){s->at, to};
 	if (s->guess != GUESS_NONE)
 		s->guess = GUESS_CONNECTED;
 }
 
 static void put_accept(struct generator *g)
 {
-	const unsigned listener = pick_slot(g, GUESS_LISTEN), sock = pick_slot(g, GUESS_NONE);
+	const unsigned sock = pick_slot(g, GUESS_NONE);
+	unsigned listener = pick_slot(g, GUESS_LISTEN);
+
+	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
+		if (g->slots[i].waiting && chance(g, 50))
+			listener = i;
+	if (sock == SCRIPT_SOCKETS || listener == SCRIPT_SOCKETS ||
+	    (!g->slots[listener].waiting && !chance(g, 10)))
+		return;
 	struct call *c = put(g, CALL_ACCEPT, sock);
 	struct slot *l = &g->slots[listener];
-
 	c->listener = (uint8_t)listener;
 	if (!l->waiting || g->slots[sock].guess != GUESS_NONE)
 		return;
@@ -310,18 +339,21 @@ static void put_accept(struct generator *g)
 static void put_shutdown(struct generator *g)
 {
 	const unsigned sock = pick_slot(g, chance(g, 85) ? GUESS_CONNECTED : GUESS_LISTEN);
+	const uint8_t how = (uint8_t)(chance(g, 70) ? TCPWHY_SHUT_WR : below(g, 3));
 
-	put(g, CALL_SHUTDOWN, sock)->which =
-		(uint8_t)(chance(g, 70) ? TCPWHY_SHUT_WR : below(g, 3));
+	if (sock != SCRIPT_SOCKETS)
+		put(g, CALL_SHUTDOWN, sock)->which = how;
 }
 
 static void put_close(struct generator *g)
 {
 	const uint32_t dice = below(g, 100);
 	const unsigned sock = pick_slot(g, dice < 65   ? GUESS_CONNECTED
-					   : dice < 85 ? GUESS_LISTEN
+					   : dice < 80 ? GUESS_LISTEN
 						       : GUESS_BOUND);
 
+	if (sock == SCRIPT_SOCKETS)
+		return;
 	if (chance(g, 12))
 		put_set(g, sock, TCPWHY_SO_LINGER0, 1, 0);
 	put(g, CALL_CLOSE, sock);
@@ -339,9 +371,9 @@ static void put_destroy(struct generator *g)
 
 	c->at = server ? t->peer : t->local;
 	c->peer = server ? t->local : t->peer;
-	if (addr_is_any(&t->local.addr))
+	if (address_is_any(&t->local.addr))
 		(server ? &c->peer : &c->at)->addr =
-			addr_is_v4(&t->peer.addr) ? addr_v4(0x7f000001) : t->peer.addr;
+			address_is_v4(&t->peer.addr) ? address_v4_number(0x7f000001) : t->peer.addr;
 }
 
 static void put_sysctl_value(struct generator *g, enum script_sysctl which, uint32_t v0,
@@ -407,12 +439,15 @@ static void put_sysctl(struct generator *g)
 static void put_late_option(struct generator *g)
 {
 	const unsigned sock = pick_slot(g, (enum guess)(GUESS_FRESH + below(g, 4)));
+	const bool reuseaddr = chance(g, 50);
 
+	if (sock == SCRIPT_SOCKETS)
+		return;
 	if (chance(g, g->odd))
 		put_odd_option(g, sock);
 	else
-		put_set(g, sock, chance(g, 50) ? TCPWHY_SO_REUSEADDR : TCPWHY_SO_REUSEPORT,
-			below(g, 2), 0);
+		put_set(g, sock, reuseaddr ? TCPWHY_SO_REUSEADDR : TCPWHY_SO_REUSEPORT, below(g, 2),
+			0);
 }
 
 /* Short waits only, and those seldom: tcp_tw_reuse_delay is made small so that TIME_WAITs come of
@@ -479,7 +514,7 @@ void generate_script(uint64_t seed, struct script *s)
 	s->n = 0;
 	set_mood(&g);
 	const size_t n = MIN_CALLS + below(&g, MORE_CALLS);
-	while (s->n < n) {
+	for (size_t steps_left = 8 * n; s->n < n && steps_left; steps_left--) {
 		if (chance(&g, sysctls))
 			put_sysctl(&g);
 		if (chance(&g, g.users))

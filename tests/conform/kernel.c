@@ -19,9 +19,6 @@
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif
-#ifndef SO_BINDTOIFINDEX
-#define SO_BINDTOIFINDEX 62
-#endif
 #ifndef TCP_REPAIR_OFF_NO_WP
 #define TCP_REPAIR_OFF_NO_WP (-1)
 #endif
@@ -52,7 +49,7 @@ static void pause_ns(long ns)
 static socklen_t to_sockaddr(uint8_t family, const struct endpoint *at, union any_addr *a)
 {
 	memset(a, 0, sizeof(*a));
-	if (family == TCPWHY_IPV4 && addr_is_v4(&at->addr)) {
+	if (family == TCPWHY_IPV4 && address_is_v4(&at->addr)) {
 		a->in.sin_family = AF_INET;
 		a->in.sin_port = htons(at->port);
 		memcpy(&a->in.sin_addr, at->addr.b + 12, 4);
@@ -69,7 +66,7 @@ static struct endpoint from_sockaddr(const union any_addr *a)
 	struct endpoint at;
 
 	if (a->sa.sa_family == AF_INET) {
-		at.addr = addr_v4(ntohl(a->in.sin_addr.s_addr));
+		at.addr = address_v4_number(ntohl(a->in.sin_addr.s_addr));
 		at.port = ntohs(a->in.sin_port);
 	} else {
 		memcpy(at.addr.b, &a->in6.sin6_addr, 16);
@@ -167,10 +164,19 @@ static int find_child(const struct kernel *k, const unsigned before[SCRIPT_SOCKE
 
 /* ------------------------------------------------------------------------------------- routes */
 
+/* By name: SO_BINDTOIFINDEX takes any number. */
+static int bind_to_device(int fd, uint32_t device)
+{
+	static const char *const names[] = {"", "lo", "v0", "v1", "none"};
+	const char *name = names[device < 4 ? device : 4];
+
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name) + 1);
+}
+
 /* What the route gives, asked of the kernel with a UDP socket: connect() sends nothing. */
 static void probe_route(struct route *r)
 {
-	const uint8_t family = addr_is_v4(&r->to) ? TCPWHY_IPV4 : TCPWHY_IPV6;
+	const uint8_t family = address_is_v4(&r->to) ? TCPWHY_IPV4 : TCPWHY_IPV6;
 	const int fd =
 		socket(family == TCPWHY_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	const struct endpoint from = {r->from, 0}, to = {r->to, 9};
@@ -179,8 +185,8 @@ static void probe_route(struct route *r)
 	int rc = fd < 0;
 
 	if (!rc && r->device)
-		rc = setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &r->device, sizeof(r->device));
-	if (!rc && !addr_is_any(&r->from))
+		rc = bind_to_device(fd, r->device);
+	if (!rc && !address_is_any(&r->from))
 		rc = bind(fd, &a.sa, to_sockaddr(family, &from, &a));
 	if (!rc)
 		rc = connect(fd, &a.sa, to_sockaddr(family, &to, &a));
@@ -198,7 +204,8 @@ static const struct route *find_route(struct kernel *k, const struct tcpwhy_addr
 {
 	for (size_t i = 0; i < k->n_routes; i++) {
 		const struct route *r = &k->routes[i];
-		if (r->device == device && addr_equal(&r->to, to) && addr_equal(&r->from, from))
+		if (r->device == device && address_equal(&r->to, to) &&
+		    address_equal(&r->from, from))
 			return r;
 	}
 	if (k->n_routes == KERNEL_ROUTES)
@@ -209,15 +216,50 @@ static const struct route *find_route(struct kernel *k, const struct tcpwhy_addr
 	return r;
 }
 
+static bool is_local(const struct tcpwhy_addr *a)
+{
+	struct netns_addr addrs[NETNS_ADDRS];
+
+	netns_addrs(addrs);
+	for (size_t i = 0; i < NETNS_ADDRS; i++)
+		if (addrs[i].kind == TCPWHY_LOCAL &&
+		    address_in_prefix(a, &addrs[i].prefix, addrs[i].prefix_len))
+			return true;
+	return false;
+}
+
+static bool has_device_listener(const struct kernel *k)
+{
+	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
+		if (k->socks[i].fd >= 0 && k->socks[i].device)
+			return true;
+	return false;
+}
+
+/* Packets of an IPv6 loopback address, or of a socket that is bound to lo, reach loopback addresses
+ * only. */
+static bool is_answered(const struct kernel *k, const struct tcpwhy_addr *source,
+			const struct tcpwhy_addr *to)
+{
+	const bool from_loopback = address_is_loopback(source),
+		   to_loopback = address_is_loopback(to);
+
+	if (!is_local(to))
+		return false;
+	if (!address_is_v4(to) && from_loopback != to_loopback)
+		return false;
+	return (from_loopback && to_loopback) || !has_device_listener(k);
+}
+
 /* Would the SYN stay in the loopback world, or go to the one address that never answers? Refusals
  * that need no route are asked as well. Fills o->source. */
 static bool is_routed(struct kernel *k, const struct call *c, struct outcome *o)
 {
 	const struct kernel_sock *s = &k->socks[c->sock];
 	const struct tcpwhy_addr *to = &c->at.addr, *from = &o->before.local.addr;
-	const bool v4 = addr_is_v4(to);
+	const bool v4 = address_is_v4(to);
 	const struct tcpwhy_addr silent = netns_silent(v4 ? TCPWHY_IPV4 : TCPWHY_IPV6);
-	const bool is_silent = addr_equal(to, &silent);
+	const bool is_silent = address_equal(to, &silent);
 
 	if (o->before.state != TCPWHY_CLOSE && o->before.state != TCPWHY_BOUND)
 		return true;
@@ -226,12 +268,12 @@ static bool is_routed(struct kernel *k, const struct call *c, struct outcome *o)
 	if (s->device && s->device != (is_silent ? NETNS_V0 : NETNS_LO))
 		return false;
 	/* a v6 socket bound to an address of the other kind takes a made-up source */
-	if (addr_is_v4(from) != v4 && !(addr_is_any(from) && !addr_is_v4(from)))
+	if (address_is_v4(from) != v4 && !(address_is_any(from) && !address_is_v4(from)))
 		return false;
-	const struct tcpwhy_addr none = v4 ? addr_v4(0) : (struct tcpwhy_addr){0};
-	const struct route *r = find_route(k, to, addr_is_any(from) ? &none : from, s->device);
+	const struct tcpwhy_addr none = v4 ? address_v4_number(0) : (struct tcpwhy_addr){0};
+	const struct route *r = find_route(k, to, address_is_any(from) ? &none : from, s->device);
 	o->source = r->source;
-	return !r->error;
+	return !r->error && (is_silent || is_answered(k, &r->source, to));
 }
 
 /* ------------------------------------------------------------------------------------- options */
@@ -260,7 +302,7 @@ static int set_option(int fd, enum tcpwhy_option option, const uint32_t v[2])
 	case TCPWHY_SO_REUSEPORT:
 		return set_int(fd, SOL_SOCKET, SO_REUSEPORT, value);
 	case TCPWHY_SO_BINDTODEVICE:
-		return set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, value);
+		return bind_to_device(fd, v[0]);
 	case TCPWHY_SO_LINGER0:
 		return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	case TCPWHY_SO_ATTACH_REUSEPORT:
@@ -433,7 +475,7 @@ static void play_connect(struct kernel *k, const struct call *c, struct outcome 
 	const struct tcpwhy_addr silent4 = netns_silent(TCPWHY_IPV4),
 				 silent6 = netns_silent(TCPWHY_IPV6);
 	const bool is_silent =
-		addr_equal(&c->at.addr, &silent4) || addr_equal(&c->at.addr, &silent6);
+		address_equal(&c->at.addr, &silent4) || address_equal(&c->at.addr, &silent6);
 	union any_addr a;
 	const socklen_t len = to_sockaddr(s->family, &c->at, &a);
 
@@ -451,7 +493,7 @@ static void play_connect(struct kernel *k, const struct call *c, struct outcome 
 		return;
 	kernel_look(k, c->sock, &o->after);
 	const bool self = o->after.local.port == o->after.peer.port &&
-			  addr_equal(&o->after.local.addr, &o->after.peer.addr);
+			  address_equal(&o->after.local.addr, &o->after.peer.addr);
 	if (!self && o->before.state != TCPWHY_ESTABLISHED)
 		o->listener = find_child(k, before);
 }

@@ -93,7 +93,7 @@ static int set_up(struct rtnl *r, int device)
 
 static void put_addr(struct nlmsghdr *h, uint16_t type, const struct tcpwhy_addr *a)
 {
-	if (addr_is_v4(a))
+	if (address_is_v4(a))
 		mnl_attr_put(h, type, 4, a->b + 12);
 	else
 		mnl_attr_put(h, type, 16, a->b);
@@ -101,7 +101,7 @@ static void put_addr(struct nlmsghdr *h, uint16_t type, const struct tcpwhy_addr
 
 static uint8_t address_family(const struct tcpwhy_addr *a)
 {
-	return addr_is_v4(a) ? AF_INET : AF_INET6;
+	return address_is_v4(a) ? AF_INET : AF_INET6;
 }
 
 static int add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a,
@@ -116,7 +116,7 @@ static int add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a
 	ifa->ifa_index = device;
 	put_addr(h, IFA_LOCAL, a);
 	put_addr(h, IFA_ADDRESS, a);
-	if (addr_is_v4(a)) {
+	if (address_is_v4(a)) {
 		struct tcpwhy_addr broadcast = *a;
 		broadcast.b[15] = 255;
 		put_addr(h, IFA_BROADCAST, &broadcast);
@@ -129,7 +129,7 @@ static int add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a
 static int add_quick_route(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a,
 			   uint8_t prefix_len, const struct tcpwhy_addr *source)
 {
-	const bool v4 = addr_is_v4(a);
+	const bool v4 = address_is_v4(a);
 	struct nlmsghdr *h = rtnl_start(r, RTM_NEWROUTE, v4 ? NLM_F_REPLACE : NLM_F_CREATE);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(h, sizeof(*rtm));
 
@@ -195,22 +195,22 @@ static struct tcpwhy_addr addr_v6(const char *text)
 
 struct tcpwhy_addr netns_silent(enum tcpwhy_family family)
 {
-	return family == TCPWHY_IPV4 ? addr_v4(0x0a090077) : addr_v6("fd00::77");
+	return family == TCPWHY_IPV4 ? address_v4_number(0x0a090077) : addr_v6("fd00::77");
 }
 
 void netns_addrs(struct netns_addr addrs[NETNS_ADDRS])
 {
 	const struct netns_addr all[NETNS_ADDRS] = {
-		{addr_v4(0x7f000000), 96 + 8, TCPWHY_LOCAL, NETNS_LO},
-		{addr_v4(0x7fffffff), 128, TCPWHY_LOCAL_BROADCAST, NETNS_LO},
-		{addr_v4(0x0a090001), 128, TCPWHY_LOCAL, NETNS_V0},
-		{addr_v4(0x0a0900ff), 128, TCPWHY_LOCAL_BROADCAST, NETNS_V0},
-		{addr_v4(0x0a090101), 128, TCPWHY_LOCAL, NETNS_V1},
-		{addr_v4(0x0a0901ff), 128, TCPWHY_LOCAL_BROADCAST, NETNS_V1},
+		{address_v4_number(0x7f000000), 96 + 8, TCPWHY_LOCAL, NETNS_LO},
+		{address_v4_number(0x7fffffff), 128, TCPWHY_LOCAL_BROADCAST, NETNS_LO},
+		{address_v4_number(0x0a090001), 128, TCPWHY_LOCAL, NETNS_V0},
+		{address_v4_number(0x0a0900ff), 128, TCPWHY_LOCAL_BROADCAST, NETNS_V0},
+		{address_v4_number(0x0a090101), 128, TCPWHY_LOCAL, NETNS_V1},
+		{address_v4_number(0x0a0901ff), 128, TCPWHY_LOCAL_BROADCAST, NETNS_V1},
 		{addr_v6("::1"), 128, TCPWHY_LOCAL, NETNS_LO},
 		{addr_v6("fd00::1"), 128, TCPWHY_LOCAL, NETNS_V0},
 		{addr_v6("fd01::1"), 128, TCPWHY_LOCAL, NETNS_V1},
-		{addr_v4(0xffffffff), 128, TCPWHY_LOCAL_BROADCAST, 0},
+		{address_v4_number(0xffffffff), 128, TCPWHY_LOCAL_BROADCAST, 0},
 	};
 
 	memcpy(addrs, all, sizeof(all));
@@ -218,7 +218,7 @@ void netns_addrs(struct netns_addr addrs[NETNS_ADDRS])
 
 static int add_host_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a)
 {
-	const bool v4 = addr_is_v4(a);
+	const bool v4 = address_is_v4(a);
 	int rc = add_addr(r, device, a, v4 ? 24 : 64);
 
 	if (!rc)
@@ -230,7 +230,8 @@ static int add_host_addr(struct rtnl *r, unsigned device, const struct tcpwhy_ad
 
 static int make_quick_loopback(struct rtnl *r)
 {
-	const struct tcpwhy_addr net = addr_v4(0x7f000000), host = addr_v4(0x7f000001);
+	const struct tcpwhy_addr net = address_v4_number(0x7f000000),
+				 host = address_v4_number(0x7f000001);
 	const struct tcpwhy_addr host6 = addr_v6("::1");
 	int rc = add_quick_route(r, NETNS_LO, &host, 32, &host);
 

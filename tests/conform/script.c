@@ -98,54 +98,6 @@ const char *call_kind_name(enum call_kind kind)
 	return kind_names[kind];
 }
 
-/* ------------------------------------------------------------------------------- addresses */
-
-static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-bool addr_is_v4(const struct tcpwhy_addr *a)
-{
-	return !memcmp(a->b, mapped, sizeof(mapped));
-}
-
-bool addr_is_any(const struct tcpwhy_addr *a)
-{
-	static const uint8_t zero[16];
-
-	return addr_is_v4(a) ? !memcmp(a->b + 12, zero, 4) : !memcmp(a->b, zero, 16);
-}
-
-bool addr_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b)
-{
-	return !memcmp(a->b, b->b, sizeof(a->b));
-}
-
-struct tcpwhy_addr addr_v4(uint32_t host_order)
-{
-	struct tcpwhy_addr a;
-	const uint32_t be = htonl(host_order);
-
-	memcpy(a.b, mapped, sizeof(mapped));
-	memcpy(a.b + 12, &be, 4);
-	return a;
-}
-
-void addr_print(const struct tcpwhy_addr *a, char *text)
-{
-	if (addr_is_v4(a))
-		inet_ntop(AF_INET, a->b + 12, text, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, a->b, text, INET6_ADDRSTRLEN);
-}
-
-void endpoint_print(const struct endpoint *at, char *text)
-{
-	char addr[INET6_ADDRSTRLEN];
-	const bool v4 = addr_is_v4(&at->addr);
-
-	addr_print(&at->addr, addr);
-	snprintf(text, ENDPOINT_TEXT, v4 ? "%s:%u" : "[%s]:%u", addr, at->port);
-}
-
 static int parse_number(const char *text, unsigned long max, uint32_t *out)
 {
 	char *end;
@@ -158,27 +110,16 @@ static int parse_number(const char *text, unsigned long max, uint32_t *out)
 	return 0;
 }
 
-int endpoint_parse(const char *text, struct endpoint *at)
+static void print_endpoint(const struct endpoint *at, char text[static ENDPOINT_TEXT_MAX])
 {
-	const char *colon = strrchr(text, ':');
-	char addr[INET6_ADDRSTRLEN];
-	uint32_t port;
-	struct endpoint parsed;
+	endpoint_format(&at->addr, at->port, false, text);
+}
 
-	if (!colon || parse_number(colon + 1, 65535, &port) || port > 65535)
-		return -EINVAL;
-	const bool bracket = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
-	const size_t len = (size_t)(colon - text) - (bracket ? 2 : 0);
-	if (len >= sizeof(addr))
-		return -EINVAL;
-	memcpy(addr, text + bracket, len);
-	addr[len] = '\0';
-	memcpy(parsed.addr.b, mapped, sizeof(mapped));
-	if (inet_pton(bracket ? AF_INET6 : AF_INET, addr, parsed.addr.b + (bracket ? 0 : 12)) != 1)
-		return -EINVAL;
-	parsed.port = (uint16_t)port;
-	*at = parsed;
-	return 0;
+static int parse_endpoint(const char *text, struct endpoint *at)
+{
+	enum tcpwhy_family family;
+
+	return endpoint_parse(text, &at->addr, &family, &at->port) ? -EINVAL : 0;
 }
 
 /* ---------------------------------------------------------------------------------- printing */
@@ -203,12 +144,12 @@ static void print_set(const struct call *c, char *text)
 
 static void print_tuple(const struct call *c, char *text)
 {
-	char local[ENDPOINT_TEXT], peer[ENDPOINT_TEXT];
+	char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX];
 	const char *word = kind_names[c->kind];
 	const bool state = c->kind == CALL_STATE;
 
-	endpoint_print(&c->at, local);
-	endpoint_print(&c->peer, peer);
+	print_endpoint(&c->at, local);
+	print_endpoint(&c->peer, peer);
 	snprintf(text, CALL_TEXT, "%s %s %s%s%s", word, local, peer, state ? " " : "",
 		 state ? tcpwhy_state_name(c->which) : "");
 }
@@ -217,7 +158,7 @@ void call_print(const struct call *c, char *text)
 {
 	const char name = (char)('a' + c->sock);
 	const char *word = kind_names[c->kind];
-	char at[ENDPOINT_TEXT];
+	char at[ENDPOINT_TEXT_MAX];
 
 	switch (c->kind) {
 	case CALL_SOCKET:
@@ -228,7 +169,7 @@ void call_print(const struct call *c, char *text)
 		break;
 	case CALL_BIND:
 	case CALL_CONNECT:
-		endpoint_print(&c->at, at);
+		print_endpoint(&c->at, at);
 		snprintf(text, CALL_TEXT, "%s %c %s", word, name, at);
 		break;
 	case CALL_LISTEN:
@@ -358,7 +299,7 @@ static int parse_state_call(const struct words *w, struct call *c)
 		return parse_sock(w->w[1], &c->sock) || parse_state(w->w[2], &c->which) ? -EINVAL
 											: 0;
 	c->by_tuple = true;
-	return w->n != 4 || endpoint_parse(w->w[1], &c->at) || endpoint_parse(w->w[2], &c->peer) ||
+	return w->n != 4 || parse_endpoint(w->w[1], &c->at) || parse_endpoint(w->w[2], &c->peer) ||
 			       parse_state(w->w[3], &c->which)
 		       ? -EINVAL
 		       : 0;
@@ -389,7 +330,7 @@ static int parse_kind(const struct words *w, struct call *c)
 		return parse_set(w, c);
 	case CALL_BIND:
 	case CALL_CONNECT:
-		return w->n != 3 || parse_sock(w->w[1], &c->sock) || endpoint_parse(w->w[2], &c->at)
+		return w->n != 3 || parse_sock(w->w[1], &c->sock) || parse_endpoint(w->w[2], &c->at)
 			       ? -EINVAL
 			       : 0;
 	case CALL_LISTEN:
@@ -398,8 +339,8 @@ static int parse_kind(const struct words *w, struct call *c)
 	case CALL_SHUTDOWN:
 		return parse_shutdown(w, c);
 	case CALL_DESTROY:
-		return w->n != 3 || endpoint_parse(w->w[1], &c->at) ||
-				       endpoint_parse(w->w[2], &c->peer)
+		return w->n != 3 || parse_endpoint(w->w[1], &c->at) ||
+				       parse_endpoint(w->w[2], &c->peer)
 			       ? -EINVAL
 			       : 0;
 	case CALL_UID:

@@ -25,6 +25,7 @@
 
 #include "tcpwhy/engine.h"
 
+#include "base/address.h"
 #include "base/error.h"
 
 #include <netinet/in.h>
@@ -116,18 +117,6 @@ extern const struct script_sysctl_info script_sysctls[SYSCTLS];
 /* "EADDRINUSE", "OK" for 0. A number that is none gives "?". */
 const char *errno_name(int error);
 const char *call_kind_name(enum call_kind kind);
-
-/* The address in host form; is_v4() tells v4-mapped, 0.0.0.0 included. */
-bool addr_is_v4(const struct tcpwhy_addr *a);
-bool addr_is_any(const struct tcpwhy_addr *a);
-bool addr_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b);
-struct tcpwhy_addr addr_v4(uint32_t host_order);
-
-/* Text of an address alone and with its port. The caller's buffer holds ENDPOINT_TEXT bytes. */
-enum { ENDPOINT_TEXT = INET6_ADDRSTRLEN + 9 };
-void addr_print(const struct tcpwhy_addr *a, char *text);
-void endpoint_print(const struct endpoint *at, char *text);
-int endpoint_parse(const char *text, struct endpoint *at);
 
 /* One call as its line, without the expectation and without the newline. */
 enum { CALL_TEXT = 192 };

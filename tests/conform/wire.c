@@ -20,7 +20,7 @@ static void end_leftover(struct wire *w, const struct tcpwhy_owner *client, bool
 	struct tcpwhy_owner left;
 	const tcpwhy_sock s = find_other(w, client);
 
-	if (!s || tcpwhy_get(w->e, s, &left))
+	if (!s || tcpwhy_get(w->e, s, &left) || left.state == TCPWHY_SYN_SENT)
 		return;
 	const bool taken_over = to_listener && left.timewait && left.state == TCPWHY_TIME_WAIT;
 	if (!taken_over)
