@@ -95,7 +95,7 @@ bool report_try_agrees(const struct result *r)
 
 static void print_try(const struct result *r, FILE *out)
 {
-	struct fold f = labelled(out, "tried");
+	struct fold f = labelled(out, report_try_agrees(r) ? "tried" : "MISMATCH");
 	char line[RESULT_TEXT_MAX];
 	struct text t = text_in(line, sizeof(line));
 
@@ -108,9 +108,8 @@ static void print_try(const struct result *r, FILE *out)
 		text_add(&t, "the kernel let it succeed (and it was closed again)");
 	}
 	if (!report_try_agrees(r))
-		text_add(&t, ". THIS IS NOT WHAT WAS PREDICTED: the sockets changed meanwhile, or "
-			     "a rule "
-			     "of tcpwhy is wrong; please report it if it stays");
+		text_add(&t, ", which is NOT what was predicted: the sockets changed meanwhile, or "
+			     "a rule of tcpwhy is wrong; please report it if it stays");
 	else if (r->verdict.answer == TCPWHY_DEPENDS)
 		text_add(&t, ": that settles it for now");
 	else
@@ -142,9 +141,10 @@ static void print_why(const struct result *r, FILE *out)
 /* ------------------------------------------------------------------------------------ the holders
  */
 
-#define SHOWN      3 /* so that the cures stay on the screen */
-#define NOTHING    "-"
-#define OWNER_ROOM 20 /* with less, an owner that does not fit has lines of its own */
+#define SHOWN        3 /* so that the cures stay on the screen */
+#define OWNERS_SHOWN 3 /* of one socket; --json has more */
+#define NOTHING      "-"
+#define OWNER_ROOM   20 /* with less, an owner that does not fit has lines of its own */
 
 enum column { STATE, LOCAL, PEER, LEFT, REUSEADDR, OWNER, COLUMNS };
 
@@ -160,7 +160,9 @@ static void write_owner(struct row *row, const struct result_holder *h)
 {
 	struct text t = text_in(row->owner, sizeof(row->owner));
 
-	for (unsigned i = 0; i < h->owners_n; i++) {
+	unsigned shown = h->owners_n < OWNERS_SHOWN ? h->owners_n : OWNERS_SHOWN;
+
+	for (unsigned i = 0; i < shown; i++) {
 		const struct result_owner *o = &h->owners[i];
 		if (i)
 			text_add(&t, ", ");
@@ -168,13 +170,12 @@ static void write_owner(struct row *row, const struct result_holder *h)
 		text_char(&t, '[');
 		text_number(&t, (uint64_t)o->pid);
 		text_char(&t, ']');
-		if (o->unit[0] &&
-		    (i + 1 == h->owners_n || strcmp(o->unit, h->owners[i + 1].unit))) {
+		if (o->unit[0] && (i + 1 == shown || strcmp(o->unit, h->owners[i + 1].unit))) {
 			text_add(&t, " of ");
 			text_add(&t, o->unit);
 		}
 	}
-	if (h->owners_more)
+	if (h->owners_more || h->owners_n > shown)
 		text_add(&t, " and more");
 	if (h->owners_n)
 		return;
