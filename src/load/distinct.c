@@ -4,15 +4,18 @@
 #include <errno.h>
 #include <string.h>
 
-/* What bind() can read of an owner. The peer, the timestamps and the inode are not among it. */
-static bool alike(const struct tcpwhy_owner *a, const struct tcpwhy_owner *b)
+/* What bind() can read of an owner, and whether a process has it. The peer and the timestamps are
+ * not among it. */
+static bool alike(const struct snapshot_owner *x, const struct snapshot_owner *y)
 {
+	const struct tcpwhy_owner *a = &x->o, *b = &y->o;
+
 	return a->port == b->port && memcmp(&a->local, &b->local, sizeof(a->local)) == 0 &&
 	       a->family == b->family && a->state == b->state && a->reuse == b->reuse &&
 	       a->reuseport == b->reuseport && a->v6only == b->v6only &&
 	       a->connect_bind == b->connect_bind && a->timewait == b->timewait &&
 	       a->uid_known == b->uid_known && a->uid == b->uid && a->device == b->device &&
-	       a->l3mdev == b->l3mdev;
+	       a->l3mdev == b->l3mdev && !x->inode == !y->inode;
 }
 
 /* Spreads by what differs in practice: port, address, state, uid. */
@@ -73,7 +76,7 @@ int load_distinct(const struct snapshot *snap, const struct tcpwhy_memory *memor
 		const struct snapshot_owner *o = &snap->owners[i];
 		uint32_t *at = &slot[slot_of(&o->o, SLOTS)];
 
-		if (*at && alike(&kept.owners[*at - 1].o, &o->o)) {
+		if (*at && alike(&kept.owners[*at - 1], o)) {
 			uint64_t *expires_ns = &kept.owners[*at - 1].o.expires_ns;
 			*expires_ns = longer(*expires_ns, o->o.expires_ns);
 			continue;

@@ -126,13 +126,13 @@ static int load_places(struct tcpwhy_engine *e, const struct snapshot *snap)
 
 /* What a process leaves when it closes. False: nothing. (tcp_close(), tcp_fin(): the peer is taken
  * to be there and to answer, which is the case that holds the port longest.) */
-static bool end_by_process(struct tcpwhy_owner *o, uint64_t now_ns)
+static bool end_by_process(struct tcpwhy_owner *o, bool orphan, uint64_t now_ns)
 {
 	switch ((enum tcpwhy_state)o->state) {
 	case TCPWHY_ESTABLISHED:
 	case TCPWHY_FIN_WAIT1:
 	case TCPWHY_FIN_WAIT2:
-		if (o->timewait)
+		if (o->timewait || orphan)
 			return true;
 		o->state = TCPWHY_TIME_WAIT;
 		o->timewait = true;
@@ -154,10 +154,17 @@ static bool end_by_process(struct tcpwhy_owner *o, uint64_t now_ns)
 	return true;
 }
 
-/* Applies a change to one owner. False: the owner is not there in the changed world. */
-static bool change_owner(const struct load_change *c, struct tcpwhy_owner *o, uint64_t now_ns)
+/* Closed by its process already, and now the kernel's alone: no process can end it. */
+static bool is_orphan(const struct snapshot_owner *s)
 {
-	if (c->end_living && !end_by_process(o, now_ns))
+	return !s->inode && (s->o.state == TCPWHY_FIN_WAIT1 || s->o.state == TCPWHY_FIN_WAIT2);
+}
+
+/* Applies a change to one owner. False: the owner is not there in the changed world. */
+static bool change_owner(const struct load_change *c, const struct snapshot_owner *seen,
+			 struct tcpwhy_owner *o, uint64_t now_ns)
+{
+	if (c->end_living && !end_by_process(o, is_orphan(seen), now_ns))
 		return false;
 	if (o->timewait && o->state == TCPWHY_TIME_WAIT && c->destroy_time_wait)
 		return false;
@@ -180,7 +187,7 @@ static int load_owners(struct tcpwhy_engine *e, const struct snapshot *snap,
 	for (size_t i = 0; i < snap->owners_n; i++) {
 		struct tcpwhy_owner o = snap->owners[i].o;
 		o.tag = i;
-		if (!change_owner(change, &o, snap->taken_ns))
+		if (!change_owner(change, &snap->owners[i], &o, snap->taken_ns))
 			continue;
 		int r = tcpwhy_import_owner(e, &o, NULL);
 		if (r == -EINVAL)

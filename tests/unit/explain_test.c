@@ -114,6 +114,11 @@ static void half_closed(struct scene *s)
 	scene_peer(scene_owner(s, TCPWHY_CLOSE_WAIT, "10.0.0.5", 8080), "10.0.0.9", 5);
 }
 
+static void orphan_closing(struct scene *s)
+{
+	scene_peer(scene_owner(s, TCPWHY_FIN_WAIT1, "10.0.0.5", 8080), "10.0.0.9", 5)->inode = 0;
+}
+
 static void outgoing(struct scene *s)
 {
 	scene_peer(scene_owner(s, TCPWHY_ESTABLISHED, "10.0.0.5", 40000), "10.0.0.9", 5)
@@ -273,6 +278,11 @@ static const struct play plays[] = {
 	 half_closed,
 	 {.addr = "0.0.0.0", .port = 8080, .uid = 7},
 	 {"bind.connection-without-reuseaddr", "end-owner reuseaddr-both other-address",
+	  ADDR_ALONE " " PORT_ALONE}},
+	{"a connection that its process has closed: no process can end it",
+	 orphan_closing,
+	 {.addr = "0.0.0.0", .port = 8080, .uid = 7},
+	 {"bind.connection-without-reuseaddr", "reuseaddr-both other-address",
 	  ADDR_ALONE " " PORT_ALONE}},
 	{"connect() took the port",
 	 outgoing,
