@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# man.sh - the man page keeps its word: its examples work as written, and it names every field and option
+set -eu
+
+cd "$(dirname "$0")/../.."
+TCPWHY=${TCPWHY:-build/tcpwhy}
+RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
+. tests/cli/lib/tap.sh
+tap_private tests/cli/man.sh
+
+page=man/tcpwhy.1
+dir=$(mktemp -d /tmp/tcpwhy-man.XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM
+PATH=$(cd "$(dirname "$TCPWHY")" && pwd):$PATH
+export PATH
+
+# Two of the holders' states, so that no list in the answers is empty.
+run "$RESTART" serve 127.0.0.1:8080 2
+sed -n 's/^\.Dl //p' "$page" >"$dir/examples"
+n=0
+while read -r example; do
+	n=$((n + 1))
+	run sh -c "$example"
+	case $status in
+	0 | 1 | 3) tap_point 1 "example: $example" ;;
+	*) tap_point 0 "example: $example" ;;
+	esac
+done <"$dir/examples"
+tap_equal "there are examples" "$([ "$n" -gt 3 ] && echo yes)" yes
+
+names() # the names in the JSON of the last run
+{
+	echo "$out" | grep -o '"[a-z0-9_]*":' | tr -d '":' | sort -u
+}
+
+documented() # TEXT
+{
+	lacking=
+	for name in $(names); do
+		grep -qw -- "$name" "$page" || lacking="$lacking $name"
+	done
+	tap_equal "$1: every name is in the man page" "$lacking" ""
+	tap_has "$1: it is JSON of schema 1" '"schema": 1,'
+}
+
+run tcpwhy bind 0.0.0.0:8080 --json
+documented "bind refused"
+run tcpwhy bind 0.0.0.0:0 --try --json
+documented "bind to port 0, with --try"
+run tcpwhy fix destroy-time-wait 0.0.0.0:8080 --json --dry-run
+documented "fix"
+
+for command in bind fix; do
+	run tcpwhy $command --help
+	lacking=
+	for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
+		case $option in
+		--help | --version) continue ;;
+		esac
+		grep -q "Fl $(echo "$option" | sed 's/^-//; s/-/\\\\-/g')" "$page" || lacking="$lacking $option"
+	done
+	tap_equal "$command: every option is in the man page" "$lacking" ""
+done
+
+tap_done
