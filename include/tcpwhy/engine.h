@@ -67,6 +67,8 @@ enum tcpwhy_feature {
 	TCPWHY_F_BUCKET_RELAXES = 1u << 2,   /* a bucket turns connect-only again when explicit owners left (6.18) */
 	TCPWHY_F_TW_REUSE_DELAY = 1u << 3,   /* net.ipv4.tcp_tw_reuse_delay in ms (6.14); before: whole seconds */
 	TCPWHY_F_TW_REUSE_NO_FW2 = 1u << 4,  /* connect() never reuses a FIN_WAIT2 mini-socket (6.12) */
+	TCPWHY_F_FASTREUSE_DEAD = 1u << 5,   /* the bucket is never found empty when its first owner is noted:
+					      * fastreuse stays 0, fastreuseport becomes STRICT (6.8) */
 };
 
 struct tcpwhy_sysctls {
@@ -178,6 +180,8 @@ enum tcpwhy_missing {
 	TCPWHY_MISSING_PRIVILEGE = 1u << 6,    /* whether the asker has CAP_NET_BIND_SERVICE */
 	TCPWHY_MISSING_LOCAL = 1u << 7,        /* the local addresses */
 	TCPWHY_MISSING_SYSCTL = 1u << 8,       /* a sysctl that the rule reads */
+	TCPWHY_MISSING_DRAW = 1u << 9,         /* the kernel's random start: an odd-sized range whose last free
+						* port one search finds and another misses */
 };
 
 typedef uint64_t tcpwhy_sock;  /* index and generation; 0 is never a socket */

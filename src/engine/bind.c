@@ -260,13 +260,20 @@ static void would_bind_any(const struct tcpwhy_engine *e, const struct claim *c,
 		range_exhausted(v);
 }
 
+/* Since 6.8 the address bucket is in place before inet_csk_update_fastreuse() asks whether the
+ * port's is empty. */
+static bool counts_as_empty(const struct tcpwhy_engine *e, bool empty)
+{
+	return empty && !(e->row->features & TCPWHY_F_FASTREUSE_DEAD);
+}
+
 /* listen() finds the bucket as bind() left it. */
 static void would_listen(const struct tcpwhy_engine *e, struct claim *c, uint16_t port, uint32_t b,
 			 struct tcpwhy_verdict *v)
 {
-	struct fast after = b == NIL ? (struct fast){0} : bucket_at(e, b)->fast;
+	struct fast after = b == NIL ? (struct fast){.known = true} : bucket_at(e, b)->fast;
 
-	fast_update(&after, c, b == NIL);
+	fast_update(&after, c, counts_as_empty(e, b == NIL));
 	c->listening = true;
 	port_explicit(e, c, port, b, &after, v);
 	if (v->answer == TCPWHY_REFUSED)
@@ -424,7 +431,7 @@ static void commit(struct tcpwhy_engine *e, const struct claim *c, struct tcpwhy
 		return;
 	}
 	struct fast *f = &bucket_at(e, b)->fast;
-	fast_update(f, c, was_empty);
+	fast_update(f, c, counts_as_empty(e, was_empty));
 	bucket2_at(e, b2)->fastreuse = f->reuse;
 	bucket2_at(e, b2)->fastreuseport = f->reuseport;
 	if (s->bucket2 == NIL)

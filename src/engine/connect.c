@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "engine/portwalk.h"
 #include "engine/state.h"
 
 /* What stands at one port for this 4-tuple. */
@@ -65,58 +66,55 @@ static struct place look_at(const struct tcpwhy_engine *e, const struct sock *s,
 	return p;
 }
 
-/* The ports of one pass. */
-struct walk {
-	uint32_t low, remaining, first, step;
+struct search {
+	const struct tcpwhy_engine *e;
+	const struct sock *s;
+	struct portwalk walk;
 };
 
-static bool walk_at(const struct tcpwhy_engine *e, const struct sock *s, unsigned n, struct walk *w)
+static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 {
-	struct range r = range_of(e, s->range);
+	const struct search *search = ctx;
 
-	*w = (struct walk){.low = r.low, .remaining = r.high - r.low + 1, .first = n, .step = 2};
-	if (s->range) {
-		w->step = 1;
-		return n == 0;
-	}
-	if (w->remaining > 1)
-		w->remaining &= ~1u;
-	return n < 2;
+	return look_at(search->e, search->s, port).usable ? TCPWHY_NO : TCPWHY_YES;
 }
 
-/* Walks one pass; the port taken, 0 if none. follow: that port, if it was one of the possible. */
-static uint16_t walk_pass(const struct tcpwhy_engine *e, const struct sock *s, const struct walk *w,
-			  uint32_t offset, uint16_t follow, bool *any)
+/* Even offsets, then odd ones, from a drawn start; all in one pass with IP_LOCAL_PORT_RANGE. */
+static uint16_t choose_drawn(const struct portwalk *w, const struct tcpwhy_choice *choice)
 {
-	uint32_t port = w->low + offset;
+	uint32_t offset = choice->draw(choice->ctx, portwalk_remaining(w)) & ~(w->step - 1);
+	uint16_t port = portwalk_from(w, offset);
 
-	for (uint32_t i = 0; i < w->remaining; i += w->step, port += w->step) {
-		if (port >= w->low + w->remaining)
-			port -= w->remaining;
-		if (!look_at(e, s, (uint16_t)port).usable)
-			continue;
-		*any = true;
-		if (!follow || port == follow)
-			return (uint16_t)port;
-	}
-	return 0;
+	return port || w->step == 1 ? port : portwalk_from(w, offset + 1);
+}
+
+/* Whether some start leads to the port that the kernel chose. */
+static bool leads_to(const struct portwalk *w, uint16_t port)
+{
+	if (w->step == 1)
+		return portwalk_is_free(w, port);
+	if (portwalk_even_leads_to(w, port))
+		return true;
+	bool even_may_fail =
+		!portwalk_look(w, PORTWALK_EVEN_LOW).certain ||
+		(portwalk_has_high(w) && !portwalk_look(w, PORTWALK_EVEN_HIGH).certain);
+	return even_may_fail && portwalk_is_odd(w, port) && portwalk_is_free(w, port);
 }
 
 static uint16_t choose_port(const struct tcpwhy_engine *e, const struct sock *s,
 			    const struct tcpwhy_choice *choice)
 {
-	struct walk w;
-	bool any = false;
-	uint32_t start = 0;
+	struct range r = range_of(e, s->range);
+	struct search search = {.e = e, .s = s};
 
-	for (unsigned n = 0; walk_at(e, s, n, &w) && !any; n++) {
-		if (n == 0 && !choice->follow)
-			start = choice->draw(choice->ctx, w.remaining) & ~(w.step - 1);
-		uint16_t port = walk_pass(e, s, &w, start + w.first, choice->follow, &any);
-		if (port)
-			return port;
-	}
-	return 0;
+	search.walk = (struct portwalk){.low = r.low,
+					.count = r.high - r.low + 1,
+					.step = s->range ? 1 : 2,
+					.taken = port_taken,
+					.ctx = &search};
+	if (!choice->follow)
+		return choose_drawn(&search.walk, choice);
+	return leads_to(&search.walk, choice->follow) ? choice->follow : 0;
 }
 
 static void refuse(struct tcpwhy_verdict *v, int error, enum tcpwhy_rule rule)
@@ -211,6 +209,23 @@ static void forget_source(struct tcpwhy_engine *e, uint32_t i)
 	}
 }
 
+/* inet_saddr is 0: nothing was bound, or a multicast or broadcast address, which cannot be a
+ * source. */
+static bool source_unset(const struct tcpwhy_engine *e, const struct sock *s)
+{
+	struct tcpwhy_addr a = ref_address(e, sock_local(s));
+
+	if (ref_is_any(sock_local(s)))
+		return true;
+	if (s->family != TCPWHY_IPV4)
+		return false;
+	for (uint32_t i = 0; i < e->locals_used; i++)
+		if (e->locals[i].kind == TCPWHY_LOCAL_BROADCAST &&
+		    address_in_prefix(&a, &e->locals[i].prefix, e->locals[i].prefix_len))
+			return true;
+	return address_is_multicast4(&a);
+}
+
 static int state_error(const struct sock *s)
 {
 	if (s->state == TCPWHY_SYN_SENT)
@@ -251,7 +266,7 @@ int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcp
 		refuse(v, error, TCPWHY_RULE_CONNECT_FAMILY);
 		return 0;
 	}
-	bool unset = ref_is_any(sock_local(s));
+	bool unset = source_unset(e, s);
 	if (!tuples_ready(e) || !ref_of(e, peer, &to) || !ref_of(e, source, &from) ||
 	    (unset && !set_source(e, i, from))) {
 		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);

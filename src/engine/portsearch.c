@@ -2,17 +2,13 @@
  *
  * bind(0): which port (inet_csk_find_open_port(), 4.11+)
  *
- * The range is walked in passes, odd offsets before even ones so that connect(), which begins with
- * even ones, is rarely met; a socket with SO_REUSEADDR takes the lower half of the range first. The
- * first pass with a free port decides; within a pass the start is drawn.
+ * Odd offsets come before even ones so that connect(), which begins with even ones, is rarely met.
+ * A socket with SO_REUSEADDR takes the lower half of the range first. With ip_autobind_reuse all is
+ * walked once more, by the relaxed rule. The first pass with a free port decides; within a pass the
+ * start is drawn.
  */
+#include "engine/portwalk.h"
 #include "engine/state.h"
-
-struct pass {
-	uint32_t low, remaining; /* the ports low .. low + remaining - 1 */
-	uint32_t parity;         /* 1: odd offsets */
-	bool relax;
-};
 
 struct range range_of(const struct tcpwhy_engine *e, uint32_t sock_range)
 {
@@ -27,126 +23,109 @@ struct range range_of(const struct tcpwhy_engine *e, uint32_t sock_range)
 	return r;
 }
 
-/* The ports of one half as a pass walks them: an odd count loses its last port. */
-static void set_span(struct pass *p, uint32_t low, uint32_t end)
+/* One part of a search: a half of the range, or all of it. */
+struct part {
+	const struct tcpwhy_engine *e;
+	const struct claim *c;
+	bool relax;
+	uint32_t missing; /* what made a port unknown */
+	struct portwalk walk;
+};
+
+static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 {
-	p->low = low;
-	p->remaining = end - low;
-	if (p->remaining > 1)
-		p->remaining &= ~1u;
-}
+	struct part *p = ctx;
+	struct scan_mode mode = {.relax = p->relax, .reuseport_ok = false};
 
-/* The n-th pass of a search; false when there is no more. */
-static bool pass_at(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
-		    unsigned n, struct pass *p)
-{
-	uint32_t end = r.high + 1;
-	bool halves = c->reuse == TCPWHY_REUSE_CAN && end - r.low >= 4;
-	unsigned per_round = halves ? 4 : 2, round = n / per_round, k = n % per_round;
-	uint32_t middle = r.low + ((end - r.low) >> 2) * 2;
-
-	if (round > (e->sysctls.autobind_reuse ? 1u : 0u))
-		return false;
-	if (!halves)
-		set_span(p, r.low, end);
-	else if (k < 2)
-		set_span(p, r.low, middle);
-	else
-		set_span(p, middle, end);
-	p->parity = k % 2 ? 0 : 1;
-	p->relax = round == 1;
-	return true;
-}
-
-static enum tcpwhy_tri port_taken(const struct tcpwhy_engine *e, const struct claim *c,
-				  uint16_t port, bool relax, uint32_t *missing)
-{
-	uint32_t b = bucket_find(e, port, c->l3mdev);
-	struct tally t = {.first = NIL};
-
+	if (port_is_reserved(p->e, port))
+		return TCPWHY_YES;
+	uint32_t b = bucket_find(p->e, port, p->c->l3mdev);
 	if (b == NIL)
 		return TCPWHY_NO;
-	struct scan_mode mode = {.relax = relax, .reuseport_ok = false};
-	enum tcpwhy_tri taken = bucket_conflict(e, b, c, mode, NULL);
+	enum tcpwhy_tri taken = bucket_conflict(p->e, b, p->c, mode, NULL);
 	if (taken == TCPWHY_UNKNOWN) {
-		bucket_conflict(e, b, c, mode, &t);
-		*missing |= t.missing;
+		struct tally t = {.first = NIL};
+		bucket_conflict(p->e, b, p->c, mode, &t);
+		p->missing |= t.missing;
 	}
 	return taken;
 }
 
-struct found {
-	uint32_t certain, possible; /* free ports of the pass; free or unknown */
-	uint16_t port;              /* the first in walking order, or the one followed */
-	bool followed;
-};
-
-static uint32_t pass_step(const struct pass *p)
+/* The n-th part of a search; false when there is no more. Parts are walked odd offsets first, then
+ * even. */
+static bool part_at(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
+		    unsigned n, struct part *p)
 {
-	return p->remaining > 1 ? 2 : 1;
-}
+	uint32_t count = r.high - r.low + 1, lower = (count >> 2) * 2;
+	bool halves = c->reuse == TCPWHY_REUSE_CAN && count >= 4;
+	unsigned per_round = halves ? 2 : 1, round = n / per_round;
 
-/* Walks one pass from the drawn offset. Stops at the first free port unless all are to be seen. */
-static struct found walk(const struct tcpwhy_engine *e, const struct claim *c, const struct pass *p,
-			 uint32_t offset, uint16_t follow, bool see_all, uint32_t *missing)
-{
-	struct found f = {0};
-	uint32_t port = p->low + offset;
-
-	for (uint32_t i = 0; i < p->remaining; i += pass_step(p), port += 2) {
-		if (port >= p->low + p->remaining)
-			port -= p->remaining;
-		if (port_is_reserved(e, (uint16_t)port))
-			continue;
-		enum tcpwhy_tri taken = port_taken(e, c, (uint16_t)port, p->relax, missing);
-		if (taken == TCPWHY_YES)
-			continue;
-		f.possible++;
-		f.certain += taken == TCPWHY_NO;
-		f.followed |= port == follow && taken == TCPWHY_NO;
-		if (!f.port)
-			f.port = (uint16_t)port;
-		if (!see_all)
-			break;
+	if (round > (e->sysctls.autobind_reuse ? 1u : 0u))
+		return false;
+	*p = (struct part){.e = e, .c = c, .relax = round == 1};
+	p->walk = (struct portwalk){
+		.low = r.low, .count = count, .step = 2, .taken = port_taken, .ctx = p};
+	if (halves && n % 2 == 0) {
+		p->walk.count = lower;
+	} else if (halves) {
+		p->walk.low += lower;
+		p->walk.count -= lower;
 	}
-	return f;
+	return true;
 }
 
-/* How the range stands, pass by pass of the first round: for people. */
+/* How the range stands by the rule of the first round: for people. */
 static void count_range(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
 			struct tcpwhy_verdict *v)
 {
-	struct pass p;
-	uint32_t missing = 0;
+	struct part p;
 
-	for (unsigned n = 0; pass_at(e, c, r, n, &p) && !p.relax; n++) {
-		if (p.remaining == 1 && p.parity == 0)
-			continue;
-		for (uint32_t o = p.remaining > 1 ? p.parity : 0; o < p.remaining; o += 2) {
-			uint16_t port = (uint16_t)(p.low + o);
-			v->range_total++;
-			if (port_is_reserved(e, port)) {
-				v->range_reserved++;
-				continue;
-			}
-			enum tcpwhy_tri taken = port_taken(e, c, port, false, &missing);
-			v->range_taken += taken == TCPWHY_YES;
-			v->range_free += taken == TCPWHY_NO;
-			v->range_unknown += taken == TCPWHY_UNKNOWN;
-		}
+	for (unsigned n = 0; part_at(e, c, r, n, &p) && !p.relax; n++) {
+		if (p.walk.count == 3)
+			p.walk.count = 2; /* the one odd size whose last port no start ever meets */
+		struct found f = portwalk_look(&p.walk, PORTWALK_ALL);
+		v->range_total += p.walk.count;
+		v->range_free += f.certain;
+		v->range_unknown += f.possible - f.certain;
+		for (uint32_t i = 0; i < p.walk.count; i++)
+			v->range_reserved += port_is_reserved(e, (uint16_t)(p.walk.low + i));
 	}
+	v->range_taken = v->range_total - v->range_free - v->range_unknown - v->range_reserved;
+}
+
+/* What the even pass of a part finds over all starts. */
+struct even {
+	bool certain, possible, unique;
+	uint16_t port;
+};
+
+static struct even look_even(const struct portwalk *w)
+{
+	struct found low = portwalk_look(w, PORTWALK_EVEN_LOW), high = low;
+
+	if (portwalk_has_high(w))
+		high = portwalk_look(w, PORTWALK_EVEN_HIGH);
+	return (struct even){.certain = low.certain && high.certain,
+			     .possible = low.possible || high.possible,
+			     .unique = low.possible == 1 && high.possible == 1 &&
+				       low.port == high.port,
+			     .port = low.port};
 }
 
 static uint16_t search_followed(const struct tcpwhy_engine *e, const struct claim *c,
 				struct range r, uint16_t follow)
 {
-	struct pass p;
-	uint32_t missing = 0;
+	struct part p;
 
-	for (unsigned n = 0; pass_at(e, c, r, n, &p); n++) {
-		struct found f = walk(e, c, &p, p.parity, follow, true, &missing);
-		if (f.possible)
-			return f.followed ? follow : 0;
+	for (unsigned n = 0; part_at(e, c, r, n, &p); n++) {
+		if (portwalk_look(&p.walk, PORTWALK_ODD).certain)
+			return portwalk_is_free(&p.walk, follow) && portwalk_is_odd(&p.walk, follow)
+				       ? follow
+				       : 0;
+		if (portwalk_even_leads_to(&p.walk, follow))
+			return follow;
+		if (look_even(&p.walk).certain)
+			return 0;
 	}
 	return 0;
 }
@@ -154,38 +133,41 @@ static uint16_t search_followed(const struct tcpwhy_engine *e, const struct clai
 static uint16_t search_drawn(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
 			     const struct tcpwhy_choice *choice)
 {
-	struct pass p;
-	uint32_t missing = 0, offset = 0;
+	struct part p;
 
-	for (unsigned n = 0; pass_at(e, c, r, n, &p); n++) {
-		/* One draw serves both parities of a half: odd first, then the even offset below
-		 * it. */
-		offset = p.parity ? choice->draw(choice->ctx, p.remaining) | 1 : offset - 1;
-		struct found f = walk(e, c, &p, offset, 0, false, &missing);
-		if (f.port)
-			return f.port;
+	for (unsigned n = 0; part_at(e, c, r, n, &p); n++) {
+		/* One draw serves both passes: odd first, then from the even offset below it. */
+		uint32_t offset = choice->draw(choice->ctx, portwalk_remaining(&p.walk)) | 1;
+		uint16_t port = portwalk_from(&p.walk, offset);
+		if (!port)
+			port = portwalk_from(&p.walk, offset - 1);
+		if (port)
+			return port;
 	}
 	return 0;
 }
 
-/* What may happen: the passes up to the first with a certainly free port decide. */
+/* What may happen. Certain if a pass finds a free port from every start; the port is named if it is
+ * the only one that can be found. */
 static uint16_t search_possible(const struct tcpwhy_engine *e, const struct claim *c,
 				struct range r, struct tcpwhy_verdict *v)
 {
-	struct pass p;
-	uint32_t possible = 0;
-	uint16_t port = 0;
+	struct part p;
+	bool possible = false;
 
-	for (unsigned n = 0; pass_at(e, c, r, n, &p); n++) {
-		struct found f = walk(e, c, &p, p.parity, 0, true, &v->missing);
-		possible += f.possible;
-		if (f.possible && !port)
-			port = f.port;
-		if (!f.certain)
+	for (unsigned n = 0; part_at(e, c, r, n, &p); n++) {
+		struct found odd = portwalk_look(&p.walk, PORTWALK_ODD);
+		struct even even = odd.certain ? (struct even){0} : look_even(&p.walk);
+		if (odd.certain || even.certain) {
+			bool alone = odd.certain ? odd.possible == 1 : even.unique && !odd.possible;
+			verdict_ok(v,
+				   alone && !possible ? (odd.certain ? odd.port : even.port) : 0);
+			return v->port;
+		}
+		if (!odd.possible && !even.possible)
 			continue;
-		verdict_ok(v, possible == 1 ? port : 0);
-		v->missing = 0;
-		return v->port;
+		possible = true;
+		v->missing |= p.missing ? p.missing : TCPWHY_MISSING_DRAW;
 	}
 	if (possible)
 		v->answer = TCPWHY_DEPENDS;
@@ -202,6 +184,8 @@ uint16_t port_search(const struct tcpwhy_engine *e, const struct claim *c, struc
 	if (!choice) {
 		count_range(e, c, r, v);
 		port = search_possible(e, c, r, v);
+		if (v->answer == TCPWHY_OK)
+			v->missing = 0;
 	} else {
 		port = choice->follow ? search_followed(e, c, r, choice->follow)
 				      : search_drawn(e, c, r, choice);

@@ -7,7 +7,7 @@ static const struct tcpwhy_row rows[] = {
 		.name = "6.18.y",
 		.features = TCPWHY_F_AUTOBIND_REUSE | TCPWHY_F_SOCK_PORT_RANGE |
 			    TCPWHY_F_BUCKET_RELAXES | TCPWHY_F_TW_REUSE_DELAY |
-			    TCPWHY_F_TW_REUSE_NO_FW2,
+			    TCPWHY_F_TW_REUSE_NO_FW2 | TCPWHY_F_FASTREUSE_DEAD,
 		.defaults =
 			{
 				.port_low = 32768,

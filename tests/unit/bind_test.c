@@ -135,16 +135,36 @@ static void test_would_bind_changes_nothing(void **state)
 	assert_int_equal(v.by_class[TCPWHY_H_BOUND_WITHOUT_REUSE], 1);
 }
 
-/* The owner's option was taken away after bind(): bind() passes by fastreuse, listen() scans. */
-static void test_would_listen_be_refused(void **state)
+/* fastreuse is dead on 6.18: an owner whose option was taken away after bind() is scanned, and met.
+ */
+static void test_option_taken_away(void **state)
 {
 	struct tcpwhy_engine *e = *state;
 	tcpwhy_sock a = sock4(e, REUSE);
 	struct tcpwhy_bind_request q = asks("0.0.0.0", 80, REUSE);
 	struct tcpwhy_verdict v;
+	struct tcpwhy_bucket b;
 
 	assert_int_equal(do_bind(e, a, "0.0.0.0", 80), 0);
+	assert_true(tcpwhy_get_bucket(e, 80, 0, &b));
+	assert_int_equal(b.fastreuse, 0);
 	tcpwhy_setsockopt(e, a, TCPWHY_SO_REUSEADDR, 0);
+	tcpwhy_would_bind(e, &q, &v);
+	assert_int_equal(v.answer, TCPWHY_REFUSED);
+	assert_int_equal(v.at, TCPWHY_CALL_BIND);
+}
+
+/* A bucket seen with fastreuse lets bind() pass without a scan; listen() scans. */
+static void test_would_listen_be_refused(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	struct tcpwhy_bind_request q = asks("0.0.0.0", 80, REUSE);
+	struct tcpwhy_bucket b = {
+		.port = 80, .known = true, .fastreuse = 1, .fast_family = TCPWHY_IPV4};
+	struct tcpwhy_verdict v;
+
+	assert_int_equal(do_bind(e, sock4(e, 0), "0.0.0.0", 80), 0);
+	assert_int_equal(tcpwhy_import_bucket(e, &b), 0);
 	tcpwhy_would_bind(e, &q, &v);
 	assert_int_equal(v.answer, TCPWHY_REFUSED);
 	assert_int_equal(v.at, TCPWHY_CALL_LISTEN);
@@ -331,6 +351,7 @@ int main(void)
 		engine_test(test_listen_states),
 		engine_test(test_failed_bind_leaves_nothing),
 		engine_test(test_would_bind_changes_nothing),
+		engine_test(test_option_taken_away),
 		engine_test(test_would_listen_be_refused),
 		engine_test(test_holders),
 		cmocka_unit_test(test_unknown_flags),

@@ -203,16 +203,51 @@ static void test_counts_in_question(void **state)
 	assert_int_equal(do_bind(e, sock4(e, 0), "127.0.0.1", LOW + 1), 0);
 	tcpwhy_would_bind(e, &q, &v);
 	assert_int_equal(v.answer, TCPWHY_OK);
-	assert_int_equal(v.range_total, 4);
+	assert_int_equal(v.range_total, 5);
 	assert_int_equal(v.range_reserved, 1);
 	assert_int_equal(v.range_taken, 1);
-	assert_int_equal(v.range_free, 2);
+	assert_int_equal(v.range_free, 3);
 	assert_int_equal(v.port, LOW + 3); /* alone in the odd pass: the port is certain */
 	assert_int_equal(do_bind(e, sock4(e, 0), "0.0.0.0", LOW + 3), 0);
 	assert_int_equal(do_bind(e, sock4(e, 0), "0.0.0.0", LOW + 2), 0);
+	assert_int_equal(do_bind(e, sock4(e, 0), "0.0.0.0", LOW + 4), 0);
 	tcpwhy_would_bind(e, &q, &v);
 	assert_int_equal(v.answer, TCPWHY_REFUSED);
 	assert_int_equal(v.error, EADDRINUSE);
+}
+
+/* Five ports: the even pass sees the first or the last of them, by its start. */
+static void test_last_port_of_odd_range(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	struct tcpwhy_bind_request q = {
+		.addr = at("0.0.0.0"), .family = TCPWHY_IPV4, .may_bind_low = TCPWHY_YES};
+	struct tcpwhy_choice last = {.follow = LOW + 4};
+	struct tcpwhy_addr any = at("0.0.0.0");
+	struct tcpwhy_verdict v;
+
+	sysctl_set(e, LOW, LOW + 4);
+	for (uint16_t offset = 0; offset < 4; offset++) {
+		assert_int_equal(tcpwhy_bind(e, sock4(e, 0), &any, 0, &last, &v), 0);
+		assert_int_equal(v.error, EADDRINUSE);
+		assert_int_equal(do_bind(e, sock4(e, 0), "0.0.0.0", (uint16_t)(LOW + offset)), 0);
+	}
+	tcpwhy_would_bind(e, &q, &v);
+	assert_int_equal(v.answer, TCPWHY_DEPENDS);
+	assert_int_equal(v.missing, TCPWHY_MISSING_DRAW);
+	assert_int_equal(v.rule, TCPWHY_RULE_BIND_RANGE_EXHAUSTED);
+	for (uint32_t start = 0; start < 4; start++) {
+		struct tcpwhy_choice drawn = {.draw = fixture_draw, .ctx = &start};
+		uint32_t was = start;
+		enum tcpwhy_sent sent;
+		tcpwhy_sock s = sock4(e, 0);
+		assert_int_equal(tcpwhy_bind(e, s, &any, 0, &drawn, &v), 0);
+		assert_int_equal(v.port, was < 2 ? 0 : LOW + 4);
+		tcpwhy_close(e, s, &sent);
+		start = was;
+	}
+	assert_int_equal(tcpwhy_bind(e, sock4(e, 0), &any, 0, &last, &v), 0);
+	assert_int_equal(v.error, 0);
 }
 
 int main(void)
@@ -231,6 +266,7 @@ int main(void)
 		engine_test(test_follow),
 		cmocka_unit_test(test_draw_is_admissible),
 		engine_test(test_counts_in_question),
+		engine_test(test_last_port_of_odd_range),
 	};
 
 	return unit_run("portsearch", tests);
