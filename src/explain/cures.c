@@ -213,7 +213,7 @@ static bool offer_reuseport(struct offer *o)
 		struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
 		text_add(&t,
 			 sides == SIDES_NEW ? "now" : "once the listener was restarted with it");
-		text_add(&t, "; the kernel then spreads connections over both listeners");
+		text_add(&t, "; both then listen, and share what comes to one address");
 	}
 	return true;
 }

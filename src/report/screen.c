@@ -146,9 +146,10 @@ static void print_why(const struct result *r, FILE *out)
 #define NOTHING      "-"
 #define OWNER_ROOM   20 /* with less, an owner that does not fit has lines of its own */
 
-enum column { STATE, LOCAL, PEER, LEFT, REUSEADDR, OWNER, COLUMNS };
+enum column { STATE, LOCAL, PEER, LEFT, REUSEADDR, REUSEPORT, OWNER, COLUMNS };
 
-static const char *const titles[COLUMNS] = {"STATE", "LOCAL", "PEER", "LEFT", "REUSEADDR", "OWNER"};
+static const char *const titles[COLUMNS] = {"STATE",     "LOCAL",     "PEER", "LEFT",
+					    "REUSEADDR", "REUSEPORT", "OWNER"};
 
 /* One row of the table as text. */
 struct row {
@@ -156,39 +157,51 @@ struct row {
 	char owner[RESULT_TEXT_MAX];
 };
 
-static void write_owner(struct row *row, const struct result_holder *h)
+/* Of a living process its name says more, but where the uid decides. */
+static void add_uid(struct text *t, const struct result_holder *h, bool wanted)
 {
-	struct text t = text_in(row->owner, sizeof(row->owner));
+	if (!wanted || !h->seen.o.uid_known)
+		return;
+	text_add(t, ", uid ");
+	text_number(t, h->seen.o.uid);
+}
 
+static void write_processes(struct text *t, const struct result_holder *h)
+{
 	unsigned shown = h->owners_n < OWNERS_SHOWN ? h->owners_n : OWNERS_SHOWN;
 
 	for (unsigned i = 0; i < shown; i++) {
 		const struct result_owner *o = &h->owners[i];
-		if (i)
-			text_add(&t, ", ");
-		text_add(&t, o->comm);
-		text_char(&t, '[');
-		text_number(&t, (uint64_t)o->pid);
-		text_char(&t, ']');
+		text_add(t, i ? ", " : "");
+		text_add(t, o->comm);
+		text_char(t, '[');
+		text_number(t, (uint64_t)o->pid);
+		text_char(t, ']');
+		/* Workers of one unit follow each other: it is named behind the last. */
 		if (o->unit[0] && (i + 1 == shown || strcmp(o->unit, h->owners[i + 1].unit))) {
-			text_add(&t, " of ");
-			text_add(&t, o->unit);
+			text_add(t, " of ");
+			text_add(t, o->unit);
 		}
 	}
 	if (h->owners_more || h->owners_n > shown)
-		text_add(&t, " and more");
+		text_add(t, " and more");
+}
+
+static void write_owner(struct row *row, const struct result_holder *h)
+{
+	struct text t = text_in(row->owner, sizeof(row->owner));
+	bool uid_decides =
+		h->why == TCPWHY_H_BOUND_OTHER_UID || h->why == TCPWHY_H_LISTENER_OTHER_UID;
+
 	if (h->owners_n)
-		return;
-	if (h->seen.o.timewait)
+		write_processes(&t, h);
+	else if (h->seen.o.timewait)
 		text_add(&t, "ended");
 	else if (h->owners_unseen)
 		text_add(&t, "not visible to this user");
 	else
 		text_add(&t, h->seen.inode ? "no process found" : "no process");
-	if (!h->seen.o.timewait && h->seen.o.uid_known) {
-		text_add(&t, ", uid ");
-		text_number(&t, h->seen.o.uid);
-	}
+	add_uid(&t, h, h->owners_n ? uid_decides : !h->seen.o.timewait);
 }
 
 static const char *reuse_word(uint8_t reuse)
@@ -203,6 +216,11 @@ static const char *reuse_word(uint8_t reuse)
 		break;
 	}
 	return "?";
+}
+
+static const char *tri_word(uint8_t tri)
+{
+	return tri == TCPWHY_UNKNOWN ? "?" : tri == TCPWHY_YES ? "yes" : "no";
 }
 
 static void write_row(struct row *row, const struct result *r, const struct result_holder *h)
@@ -220,6 +238,7 @@ static void write_row(struct row *row, const struct result *r, const struct resu
 	else
 		text_add(&t, NOTHING);
 	strcpy(row->cell[REUSEADDR], reuse_word(o->reuse));
+	strcpy(row->cell[REUSEPORT], tri_word(o->reuseport));
 	row->cell[OWNER][0] = '\0';
 	write_owner(row, h);
 }
@@ -231,9 +250,11 @@ struct layout {
 	bool tall;
 };
 
-/* Whether a cell says something; the others do at any rate. */
-static bool has_content(const struct row *row, int c)
+/* Whether a cell says something. SO_REUSEPORT is rare: it is told where one side has it. */
+static bool has_content(const struct result *r, const struct row *row, int c)
 {
+	if (c == REUSEPORT)
+		return r->question.reuseport || strcmp(row->cell[c], "no") != 0;
 	return (c != PEER && c != LEFT) || strcmp(row->cell[c], NOTHING) != 0;
 }
 
@@ -246,9 +267,9 @@ static struct layout lay_out(const struct result *r, size_t shown)
 		struct row row;
 		write_row(&row, r, &r->holders[i]);
 		for (int c = STATE; c < OWNER; c++) {
-			if (has_content(&row, c) && fold_columns(titles[c]) > l.width[c])
+			if (has_content(r, &row, c) && fold_columns(titles[c]) > l.width[c])
 				l.width[c] = fold_columns(titles[c]);
-			if (has_content(&row, c) && fold_columns(row.cell[c]) > l.width[c])
+			if (has_content(r, &row, c) && fold_columns(row.cell[c]) > l.width[c])
 				l.width[c] = fold_columns(row.cell[c]);
 		}
 	}
