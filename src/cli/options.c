@@ -123,7 +123,8 @@ void options_help(FILE *out)
 	for (size_t i = 0; tcpwhy_row_at(i); i++)
 		fprintf(out, " %s", tcpwhy_row_at(i)->name);
 	fputs("\nexit status: 0 would succeed, 1 would be refused, 2 usage, 3 could not decide or "
-	      "look\n",
+	      "look;\n"
+	      "with --try: what the kernel did, or 3 if that was not what was predicted\n",
 	      out);
 }
 
