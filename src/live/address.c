@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 
 #define ATTEMPTS 5
-#define BUFFER   (64 * 1024)
 
 /* Attributes by type; what is beyond max or too short for its meaning is left out. */
 struct attributes {
@@ -174,63 +173,32 @@ static int take_address(const struct nlmsghdr *nlh, struct address_parse *parse)
 	return collect_local(parse->snap, &local);
 }
 
-static int end_error(const struct nlmsghdr *nlh)
-{
-	int error = 0;
-
-	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(error))
-		memcpy(&error, mnl_nlmsg_get_payload(nlh), sizeof(error));
-	return error > 0 || error < -4095 ? -EPROTO : error;
-}
-
 int address_take(const void *reply, size_t len, struct address_parse *parse)
 {
-	const struct nlmsghdr *nlh = reply;
-	int left = len > INT32_MAX ? INT32_MAX : (int)len;
+	struct netlink_reply rest = {reply, len};
+	const struct nlmsghdr *nlh;
+	int error = 0;
 
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-		int error = 0;
-
-		if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-			parse->interrupted = true;
-		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR) {
-			parse->done = true;
-			parse->error = end_error(nlh);
-			return 0;
-		}
+	while (!error && (nlh = netlink_next(&rest, &parse->progress))) {
 		if (nlh->nlmsg_type == RTM_NEWLINK)
 			error = take_link(nlh, parse);
 		else if (nlh->nlmsg_type == RTM_NEWROUTE)
 			error = take_route(nlh, parse);
 		else if (nlh->nlmsg_type == RTM_NEWADDR)
 			error = take_address(nlh, parse);
-		if (error)
-			return error;
 	}
-	return 0;
+	return error;
+}
+
+static int take_reply(const void *reply, size_t len, void *ctx)
+{
+	return address_take(reply, len, ctx);
 }
 
 static int ask(struct mnl_socket *nl, struct nlmsghdr *nlh, struct address_parse *parse)
 {
-	char *buf = malloc(BUFFER);
-	int error = buf ? 0 : -ENOMEM;
-
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	parse->done = false;
-	if (!error && mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		error = -errno;
-	while (!error && !parse->done) {
-		ssize_t n = mnl_socket_recvfrom(nl, buf, BUFFER);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			error = n < 0 ? -errno : -EPROTO;
-		else
-			error = address_take(buf, (size_t)n, parse);
-	}
-	free(buf);
-	return error ? error : parse->error;
+	return netlink_dump(nl, nlh, &parse->progress, take_reply, parse);
 }
 
 static int ask_links(struct mnl_socket *nl, struct address_parse *parse)
@@ -319,12 +287,12 @@ static int read_once(struct mnl_socket *nl, bool strict, struct snapshot *snap,
 	if (error)
 		return error;
 	keep_vrf_masters(snap, vrfs);
-	snap->devices_known = !parse.interrupted;
+	snap->devices_known = !parse.progress.interrupted;
 	error = ask_locals4(nl, strict, &parse);
 	/* A kernel without IPv6 answers this with IPv4's or not at all. */
 	if (!error)
 		error = ask_addresses6(nl, &parse);
-	*interrupted = parse.interrupted;
+	*interrupted = parse.progress.interrupted;
 	return error == -EOPNOTSUPP || error == -EAFNOSUPPORT ? 0 : error;
 }
 

@@ -10,6 +10,7 @@
 #define TCPWHY_LIVE_ADDRESS_H
 
 #include "facts/snapshot.h"
+#include "live/netlink.h"
 
 #define ADDRESS_VRFS_MAX 256
 
@@ -24,12 +25,11 @@ struct address_vrfs {
 	bool more; /* there are more than that */
 };
 
-/* What a reply is put into. table: only routes of it count, 0 for none. */
+/* What a reply is put into. */
 struct address_parse {
 	struct snapshot *snap;
 	struct address_vrfs *vrfs;
-	bool done, interrupted;
-	int error; /* -errno the kernel answered, with done */
+	struct netlink_progress progress;
 };
 
 /* Takes apart one rtnetlink reply, whatever bytes it holds. 0 or -ENOMEM. */

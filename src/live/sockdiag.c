@@ -16,7 +16,6 @@
 #include <sys/utsname.h>
 
 #define ATTEMPTS    5
-#define BUFFER      (128 * 1024)
 #define TIMER_TW    3 /* idiag_timer of a mini-socket */
 #define BOUND_STATE TCPWHY_BOUND
 
@@ -78,8 +77,7 @@ static bool make_owner(const struct inet_diag_msg *m, uint64_t now_ns, struct sn
 	return true;
 }
 
-static int take_message(const struct nlmsghdr *nlh, struct sockdiag_progress *progress,
-			sockdiag_take *take, void *ctx)
+static int take_message(const struct nlmsghdr *nlh, uint64_t now_ns, sockdiag_take *take, void *ctx)
 {
 	struct snapshot_owner s;
 	struct inet_diag_msg m;
@@ -87,44 +85,24 @@ static int take_message(const struct nlmsghdr *nlh, struct sockdiag_progress *pr
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(m))
 		return 0;
 	memcpy(&m, mnl_nlmsg_get_payload(nlh), sizeof(m));
-	if (!make_owner(&m, progress->now_ns, &s))
+	if (!make_owner(&m, now_ns, &s))
 		return 0;
 	mnl_attr_parse(nlh, sizeof(m), see_attribute, &s);
 	return take(&s, ctx);
 }
 
-/* NLMSG_DONE and NLMSG_ERROR both begin with a negative errno or 0. */
-static int end_error(const struct nlmsghdr *nlh)
+int sockdiag_parse(const void *reply, size_t len, uint64_t now_ns,
+		   struct netlink_progress *progress, sockdiag_take *take, void *ctx)
 {
-	int error = 0;
+	struct netlink_reply rest = {reply, len};
+	const struct nlmsghdr *nlh;
+	int result = 0;
 
-	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(error))
-		memcpy(&error, mnl_nlmsg_get_payload(nlh), sizeof(error));
-	return error > 0 || error < -4095 ? -EPROTO : error;
-}
-
-int sockdiag_parse(const void *reply, size_t len, struct sockdiag_progress *progress,
-		   sockdiag_take *take, void *ctx)
-{
-	const struct nlmsghdr *nlh = reply;
-	int left = len > INT32_MAX ? INT32_MAX : (int)len;
-
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-		int result = 0;
-
-		if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-			progress->interrupted = true;
-		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR) {
-			progress->done = true;
-			progress->error = end_error(nlh);
-			return 0;
-		}
+	while (!result && (nlh = netlink_next(&rest, progress))) {
 		if (nlh->nlmsg_type == TCPDIAG_GETSOCK)
-			result = take_message(nlh, progress, take, ctx);
-		if (result)
-			return result;
+			result = take_message(nlh, now_ns, take, ctx);
 	}
-	return 0;
+	return result;
 }
 
 /* The legacy request: the only one that gives both families in one walk
@@ -158,63 +136,45 @@ static struct nlmsghdr *put_request(char *buf, const struct snapshot_scope *scop
 	return nlh;
 }
 
-struct filter {
+/* One dump. */
+struct dump {
 	const struct snapshot_scope *scope;
 	struct snapshot *snap;
+	uint64_t now_ns;
+	struct netlink_progress progress;
 };
 
 static int take_owner(const struct snapshot_owner *owner, void *ctx)
 {
-	struct filter *f = ctx;
+	struct dump *d = ctx;
 
-	if (!f->scope->all_ports && owner->o.port != f->scope->port)
+	if (!d->scope->all_ports && owner->o.port != d->scope->port)
 		return 0;
-	return collect_owner(f->snap, owner);
+	return collect_owner(d->snap, owner);
 }
 
-static int receive_all(struct mnl_socket *nl, struct filter *f, struct sockdiag_progress *progress)
+static int take_reply(const void *reply, size_t len, void *ctx)
 {
-	char *buf = malloc(BUFFER);
-	int error = buf ? 0 : -ENOMEM;
+	struct dump *d = ctx;
 
-	while (!error && !progress->done) {
-		ssize_t n = mnl_socket_recvfrom(nl, buf, BUFFER);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* A full socket buffer loses messages: as good as an interrupted dump. */
-		if (n < 0 && errno == ENOBUFS) {
-			progress->interrupted = true;
-			break;
-		}
-		if (n <= 0)
-			error = n < 0 ? -errno : -EPROTO;
-		else
-			error = sockdiag_parse(buf, (size_t)n, progress, take_owner, f);
-	}
-	free(buf);
-	return error ? error : progress->error;
+	return sockdiag_parse(reply, len, d->now_ns, &d->progress, take_owner, d);
 }
 
-/* One dump. *interrupted: entries may be missing. */
+/* *interrupted: entries may be missing. */
 static int dump_once(const struct snapshot_scope *scope, struct snapshot *snap, bool *interrupted)
 {
-	struct sockdiag_progress progress = {.now_ns = collect_now_ns()};
-	struct filter f = {scope, snap};
+	struct dump d = {.scope = scope, .snap = snap, .now_ns = collect_now_ns()};
 	_Alignas(struct nlmsghdr) char request[256] = {0};
-	struct nlmsghdr *nlh = put_request(request, scope);
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	int error = 0;
+	int error;
 
 	if (!nl)
 		return -errno;
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		error = -errno;
-	if (!error)
-		error = receive_all(nl, &f, &progress);
+	error = netlink_dump(nl, put_request(request, scope), &d.progress, take_reply, &d);
 	mnl_socket_close(nl);
-	*interrupted = progress.interrupted;
-	return error;
+	/* Lost messages are as good as an interrupted dump. */
+	*interrupted = d.progress.interrupted || error == -ENOBUFS;
+	return error == -ENOBUFS ? 0 : error;
 }
 
 /* Whether this kernel lists sockets that only bound: one was seen, or it is 6.8 or later. Asking

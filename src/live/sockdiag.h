@@ -9,23 +9,16 @@
 #define TCPWHY_LIVE_SOCKDIAG_H
 
 #include "facts/snapshot.h"
+#include "live/netlink.h"
 
 /* Takes one owner; a result other than 0 ends the parse and is its result. */
 typedef int sockdiag_take(const struct snapshot_owner *owner, void *ctx);
 
-/* What sockdiag_parse() found at the end of what it was given. */
-struct sockdiag_progress {
-	uint64_t now_ns;  /* in: the clock of expires_ns */
-	bool done;        /* the dump's last message was seen */
-	bool interrupted; /* NLM_F_DUMP_INTR: entries may be missing, dump again */
-	int error;        /* -errno the kernel answered, with done */
-};
-
 /* Takes apart one reply, whatever bytes it holds: what is too short, or not of TCP, is passed over.
  * Requests that wait for their handshake's end (SYN_RECV) own no port and are left out. 0 or what
  * take returned. */
-int sockdiag_parse(const void *reply, size_t len, struct sockdiag_progress *progress,
-		   sockdiag_take *take, void *ctx);
+int sockdiag_parse(const void *reply, size_t len, uint64_t now_ns,
+		   struct netlink_progress *progress, sockdiag_take *take, void *ctx);
 
 /* Puts the owners of the scope's ports into snap and sets bound_unseen. 0, or -errno with owners as
  * before: -ENOENT if this kernel has no tcp_diag, -EINTR if every dump was interrupted. */
