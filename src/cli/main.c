@@ -11,7 +11,7 @@ static const struct {
 } commands[] = {
 	{"bind", cmd_bind,
 	 "would this bind() and listen() succeed; if not: the rule, who holds it, what cures it"},
-	{"fix", cmd_fix, "applies a cure, checks that it worked, and can undo it"},
+	{"fix", cmd_fix, "applies a cure and checks that it worked"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

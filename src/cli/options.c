@@ -92,7 +92,7 @@ static const struct option_row rows[] = {
 	{"holders", NULL, "show all sockets that are in the way", FLAG(holders)},
 	{"try", NULL,
 	 "really bind (and listen), close, and compare; this can change the\n"
-	 "                   port's bucket, and so a later answer",
+	 "                    port's bucket, and so a later answer",
 	 FLAG(try)},
 	{"netns", "NAME|PATH", "ask in that network namespace", 0, read_netns},
 	{"pid", "N", "ask in the network namespace of that process", 0, read_pid},
@@ -117,7 +117,7 @@ void options_help(FILE *out)
 		char left[32];
 		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
 			 rows[i].value ? rows[i].value : "");
-		fprintf(out, "  %-16s %s\n", left, rows[i].line);
+		fprintf(out, "  %-17s %s\n", left, rows[i].line);
 	}
 	fputs("\nreleases:", out);
 	for (size_t i = 0; tcpwhy_row_at(i); i++)
