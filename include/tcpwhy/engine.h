@@ -326,11 +326,13 @@ bool tcpwhy_get_bucket(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3
 
 /* How a port is chosen when the call leaves it to the kernel. draw(ctx, n) is a number in [0, n), the
  * kernel's get_random_u32_below(). follow != 0: the kernel chose that port; the engine checks that it was
- * admissible and takes it, and answers with rule ..._RANGE_EXHAUSTED and EADDRINUSE / EADDRNOTAVAIL if it was not. */
+ * admissible and takes it, and answers with rule ..._RANGE_EXHAUSTED and EADDRINUSE / EADDRNOTAVAIL if it was not.
+ * none: the kernel found no port; the engine finds none either if some start of the search leads to that. */
 struct tcpwhy_choice {
 	uint32_t (*draw)(void *ctx, uint32_t n);
 	void *ctx;
 	uint16_t follow;
+	bool none;
 };
 
 enum tcpwhy_option {

@@ -72,6 +72,11 @@ bool address_is_multicast4(const struct tcpwhy_addr *a)
 	return address_is_v4(a) && (a->b[12] & 0xf0) == 0xe0;
 }
 
+bool address_is_broadcast4(const struct tcpwhy_addr *a)
+{
+	return address_is_v4(a) && address_v4_of(a) == 0xffffffff;
+}
+
 bool address_in_prefix(const struct tcpwhy_addr *a, const struct tcpwhy_addr *prefix,
 		       unsigned prefix_len)
 {

@@ -28,6 +28,8 @@ bool address_is_loopback(const struct tcpwhy_addr *a);    /* 127/8, ::1 */
 bool address_is_link_local6(const struct tcpwhy_addr *a); /* fe80::/10 */
 bool address_is_multicast6(const struct tcpwhy_addr *a);
 bool address_is_multicast4(const struct tcpwhy_addr *a);
+/* 255.255.255.255, which inet_addr_type() calls broadcast without looking at any route. */
+bool address_is_broadcast4(const struct tcpwhy_addr *a);
 /* Whether the first prefix_len bits (0..128, of the 16-byte form) are equal. */
 bool address_in_prefix(const struct tcpwhy_addr *a, const struct tcpwhy_addr *prefix,
 		       unsigned prefix_len);

@@ -52,7 +52,7 @@ static enum tcpwhy_rule check_local(const struct tcpwhy_engine *e, const struct 
 	bool v4 = address_is_v4(&b->addr), tentative = false;
 
 	if (address_is_any(&b->addr) || b->freebind || b->transparent ||
-	    address_is_multicast4(&b->addr))
+	    address_is_multicast4(&b->addr) || address_is_broadcast4(&b->addr))
 		return TCPWHY_RULE_NONE;
 	if (v4 ? e->sysctls.nonlocal_bind : e->sysctls.nonlocal_bind6)
 		return TCPWHY_RULE_NONE;

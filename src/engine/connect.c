@@ -88,6 +88,22 @@ static uint16_t choose_drawn(const struct portwalk *w, const struct tcpwhy_choic
 	return port || w->step == 1 ? port : portwalk_from(w, offset + 1);
 }
 
+static bool even_may_fail(const struct portwalk *w)
+{
+	return !portwalk_look(w, PORTWALK_EVEN_LOW).certain ||
+	       (portwalk_has_high(w) && !portwalk_look(w, PORTWALK_EVEN_HIGH).certain);
+}
+
+/* A port that is found if no start leads to nothing; 0 if one does. */
+static uint16_t choose_unavoidable(const struct portwalk *w)
+{
+	if (w->step == 1)
+		return portwalk_look(w, PORTWALK_ALL).port;
+	if (!even_may_fail(w))
+		return portwalk_look(w, PORTWALK_EVEN_LOW).port;
+	return portwalk_look(w, PORTWALK_ODD).port;
+}
+
 /* Whether some start leads to the port that the kernel chose. */
 static bool leads_to(const struct portwalk *w, uint16_t port)
 {
@@ -112,6 +128,8 @@ static uint16_t choose_port(const struct tcpwhy_engine *e, const struct sock *s,
 					.step = s->range ? 1 : 2,
 					.taken = port_taken,
 					.ctx = &search};
+	if (choice->none)
+		return choose_unavoidable(&search.walk);
 	if (!choice->follow)
 		return choose_drawn(&search.walk, choice);
 	return leads_to(&search.walk, choice->follow) ? choice->follow : 0;
@@ -219,11 +237,13 @@ static bool source_unset(const struct tcpwhy_engine *e, const struct sock *s)
 		return true;
 	if (s->family != TCPWHY_IPV4)
 		return false;
+	if (address_is_multicast4(&a) || address_is_broadcast4(&a))
+		return true;
 	for (uint32_t i = 0; i < e->locals_used; i++)
 		if (e->locals[i].kind == TCPWHY_LOCAL_BROADCAST &&
 		    address_in_prefix(&a, &e->locals[i].prefix, e->locals[i].prefix_len))
 			return true;
-	return address_is_multicast4(&a);
+	return false;
 }
 
 static int state_error(const struct sock *s)

@@ -130,6 +130,23 @@ static uint16_t search_followed(const struct tcpwhy_engine *e, const struct clai
 	return 0;
 }
 
+/* A port that every start finds; 0 if some start finds none. */
+static uint16_t search_unavoidable(const struct tcpwhy_engine *e, const struct claim *c,
+				   struct range r)
+{
+	struct part p;
+
+	for (unsigned n = 0; part_at(e, c, r, n, &p); n++) {
+		struct found odd = portwalk_look(&p.walk, PORTWALK_ODD);
+		if (odd.certain)
+			return odd.port;
+		struct even even = look_even(&p.walk);
+		if (even.certain)
+			return even.port;
+	}
+	return 0;
+}
+
 static uint16_t search_drawn(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
 			     const struct tcpwhy_choice *choice)
 {
@@ -187,8 +204,9 @@ uint16_t port_search(const struct tcpwhy_engine *e, const struct claim *c, struc
 		if (v->answer == TCPWHY_OK)
 			v->missing = 0;
 	} else {
-		port = choice->follow ? search_followed(e, c, r, choice->follow)
-				      : search_drawn(e, c, r, choice);
+		port = choice->none     ? search_unavoidable(e, c, r)
+		       : choice->follow ? search_followed(e, c, r, choice->follow)
+					: search_drawn(e, c, r, choice);
 		if (port)
 			verdict_ok(v, port);
 	}
