@@ -244,7 +244,7 @@ static bool is_answered(const struct kernel *k, const struct tcpwhy_addr *source
 	const bool from_loopback = address_is_loopback(source),
 		   to_loopback = address_is_loopback(to);
 
-	if (!is_local(to))
+	if (!is_local(to) || !is_local(source))
 		return false;
 	if (!address_is_v4(to) && from_loopback != to_loopback)
 		return false;
@@ -265,13 +265,17 @@ static bool is_routed(struct kernel *k, const struct call *c, struct outcome *o)
 		return true;
 	if ((s->family == TCPWHY_IPV4 && !v4) || (s->v6only && v4))
 		return true;
+	if (s->shut_early) /* with itself it would be aborted in the middle of the handshake */
+		return false;
 	if (s->device && s->device != (is_silent ? NETNS_V0 : NETNS_LO))
 		return false;
 	/* a v6 socket bound to an address of the other kind takes a made-up source */
 	if (address_is_v4(from) != v4 && !(address_is_any(from) && !address_is_v4(from)))
 		return false;
 	const struct tcpwhy_addr none = v4 ? address_v4_number(0) : (struct tcpwhy_addr){0};
-	const struct route *r = find_route(k, to, address_is_any(from) ? &none : from, s->device);
+	/* a group or broadcast address binds, but does not become the source */
+	const bool no_source = address_is_any(from) || (v4 && !is_local(from));
+	const struct route *r = find_route(k, to, no_source ? &none : from, s->device);
 	o->source = r->source;
 	return !r->error && (is_silent || is_answered(k, &r->source, to));
 }
@@ -545,6 +549,7 @@ static void play_one(struct kernel *k, const struct call *c, struct outcome *o)
 		break;
 	case CALL_SHUTDOWN:
 		o->error = shutdown(k->socks[c->sock].fd, how[c->which]) ? errno : 0;
+		k->socks[c->sock].shut_early |= o->error && c->which != TCPWHY_SHUT_RD;
 		break;
 	case CALL_CLOSE:
 		play_close(k, c, o);

@@ -28,6 +28,7 @@ struct kernel_sock {
 	uint32_t device;
 	bool repair;
 	bool v6only;
+	bool shut_early; /* shutdown() came before there was a connection */
 };
 
 struct route {

@@ -155,6 +155,8 @@ static void add_stats(struct check_stats *sum, const struct check_stats *one)
 	sum->calls += one->calls;
 	sum->waited += one->waited;
 	sum->ties += one->ties;
+	sum->ambiguous += one->ambiguous;
+	sum->draws += one->draws;
 	sum->dumps += one->dumps;
 	for (unsigned i = 0; i < CALL_KINDS; i++) {
 		sum->ok[i] += one->ok[i];
@@ -171,6 +173,8 @@ static void print_stats(const struct check_stats *s, double seconds)
 	printf("# %llu table dumps, %llu calls put off at a timer's edge, %llu ties given up\n",
 	       (unsigned long long)s->dumps, (unsigned long long)s->waited,
 	       (unsigned long long)s->ties);
+	printf("# scripts ended early: %llu at a shared 4-tuple, %llu at a refusal by draw\n",
+	       (unsigned long long)s->ambiguous, (unsigned long long)s->draws);
 	for (enum call_kind i = 0; i < CALL_KINDS; i++)
 		printf("# %-9s ok %llu, refused %llu, skipped %llu\n", call_kind_name(i),
 		       (unsigned long long)s->ok[i], (unsigned long long)s->refused[i],

@@ -27,6 +27,21 @@ static void end_leftover(struct wire *w, const struct tcpwhy_owner *client, bool
 		tcpwhy_reset_in(w->e, s);
 }
 
+static void deliver(struct wire *w, tcpwhy_sock sender, const struct tcpwhy_owner *from,
+		    enum tcpwhy_sent sent);
+
+/* sk_shutdown outlives the ENOTCONN of shutdown(), a listener's children inherit it, and act on it
+ * when they leave SYN_RECV (tcp_rcv_state_process()). */
+static void shut_child(struct wire *w, tcpwhy_sock child)
+{
+	struct tcpwhy_owner before;
+	enum tcpwhy_sent sent = TCPWHY_SENT_NOTHING;
+
+	if (tcpwhy_get(w->e, child, &before) || tcpwhy_shutdown(w->e, child, TCPWHY_SHUT_WR, &sent))
+		return;
+	deliver(w, child, &before, sent);
+}
+
 int wire_connected(struct wire *w, unsigned client, int listener)
 {
 	struct tcpwhy_owner c;
@@ -51,6 +66,8 @@ int wire_connected(struct wire *w, unsigned client, int listener)
 		.local = {c.peer, c.peer_port},
 		.peer = {c.local, c.port},
 	};
+	if (w->shut_early[listener])
+		shut_child(w, child);
 	return 0;
 }
 
@@ -163,8 +180,12 @@ static int end(struct wire *w, unsigned sock, bool closes, enum tcpwhy_how how)
 	const int rc = closes ? tcpwhy_close(w->e, s, &sent) : tcpwhy_shutdown(w->e, s, how, &sent);
 	if (known)
 		deliver(w, s, &before, sent);
+	if (!closes && rc == ENOTCONN && how != TCPWHY_SHUT_RD)
+		w->shut_early[sock] = true;
 	/* the ACK of an orphan's FIN is answered with a RST if TCP_LINGER2 forbids FIN_WAIT2 */
-	if (known && closes && sent == TCPWHY_SENT_FIN && w->linger2_off[sock] &&
+	const bool to_itself =
+		before.port == before.peer_port && address_equal(&before.local, &before.peer);
+	if (known && !to_itself && closes && sent == TCPWHY_SENT_FIN && w->linger2_off[sock] &&
 	    before.state == TCPWHY_ESTABLISHED)
 		deliver_rst(w, &before);
 	if (n)
@@ -185,6 +206,6 @@ int wire_close(struct wire *w, unsigned sock)
 	while (wire_accept(w, sock, &dropped))
 		;
 	w->socks[sock] = 0;
-	w->linger2_off[sock] = false;
+	w->linger2_off[sock] = w->shut_early[sock] = false;
 	return rc;
 }
