@@ -72,7 +72,7 @@ $(BUILD)/gen/%.bpf.o: src/live/%.bpf.c
 $(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
 	bpftool gen skeleton $< name $(basename $(notdir $(basename $<))) > $@
 
-$(call obj_of,live): | $(SKEL)
+$(call obj_of,live) $(UNIT:=.o): | $(SKEL)
 
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka

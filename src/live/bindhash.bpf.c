@@ -112,7 +112,6 @@ static __always_inline int step_owner(void)
 static __always_inline int step_set(void)
 {
 	__u64 p = at.set.node - bpf_core_field_offset(struct inet_bind2_bucket, bhash_node);
-	struct inet_bind2_bucket *set = (struct inet_bind2_bucket *)p;
 	struct hlist_node node;
 
 	if (bpf_probe_read_kernel(&node, sizeof(node), (void *)at.set.node) ||
@@ -121,7 +120,6 @@ static __always_inline int step_set(void)
 	at.set.from = at.set.node;
 	at.set.node = (__u64)node.next;
 	place_at(&at.owner, p + bpf_core_field_offset(struct inet_bind2_bucket, owners));
-	(void)set;
 	return 0;
 }
 
@@ -197,7 +195,9 @@ static long step(__u32 i, void *ctx)
 	(void)ctx;
 	if (at.owner.node)
 		return step_owner();
-	if (at.set.node)
+	/* Asked here too: where there are no address buckets, the loader must not look into
+	 * step_set(). */
+	if (bpf_core_field_exists(struct inet_bind_bucket, bhash2) && at.set.node)
 		return step_set();
 	if (at.bucket.node)
 		return step_bucket();

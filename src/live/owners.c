@@ -147,24 +147,34 @@ struct naming {
 	char unit[64], pod[16], container[64];
 };
 
+static void name_container(struct naming *out, const char *manager, const char *id, size_t n)
+{
+	snprintf(out->container, sizeof(out->container), "%s %.*s", manager, n < 12 ? (int)n : 12,
+		 id);
+}
+
 static void see_container(const char *part, size_t n, const char *parent, size_t parent_n,
 			  struct naming *out)
 {
-	for (size_t i = 0; i < sizeof(managers) / sizeof(managers[0]); i++) {
-		size_t len = strlen(managers[i].prefix);
+	bool bare_id = n == 64 && hex_length(part, n) == 64;
 
-		if (n > len && memcmp(part, managers[i].prefix, len) == 0 &&
-		    (hex_length(part + len, n - len) >= 12 || part[len - 1] == '.'))
-			snprintf(out->container, sizeof(out->container), "%s %.12s",
-				 managers[i].shown, part + len);
-		len = strlen(managers[i].folder);
-		if (parent_n == len && memcmp(parent, managers[i].folder, len) == 0 &&
-		    hex_length(part, n) == 64 && n == 64)
-			snprintf(out->container, sizeof(out->container), "%s %.12s",
-				 managers[i].shown, part);
+	for (size_t i = 0; i < sizeof(managers) / sizeof(managers[0]); i++) {
+		const char *prefix = managers[i].prefix, *folder = managers[i].folder;
+		size_t len = strlen(prefix);
+
+		if (n > len && memcmp(part, prefix, len) == 0 &&
+		    (hex_length(part + len, n - len) >= 12 || prefix[len - 1] == '.')) {
+			name_container(out, managers[i].shown, part + len, n - len);
+			return;
+		}
+		if (bare_id && parent_n == strlen(folder) &&
+		    memcmp(parent, folder, parent_n) == 0) {
+			name_container(out, managers[i].shown, part, n);
+			return;
+		}
 	}
-	if (n == 64 && hex_length(part, n) == 64 && out->container[0] == '\0')
-		snprintf(out->container, sizeof(out->container), "container %.12s", part);
+	if (bare_id && out->container[0] == '\0')
+		name_container(out, "container", part, n);
 }
 
 /* "kubepods-besteffort-pod1a2b3c4d_....slice" or "pod1a2b3c4d-...." */
