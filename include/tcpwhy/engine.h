@@ -237,6 +237,8 @@ enum tcpwhy_local { TCPWHY_LOCAL, TCPWHY_LOCAL_BROADCAST, TCPWHY_LOCAL_TENTATIVE
  * unknown and an address check depends (TCPWHY_MISSING_LOCAL). 0 or -ENOMEM. */
 int tcpwhy_add_local(struct tcpwhy_engine *e, const struct tcpwhy_addr *prefix, unsigned prefix_len,
 		     enum tcpwhy_local kind, uint32_t device, uint32_t l3mdev);
+/* Says that there are no more, or none at all, as where lo is down. */
+void tcpwhy_locals_known(struct tcpwhy_engine *e);
 /* A device and the VRF it belongs to (0: none). Until the first call any device is taken to exist. */
 int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev);
 

@@ -100,6 +100,11 @@ int tcpwhy_add_local(struct tcpwhy_engine *e, const struct tcpwhy_addr *prefix, 
 	return 0;
 }
 
+void tcpwhy_locals_known(struct tcpwhy_engine *e)
+{
+	e->locals_known = true;
+}
+
 int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev)
 {
 	if (!memory_grow(e, &e->devices, &e->devices_size, e->devices_used + 1,

@@ -111,13 +111,8 @@ static int load_places(struct tcpwhy_engine *e, const struct snapshot *snap)
 		r = tcpwhy_add_local(e, &l->prefix, l->prefix_len, (enum tcpwhy_local)l->kind,
 				     l->device, l->l3mdev);
 	}
-	if (!r && snap->locals_known && !snap->locals_n) {
-		/* No address at all, as in a namespace whose lo is down. The engine takes "none was
-		 * added" for "unknown", so add one that bind() refuses before it looks for it. */
-		struct tcpwhy_addr none;
-		memset(&none, 0xff, sizeof(none));
-		r = tcpwhy_add_local(e, &none, 128, TCPWHY_LOCAL, 0, 0);
-	}
+	if (snap->locals_known)
+		tcpwhy_locals_known(e);
 	return r;
 }
 
