@@ -266,24 +266,36 @@ static bool follow_listen(struct check *c, const struct call *call, const struct
 	return told(c, "listen", rc) && same_choice(c, call->sock, open, o->error, &v);
 }
 
-static bool has_mini(const struct check *c, const struct endpoint *local,
-		     const struct endpoint *peer)
+/* Does the engine have a socket of that 4-tuple, and the kernel no longer? */
+struct leftover {
+	bool was, is;
+};
+
+static struct leftover find_leftover(struct check *c, const struct endpoint *local,
+				     const struct endpoint *peer)
 {
 	struct diag_sock found;
+	struct leftover l = {.was = tcpwhy_find_tuple(c->e, &local->addr, local->port, &peer->addr,
+						      peer->port, NETNS_LO)};
 
-	return !diag_find(&c->k->diag, local, peer, &found);
+	l.is = l.was && !diag_find(&c->k->diag, local, peer, &found);
+	return l;
 }
 
-/* The port of a refused connect() is gone before it can be read. It shows only in a TIME_WAIT that
- * it took over; if none is missing, it was a port without one. */
-static bool find_refused_port(struct check *c, const struct call *call, const struct outcome *o,
-			      uint16_t port)
+/* The port of a refused connect() is gone before it can be read. It shows only in what the SYN
+ * ended: a TIME_WAIT of its own 4-tuple that it took over, or one at the other end. Can it have
+ * been this port? pass 0: something ended there; pass 1: there was nothing to end. */
+static bool may_be_refused_port(struct check *c, const struct call *call, const struct outcome *o,
+				uint16_t port, int pass)
 {
 	const struct endpoint local = {o->source, port};
 
-	return !tcpwhy_find_tuple(c->e, &local.addr, port, &call->at.addr, call->at.port,
-				  NETNS_LO) ||
-	       !has_mini(c, &local, &call->at);
+	/* that would have been a connection to itself, and not refused */
+	if (port == call->at.port && address_equal(&o->source, &call->at.addr))
+		return false;
+	const struct leftover mine = find_leftover(c, &local, &call->at);
+	const struct leftover other = find_leftover(c, &call->at, &local);
+	return (mine.was || other.was) == !pass && !mine.is && !other.is;
 }
 
 static bool connect_refused(struct check *c, const struct call *call, const struct outcome *o,
@@ -293,16 +305,10 @@ static bool connect_refused(struct check *c, const struct call *call, const stru
 	const struct tcpwhy_sysctls *sys = tcpwhy_sysctls(c->e);
 	int rc = 0;
 
-	/* first the ports whose TIME_WAIT is missing, then those without any */
 	for (int pass = 0; pass < 2; pass++)
 		for (uint32_t p = sys->port_low; p <= sys->port_high; p++) {
 			const uint16_t port = (uint16_t)p;
-			/* that would have been a connection to itself, and not refused */
-			if (port == call->at.port && address_equal(&o->source, &call->at.addr))
-				continue;
-			const bool had = tcpwhy_find_tuple(c->e, &o->source, port, &call->at.addr,
-							   call->at.port, NETNS_LO);
-			if (had != !pass || !find_refused_port(c, call, o, port))
+			if (!may_be_refused_port(c, call, o, port, pass))
 				continue;
 			const struct tcpwhy_choice choice = choose(c, port);
 			rc = tcpwhy_connect(c->e, s, &call->at.addr, call->at.port, &o->source,
@@ -314,8 +320,9 @@ static bool connect_refused(struct check *c, const struct call *call, const stru
 }
 
 /* With SO_BINDTODEVICE on one of them, the kernel lets two sockets have the same 4-tuple
- * (inet_match() compares the device of the one in the table with that of the new one). */
-static bool shares_tuple(const struct check *c, unsigned sock)
+ * (inet_match() compares the device of the one in the table with that of the new one). With an
+ * unknown port (refused) any connection to the same place may have been met. */
+static bool may_share_tuple(const struct check *c, unsigned sock, bool port_known)
 {
 	struct tcpwhy_cursor walk = {0};
 	struct tcpwhy_owner me, o;
@@ -323,9 +330,12 @@ static bool shares_tuple(const struct check *c, unsigned sock)
 
 	if (tcpwhy_get(c->e, c->w.socks[sock], &me))
 		return false;
-	while (tcpwhy_next_owner(c->e, &walk, NULL, &o))
-		same += o.peer_port && o.port == me.port && o.peer_port == me.peer_port &&
-			address_equal(&o.local, &me.local) && address_equal(&o.peer, &me.peer);
+	while (tcpwhy_next_owner(c->e, &walk, NULL, &o)) {
+		if (!o.peer_port || o.peer_port != me.peer_port ||
+		    !address_equal(&o.local, &me.local) || !address_equal(&o.peer, &me.peer))
+			continue;
+		same += o.port == me.port || (!port_known && o.device != me.device);
+	}
 	return same > 1;
 }
 
@@ -354,7 +364,7 @@ static bool follow_connect(struct check *c, const struct call *call, const struc
 		return false;
 	if (c->by_draw)
 		return true;
-	if (went_out && shares_tuple(c, call->sock)) {
+	if (went_out && may_share_tuple(c, call->sock, !open || o->error != ECONNREFUSED)) {
 		c->ambiguous = true;
 		return true;
 	}
@@ -606,10 +616,10 @@ static void print_row(const struct diag_sock *s, char *text, size_t size)
 		 s->timewait ? " mini" : "", s->family, s->device);
 }
 
-static bool same_tables(struct check *c)
+static bool same_tables_now(struct check *c)
 {
 	struct diag_sock k[MAX_OWNERS + 1], e[MAX_OWNERS + 1];
-	char text[200];
+	char text[200], other[200];
 	size_t nk = 0;
 	const int rc = kernel_table(c, k, &nk);
 	const size_t ne = engine_table(c, e);
@@ -621,10 +631,25 @@ static bool same_tables(struct check *c)
 		const int order = i == nk ? 1 : i == ne ? -1 : compare_socks(&k[i], &e[i]);
 		if (!order)
 			continue;
-		print_row(order < 0 ? &k[i] : &e[i], text, sizeof(text));
-		return fail(c, CHECK_TABLE, "only the %s has %s", order < 0 ? "kernel" : "engine",
-			    text);
+		const struct diag_sock none = {.family = 0};
+		print_row(i < nk ? &k[i] : &none, text, sizeof(text));
+		print_row(i < ne ? &e[i] : &none, other, sizeof(other));
+		return fail(c, CHECK_TABLE, "only the %s has one row: kernel %s, engine %s",
+			    order < 0 ? "kernel" : "engine", text, other);
 	}
+	return true;
+}
+
+static bool same_tables(struct check *c)
+{
+	const uint64_t until = kernel_now() + AGREE_NS;
+
+	while (!same_tables_now(c)) {
+		if (kernel_now() > until)
+			return false;
+		nanosleep(&(struct timespec){0, 10 * STEP_NS}, NULL);
+	}
+	c->m->class = CHECK_AGREE;
 	return true;
 }
 

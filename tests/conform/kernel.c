@@ -275,6 +275,8 @@ static bool is_routed(struct kernel *k, const struct call *c, struct outcome *o)
 	const struct tcpwhy_addr none = v4 ? address_v4_number(0) : (struct tcpwhy_addr){0};
 	/* a group or broadcast address binds, but does not become the source */
 	const bool no_source = address_is_any(from) || (v4 && !is_local(from));
+	if (no_source && !address_is_any(from) && s->family == TCPWHY_IPV6)
+		return false; /* there it stays the source, and no route takes it */
 	const struct route *r = find_route(k, to, no_source ? &none : from, s->device);
 	o->source = r->source;
 	return !r->error && (is_silent || is_answered(k, &r->source, to));
