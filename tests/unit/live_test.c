@@ -13,9 +13,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -613,6 +616,112 @@ static void test_owners(void **state)
 	in_child(owners);
 }
 
+/* ------------------------------------------------------------------------------------------- churn
+ */
+
+#define STABLE     200
+#define CHURN_PORT 1200
+
+static int reuseport_socket(void)
+{
+	int fd = tcp(AF_INET);
+
+	set(fd, SOL_SOCKET, SO_REUSEPORT);
+	bind4(fd, CHURN_PORT);
+	return fd;
+}
+
+/* Sockets of the same port come and go, between those that stay and in front of them, until killed.
+ */
+static void churn_for_ever(void)
+{
+	int fds[16];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < 16; i++)
+		fds[i] = reuseport_socket();
+	for (size_t i = 0;; i = (i + 7) % 16) {
+		close(fds[i]);
+		fds[i] = reuseport_socket();
+	}
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* How many of the stable sockets are seen; each must be seen once. */
+static size_t count_stable(const uint32_t *stable, const struct snapshot *snap)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; i < snap->owners_n; i++) {
+		uint32_t inode = snap->owners[i].inode;
+
+		NEED(snap->owners[i].o.port == CHURN_PORT);
+		if (bsearch(&inode, stable, STABLE, sizeof(inode), compare_inodes))
+			seen++;
+	}
+	return seen;
+}
+
+static void stable_sockets(uint32_t *inodes, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++) {
+		struct stat st;
+
+		NEED(fstat(reuseport_socket(), &st) == 0);
+		inodes[i] = (uint32_t)st.st_ino;
+	}
+}
+
+/* A walk without locks must neither miss nor repeat what does not move. */
+static void churn(void)
+{
+	struct snapshot_scope one = {.port = CHURN_PORT, .owners_wanted = true};
+	struct live_target own = {0};
+	uint32_t inodes[STABLE];
+	struct live *live;
+	struct err err;
+	pid_t pid;
+
+	NEED(unshare(CLONE_NEWNET) == 0);
+	loopback_up();
+	stable_sockets(inodes, 0, STABLE / 2);
+	pid = fork();
+	if (pid == 0)
+		churn_for_ever();
+	stable_sockets(inodes, STABLE / 2, STABLE);
+	qsort(inodes, STABLE, sizeof(inodes[0]), compare_inodes);
+	NEED(live_open(&own, 0, &live, &err) == 0);
+	for (int i = 0; i < 200; i++) {
+		struct snapshot snap;
+
+		NEED(live_snapshot(live, &one, &snap, &err) == 0);
+		/* Only the walk promises it: netlink may miss and repeat. */
+		if (snap.sources == SNAPSHOT_BIND_HASH && !snap.truncated &&
+		    count_stable(inodes, &snap) != STABLE) {
+			fprintf(stderr, "# look %d saw %zu of %d\n", i, count_stable(inodes, &snap),
+				STABLE);
+			failures++;
+		}
+		snapshot_free(&snap);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	live_close(live);
+}
+
+static void test_churn(void **state)
+{
+	(void)state;
+	ROOT_OR_SKIP();
+	in_child(churn);
+}
+
 static void expect_refused(const struct live_target *target, int error)
 {
 	struct live *live = NULL;
@@ -652,8 +761,11 @@ static void test_a_dead_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_way),      cmocka_unit_test(test_from_outside),
-		cmocka_unit_test(test_owners),         cmocka_unit_test(test_no_such_namespace),
+		cmocka_unit_test(test_every_way),
+		cmocka_unit_test(test_from_outside),
+		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_no_such_namespace),
 		cmocka_unit_test(test_a_dead_process),
 	};
 
