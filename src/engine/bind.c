@@ -503,6 +503,7 @@ int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcpwhy
 		forget_address(s, v6only);
 		return 0;
 	}
+	sock_set_peer(s, (struct ref){.six = true}, 0); /* of a connection that was reset before */
 	if (s->family == TCPWHY_IPV6 ? !ref_is_any6(r) : !ref_is_any(r))
 		s->addr_lock = true;
 	if (port)
