@@ -321,22 +321,21 @@ static bool connect_refused(struct check *c, const struct call *call, const stru
 
 /* With SO_BINDTODEVICE on one of them, the kernel lets two sockets have the same 4-tuple
  * (inet_match() compares the device of the one in the table with that of the new one). With an
- * unknown port (refused) any connection to the same place may have been met. */
-static bool may_share_tuple(const struct check *c, unsigned sock, bool port_known)
+ * unknown port (0: refused) any connection to the same place may have been met. */
+static bool may_share_tuple(const struct check *c, const struct call *call, const struct outcome *o,
+			    uint16_t port)
 {
+	const uint32_t device = c->k->socks[call->sock].device;
 	struct tcpwhy_cursor walk = {0};
-	struct tcpwhy_owner me, o;
-	unsigned same = 0;
+	struct tcpwhy_owner other;
 
-	if (tcpwhy_get(c->e, c->w.socks[sock], &me))
-		return false;
-	while (tcpwhy_next_owner(c->e, &walk, NULL, &o)) {
-		if (!o.peer_port || o.peer_port != me.peer_port ||
-		    !address_equal(&o.local, &me.local) || !address_equal(&o.peer, &me.peer))
-			continue;
-		same += o.port == me.port || (!port_known && o.device != me.device);
-	}
-	return same > 1;
+	while (tcpwhy_next_owner(c->e, &walk, NULL, &other))
+		if (other.peer_port == call->at.port &&
+		    address_equal(&other.peer, &call->at.addr) &&
+		    address_equal(&other.local, &o->source) && other.device != device &&
+		    (!port || port == other.port))
+			return true;
+	return false;
 }
 
 static bool follow_connect(struct check *c, const struct call *call, const struct outcome *o)
@@ -347,6 +346,10 @@ static bool follow_connect(struct check *c, const struct call *call, const struc
 	struct tcpwhy_verdict v = {.error = EADDRNOTAVAIL};
 
 	c->near_edge = find_edge(c, call, o->start_ns, o->end_ns) != 0;
+	if (went_out && may_share_tuple(c, call, o, open && o->error ? 0 : o->after.local.port)) {
+		c->ambiguous = true;
+		return true;
+	}
 	if (free_port && o->error == ECONNREFUSED) {
 		if (!connect_refused(c, call, o, &v))
 			return false;
@@ -364,10 +367,6 @@ static bool follow_connect(struct check *c, const struct call *call, const struc
 		return false;
 	if (c->by_draw)
 		return true;
-	if (went_out && may_share_tuple(c, call->sock, !open || o->error != ECONNREFUSED)) {
-		c->ambiguous = true;
-		return true;
-	}
 	if (o->error == ECONNREFUSED)
 		return told(c, "refused", wire_refused(&c->w, call->sock));
 	if (!o->error)

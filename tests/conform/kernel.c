@@ -228,6 +228,17 @@ static bool is_local(const struct tcpwhy_addr *a)
 	return false;
 }
 
+static bool is_group(const struct tcpwhy_addr *a)
+{
+	struct netns_addr addrs[NETNS_ADDRS];
+
+	netns_addrs(addrs);
+	for (size_t i = 0; i < NETNS_ADDRS; i++)
+		if (addrs[i].kind == TCPWHY_LOCAL_BROADCAST && address_equal(a, &addrs[i].prefix))
+			return true;
+	return address_is_multicast4(a);
+}
+
 static bool has_device_listener(const struct kernel *k)
 {
 	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
@@ -265,6 +276,8 @@ static bool is_routed(struct kernel *k, const struct call *c, struct outcome *o)
 		return true;
 	if ((s->family == TCPWHY_IPV4 && !v4) || (s->v6only && v4))
 		return true;
+	if (s->was_mapped && !v4)
+		return false;
 	if (s->shut_early) /* with itself it would be aborted in the middle of the handshake */
 		return false;
 	if (s->device && s->device != (is_silent ? NETNS_V0 : NETNS_LO))
@@ -274,7 +287,7 @@ static bool is_routed(struct kernel *k, const struct call *c, struct outcome *o)
 		return false;
 	const struct tcpwhy_addr none = v4 ? address_v4_number(0) : (struct tcpwhy_addr){0};
 	/* a group or broadcast address binds, but does not become the source */
-	const bool no_source = address_is_any(from) || (v4 && !is_local(from));
+	const bool no_source = address_is_any(from) || is_group(from);
 	if (no_source && !address_is_any(from) && s->family == TCPWHY_IPV6)
 		return false; /* there it stays the source, and no route takes it */
 	const struct route *r = find_route(k, to, no_source ? &none : from, s->device);
@@ -448,7 +461,7 @@ static void play_listen(struct kernel *k, const struct call *c, struct outcome *
 {
 	const struct kernel_sock *s = &k->socks[c->sock];
 
-	if (s->repair) {
+	if (s->repair || s->was_mapped) {
 		o->skipped = true;
 		return;
 	}
@@ -489,6 +502,7 @@ static void play_connect(struct kernel *k, const struct call *c, struct outcome 
 		o->skipped = true;
 		return;
 	}
+	k->socks[c->sock].was_mapped |= s->family == TCPWHY_IPV6 && address_is_v4(&c->at.addr);
 	queue_lengths(k, before);
 	o->start_ns = kernel_now();
 	become(s->uid);

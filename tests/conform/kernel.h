@@ -28,6 +28,8 @@ struct kernel_sock {
 	uint32_t device;
 	bool repair;
 	bool v6only;
+	bool was_mapped; /* an IPv6 socket that once called an IPv4 address: it keeps IPv4's
+			    operations */
 	bool shut_early; /* shutdown() came before there was a connection */
 };
 
