@@ -122,6 +122,16 @@ enum tcpwhy_holder {
 	TCPWHY_HOLDER_CLASSES
 };
 
+/* Why connect() may not take over a TIME_WAIT that stands at a port (tcp_twsk_unique()). */
+enum tcpwhy_tw_reason {
+	TCPWHY_TW_NO_TIMESTAMPS,     /* the old connection had no TCP timestamps */
+	TCPWHY_TW_FIN_WAIT2,         /* still in FIN_WAIT2 */
+	TCPWHY_TW_REUSE_OFF,         /* net.ipv4.tcp_tw_reuse is 0 */
+	TCPWHY_TW_LOOPBACK_ONLY,     /* it is 2, and the connection was not on loopback */
+	TCPWHY_TW_TOO_YOUNG,         /* younger than net.ipv4.tcp_tw_reuse_delay */
+	TCPWHY_TW_REASONS
+};
+
 /* Rules by stable identifier. tcpwhy_rule_info() gives identifier, sentence and source. */
 enum tcpwhy_rule {
 	TCPWHY_RULE_NONE,
@@ -180,6 +190,8 @@ enum tcpwhy_missing {
 	TCPWHY_MISSING_PRIVILEGE = 1u << 6,    /* whether the asker has CAP_NET_BIND_SERVICE */
 	TCPWHY_MISSING_LOCAL = 1u << 7,        /* the local addresses */
 	TCPWHY_MISSING_SYSCTL = 1u << 8,       /* a sysctl that the rule reads */
+	TCPWHY_MISSING_TIMESTAMPS = 1u << 10,  /* whether a TIME_WAIT's connection had TCP timestamps */
+	TCPWHY_MISSING_CONNECT_BIND = 1u << 11, /* whether connect() or bind() chose an owner's port */
 	TCPWHY_MISSING_DRAW = 1u << 9,         /* the kernel's random start: an odd-sized range whose last free
 						* port one search finds and another misses */
 };
@@ -197,8 +209,15 @@ struct tcpwhy_verdict {
 	uint32_t by_class[TCPWHY_HOLDER_CLASSES];
 	tcpwhy_sock first;         /* a holder of the heaviest class; 0 if none */
 	uint64_t last_expiry_ns;   /* when the last timed holder goes; 0 if any holder has no timer */
-	/* bind(0) and connect(): ports of the range, by fate. */
+	/* bind(0) and connect(): ports of the range, by fate. They add up to range_total. */
 	uint32_t range_total, range_free, range_reserved, range_taken, range_unknown;
+	uint32_t range_reusable;   /* connect(): a TIME_WAIT there may be taken over */
+	uint32_t range_owned;      /* connect(): a bind() or a listener owns the port, for every destination */
+	uint32_t tw_kept[TCPWHY_TW_REASONS]; /* connect(): of range_taken, TIME_WAIT that may not be taken over */
+	/* connect(), of range_taken: when the next port comes back by itself (expiry, or old enough to be taken
+	 * over), 0 if none will; and how many within ten seconds from now. */
+	uint64_t next_free_ns;
+	uint32_t free_within_10s;
 };
 
 /* ---------------------------------------------------------------------------------------- engine */
@@ -258,7 +277,7 @@ struct tcpwhy_owner {
 	uint8_t reuseport, v6only;       /* enum tcpwhy_tri */
 	uint8_t connect_bind;            /* tri: connect() chose the port */
 	bool timewait;                   /* a mini-socket: TIME_WAIT, or an orphan's FIN_WAIT2 */
-	bool timestamps;                 /* timewait: both ends used TCP timestamps */
+	uint8_t timestamps;              /* tri. timewait: both ends used TCP timestamps */
 	bool uid_known;
 	uint32_t uid;
 	uint32_t device;                 /* SO_BINDTODEVICE ifindex, 0 none */
@@ -307,6 +326,22 @@ struct tcpwhy_bind_request {
 /* What bind(), and with .listen then listen(), would do now. Nothing changes; the result is certain or
  * DEPENDS. For port 0 the port is named only when exactly one is admissible. */
 void tcpwhy_would_bind(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q, struct tcpwhy_verdict *v);
+
+struct tcpwhy_connect_request {
+	struct tcpwhy_addr peer, source; /* source: the address the route gives, or the one that was bound */
+	uint16_t peer_port;
+	uint16_t port;                   /* bound before connect(), 0: connect() chooses */
+	uint8_t family;                  /* enum tcpwhy_family: of the socket */
+	uint32_t device;                 /* SO_BINDTODEVICE, 0 none */
+	uint16_t range_low, range_high;  /* IP_LOCAL_PORT_RANGE, 0 unset */
+};
+
+/* What connect() would do now about its port, and how the range stands for this destination. For a bound port
+ * only whether the 4-tuple can be taken: ask tcpwhy_would_bind() for the port itself. Nothing changes. The
+ * engine must hold the owners of every port of the range. The port is named only if it is certain.
+ * Refused: EADDRNOTAVAIL, rule connect.no-port-for-destination or connect.tuple-taken (then .first has it). */
+void tcpwhy_would_connect(const struct tcpwhy_engine *e, const struct tcpwhy_connect_request *q,
+			  struct tcpwhy_verdict *v);
 
 /* The owners that stand in the way of q on q->port (on all ports of l3mdev for no other): the same predicate
  * that decided, one owner a call. Starts with a zeroed cursor. False at the end. Any change of the engine ends

@@ -36,9 +36,11 @@ static struct place check_established(const struct tcpwhy_engine *e, const struc
 	uint32_t found = tuple_find(e, &t);
 	struct place p = {.bucket = NIL, .timewait = NIL};
 
+	uint32_t missing = 0;
 	if (found == NIL) {
 		p.usable = true;
-	} else if (sock_at(e, found)->timewait && timewait_reusable(e, found, port_was_bound)) {
+	} else if (sock_at(e, found)->timewait &&
+		   timewait_kept(e, found, port_was_bound, &missing) == TCPWHY_TW_REASONS) {
 		p.usable = true;
 		p.timewait = found;
 	}

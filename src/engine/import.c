@@ -14,7 +14,8 @@ static bool is_importable(const struct tcpwhy_owner *o)
 	bool state = (o->state >= TCPWHY_ESTABLISHED && o->state <= TCPWHY_CLOSING) ||
 		     o->state == TCPWHY_BOUND;
 	bool tris = o->reuse <= TCPWHY_REUSE_UNKNOWN && o->reuseport <= TCPWHY_UNKNOWN &&
-		    o->v6only <= TCPWHY_UNKNOWN && o->connect_bind <= TCPWHY_UNKNOWN;
+		    o->v6only <= TCPWHY_UNKNOWN && o->connect_bind <= TCPWHY_UNKNOWN &&
+		    o->timestamps <= TCPWHY_UNKNOWN;
 	bool mini = !o->timewait || o->state == TCPWHY_TIME_WAIT || o->state == TCPWHY_FIN_WAIT2;
 
 	return family && state && tris && mini && o->port &&
@@ -58,6 +59,8 @@ static void import_fields(struct sock *s, const struct tcpwhy_owner *o)
 	s->connect_bind = o->connect_bind;
 	s->timewait = o->timewait || o->state == TCPWHY_TIME_WAIT;
 	s->timestamps = o->timestamps;
+	/* The timer was set for sixty seconds when TIME_WAIT was entered, or when its FIN came. */
+	s->entered_ns = o->expires_ns > TIMEWAIT_NS ? o->expires_ns - TIMEWAIT_NS : 0;
 	s->uid_known = o->uid_known && !s->timewait;
 	s->uid = s->uid_known ? o->uid : 0;
 	s->device = o->device;

@@ -45,10 +45,10 @@ struct sock {
 	uint8_t family;            /* 0: the record is free */
 	uint8_t reuse;             /* enum tcpwhy_reuse */
 	uint8_t reuseport, v6only; /* enum tcpwhy_tri */
+	uint8_t timestamps;        /* tri: both ends use them */
 	uint8_t connect_bind;      /* tri: SOCK_CONNECT_BIND, tw_connect_bind */
 	bool local6 : 1, peer6 : 1;
 	bool timewait : 1; /* a mini-socket */
-	bool timestamps : 1;
 	bool uid_known : 1;
 	bool addr_lock : 1, port_lock : 1; /* SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK */
 	bool hashed : 1;                   /* is in the table of 4-tuples */
@@ -258,6 +258,8 @@ struct tuple {
 	uint32_t device, l3mdev; /* of the one who looks */
 };
 uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t);
+/* Whether that owner has the 4-tuple and answers to the device. */
+bool tuple_matches(const struct tcpwhy_engine *e, uint32_t i, const struct tuple *t);
 bool tuple_add(struct tcpwhy_engine *e, uint32_t i);
 void tuple_remove(struct tcpwhy_engine *e, uint32_t i);
 bool tuples_ready(struct tcpwhy_engine *e);
@@ -269,7 +271,13 @@ void deadline_clear(struct tcpwhy_engine *e, uint32_t i);
 void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substate,
 		   uint64_t lasts_ns);
 void timewait_kill(struct tcpwhy_engine *e, uint32_t i);
-bool timewait_reusable(const struct tcpwhy_engine *e, uint32_t tw, bool port_was_bound);
+/* TCPWHY_TW_REASONS: it may. *missing gets what could not be seen; the answer then supposes the
+ * best. */
+enum tcpwhy_tw_reason timewait_kept(const struct tcpwhy_engine *e, uint32_t tw, bool port_was_bound,
+				    uint32_t *missing);
+/* When it stops being in the way of connect() to its destination: by age or by its end. 0: unknown.
+ */
+uint64_t timewait_free_at(const struct tcpwhy_engine *e, uint32_t tw);
 /* An orphan in FIN_WAIT2: parks it, or waits for the part of its time beyond TIME_WAIT's. */
 void orphan_wait(struct tcpwhy_engine *e, uint32_t i);
 

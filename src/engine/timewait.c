@@ -198,25 +198,45 @@ static bool is_loopback(const struct tcpwhy_engine *e, const struct sock *tw)
 	       address_is_loopback(&peer);
 }
 
-static bool old_enough(const struct tcpwhy_engine *e, const struct sock *tw)
+/* The first instant at which the TIME_WAIT is old enough. */
+static uint64_t old_enough_at(const struct tcpwhy_engine *e, const struct sock *tw)
 {
 	if (!(e->row->features & TCPWHY_F_TW_REUSE_DELAY))
-		return e->now_ns / NS_PER_S > tw->entered_ns / NS_PER_S;
-	return e->now_ns / NS_PER_MS > tw->entered_ns / NS_PER_MS + e->sysctls.tw_reuse_delay_ms;
+		return (tw->entered_ns / NS_PER_S + 1) * NS_PER_S;
+	return (tw->entered_ns / NS_PER_MS + e->sysctls.tw_reuse_delay_ms + 1) * NS_PER_MS;
 }
 
 /* tcp_twsk_unique(): may a connect() take over the 4-tuple? With a bound port only timestamps
  * count. */
-bool timewait_reusable(const struct tcpwhy_engine *e, uint32_t i, bool port_was_bound)
+enum tcpwhy_tw_reason timewait_kept(const struct tcpwhy_engine *e, uint32_t i, bool port_was_bound,
+				    uint32_t *missing)
 {
 	const struct sock *tw = sock_at(e, i);
 
-	if (!tw->timestamps)
-		return false;
-	if (port_was_bound)
-		return true;
-	if (tw->state == TCPWHY_FIN_WAIT2 && (e->row->features & TCPWHY_F_TW_REUSE_NO_FW2))
-		return false;
-	bool enabled = e->sysctls.tw_reuse == 1 || (e->sysctls.tw_reuse == 2 && is_loopback(e, tw));
-	return enabled && old_enough(e, tw);
+	if (tw->timestamps == TCPWHY_NO)
+		return TCPWHY_TW_NO_TIMESTAMPS;
+	if (!port_was_bound) {
+		if (tw->state == TCPWHY_FIN_WAIT2 && (e->row->features & TCPWHY_F_TW_REUSE_NO_FW2))
+			return TCPWHY_TW_FIN_WAIT2;
+		if (e->sysctls.tw_reuse == 0)
+			return TCPWHY_TW_REUSE_OFF;
+		if (e->sysctls.tw_reuse == 2 && !is_loopback(e, tw))
+			return TCPWHY_TW_LOOPBACK_ONLY;
+		if (e->now_ns < old_enough_at(e, tw))
+			return TCPWHY_TW_TOO_YOUNG;
+	}
+	if (tw->timestamps == TCPWHY_UNKNOWN)
+		*missing |= TCPWHY_MISSING_TIMESTAMPS;
+	return TCPWHY_TW_REASONS;
+}
+
+uint64_t timewait_free_at(const struct tcpwhy_engine *e, uint32_t i)
+{
+	const struct sock *tw = sock_at(e, i);
+	uint32_t missing = 0;
+
+	if (timewait_kept(e, i, false, &missing) != TCPWHY_TW_TOO_YOUNG)
+		return tw->expires_ns;
+	uint64_t old = old_enough_at(e, tw);
+	return tw->expires_ns && tw->expires_ns < old ? tw->expires_ns : old;
 }

@@ -69,6 +69,13 @@ static bool tuple_equal(const struct sock *s, const struct tuple *t)
 	       ref_equal(sock_local(s), t->local) && ref_equal(sock_peer(s), t->peer);
 }
 
+bool tuple_matches(const struct tcpwhy_engine *e, uint32_t i, const struct tuple *t)
+{
+	const struct sock *s = sock_at(e, i);
+
+	return tuple_equal(s, t) && device_answers(s->device, t, e->sysctls.l3mdev_accept);
+}
+
 uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t)
 {
 	if (!e->by_tuple.size)
@@ -76,10 +83,9 @@ uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t)
 	uint32_t hash = tuple_hash(t->local, t->peer, t->port, t->peer_port);
 	uint32_t i = e->by_tuple.head[hash & (e->by_tuple.size - 1)];
 	while (i != NIL) {
-		const struct sock *s = sock_at(e, i);
-		if (tuple_equal(s, t) && device_answers(s->device, t, e->sysctls.l3mdev_accept))
+		if (tuple_matches(e, i, t))
 			break;
-		i = s->tuple_next;
+		i = sock_at(e, i)->tuple_next;
 	}
 	return i;
 }
@@ -105,9 +111,7 @@ bool tuples_ready(struct tcpwhy_engine *e)
 static uint32_t find_unhashed(const struct tcpwhy_engine *e, const struct tuple *t)
 {
 	for (uint32_t i = 0; i < e->socks.used; i++) {
-		const struct sock *s = sock_at(e, i);
-		if (has_tuple(s) && tuple_equal(s, t) &&
-		    device_answers(s->device, t, e->sysctls.l3mdev_accept))
+		if (has_tuple(sock_at(e, i)) && tuple_matches(e, i, t))
 			return i;
 	}
 	return NIL;

@@ -16,6 +16,8 @@ static const struct {
 	{TCPWHY_MISSING_PRIVILEGE, "whether the program has CAP_NET_BIND_SERVICE"},
 	{TCPWHY_MISSING_LOCAL, "the local addresses"},
 	{TCPWHY_MISSING_SYSCTL, "a sysctl that the rule reads"},
+	{TCPWHY_MISSING_TIMESTAMPS, "whether a connection in TIME_WAIT had TCP timestamps"},
+	{TCPWHY_MISSING_CONNECT_BIND, "whether connect() or bind() chose a holder's port"},
 	{TCPWHY_MISSING_DRAW, "the random start of the kernel's search in an odd-sized port range"},
 };
 
