@@ -5,10 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/bind.h"
 #include "cli/command.h"
-#include "cli/options.h"
 #include "explain/explain.h"
-#include "live/live.h"
 #include "load/load.h"
 #include "report/report.h"
 
@@ -64,8 +63,7 @@ static int try_really(struct live *live, struct result *r, struct err *err)
 	return failed;
 }
 
-/* The answer, complete; 0 or -errno with err->text. Free it with result_free(). */
-static int ask(struct live *live, const struct bind_options *o, struct result *r, struct err *err)
+int bind_ask(struct live *live, const struct bind_options *o, struct result *r, struct err *err)
 {
 	struct explain_question q = {
 		.bind = request_of(o),
@@ -136,7 +134,7 @@ static int answer(struct live *live, const struct bind_options *o, struct result
 {
 	struct err err = {""};
 
-	if (ask(live, o, r, &err))
+	if (bind_ask(live, o, r, &err))
 		return fail(STATUS_UNDECIDED, err.text);
 	int tried = o->try ? try_really(live, r, &err) : 0;
 	int status = show(r, o);
