@@ -666,6 +666,9 @@ static bool as_expected(struct check *c, const struct call *call, const struct o
 	} else if (c->k->socks[call->sock].fd >= 0) {
 		kernel_look(c->k, call->sock, &seen);
 	}
+	/* the port that getsockname() remembers is no sign of being bound: the tables tell */
+	if (call->which == TCPWHY_CLOSE && seen.state == TCPWHY_BOUND)
+		return true;
 	return seen.state == call->which ||
 	       fail(c, CHECK_EXPECT, "expected %s, was %s", tcpwhy_state_name(call->which),
 		    tcpwhy_state_name(seen.state));
@@ -701,7 +704,7 @@ static bool play(struct check *c, const struct call *call)
 	kernel_play(c->k, call, &o);
 	count(c->stats, call, &o);
 	if (c->e && !o.skipped) {
-		tcpwhy_advance(c->e, o.start_ns);
+		tcpwhy_advance(c->e, call->kind == CALL_WAIT ? o.end_ns : o.start_ns);
 		if (!follow(c, call, &o, reserved))
 			return false;
 		if (c->ambiguous || c->by_draw)

@@ -28,7 +28,8 @@ struct options {
 	uint64_t calls, seed;
 	unsigned jobs;
 	unsigned mismatches; /* given up after so many */
-	bool shrink, with_engine, print;
+	int shrink;          /* -1: random scripts yes, files no */
+	bool with_engine, print;
 	const char *corpus;
 	const char *files[MAX_FILES];
 	size_t n_files;
@@ -78,7 +79,8 @@ static int report(struct kernel *k, const struct options *o, struct script *s, s
 {
 	char *text = NULL;
 	size_t size = 0;
-	const int rc = o->shrink ? shrink_script(k, o->with_engine, s, m, &stopped, err) : 0;
+	const bool shrink = o->shrink < 0 ? !o->n_files : o->shrink;
+	const int rc = shrink ? shrink_script(k, o->with_engine, s, m, &stopped, err) : 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
@@ -396,7 +398,7 @@ int main(int argc, char **argv)
 		.seed = 1,
 		.jobs = cores > 0 && cores < MAX_JOBS / 2 ? (unsigned)cores * 2 : 4,
 		.mismatches = 1,
-		.shrink = true,
+		.shrink = -1,
 		.with_engine = true,
 	};
 	const struct sigaction action = {.sa_handler = on_signal};
