@@ -412,13 +412,15 @@ int tcpwhy_incoming(struct tcpwhy_engine *e, tcpwhy_sock listener, const struct 
 		    const struct tcpwhy_addr *peer, uint16_t peer_port, tcpwhy_sock *child);
 int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock child, uint32_t uid);  /* accept() took it; uid of the caller */
 int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock s);                   /* the peer's FIN */
-int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock s);                /* our FIN was acknowledged */
 int tcpwhy_reset_in(struct tcpwhy_engine *e, tcpwhy_sock s);                 /* an acceptable RST, or SOCK_DESTROY */
 
 enum tcpwhy_how { TCPWHY_SHUT_RD, TCPWHY_SHUT_WR, TCPWHY_SHUT_RDWR };
 /* What leaves: nothing, a FIN or a RST. After shutdown() the handle stays; after close() it is an orphan's, or
  * a TIME_WAIT's, or stale. */
 enum tcpwhy_sent { TCPWHY_SENT_NOTHING, TCPWHY_SENT_FIN, TCPWHY_SENT_RST };
+/* Our FIN was acknowledged. *sent, which may be NULL: an orphan with a negative TCP_LINGER2 answers with a RST. 0,
+ * -EBADF, -EINVAL as above. */
+int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
 /* The errno of shutdown() (ENOTCONN), 0, or -EBADF. */
 int tcpwhy_shutdown(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_how how, enum tcpwhy_sent *sent);
 int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);

@@ -183,13 +183,17 @@ int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock handle)
 	return -EINVAL;
 }
 
-int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock handle)
+int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_sent *sent)
 {
 	uint32_t i;
 	struct sock *s = sock_live(e, handle, &i);
 
 	if (!s)
 		return -EBADF;
+	if (sent)
+		*sent = s->orphan && s->linger2_off && s->state == TCPWHY_FIN_WAIT1
+				? TCPWHY_SENT_RST
+				: TCPWHY_SENT_NOTHING;
 	if (s->state == TCPWHY_FIN_WAIT1) {
 		s->state = TCPWHY_FIN_WAIT2;
 		if (s->orphan)

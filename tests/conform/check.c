@@ -232,8 +232,6 @@ static bool follow_set(struct check *c, const struct call *call, const struct ou
 		return told(c, "setsockopt", rc);
 	if (option == TCPWHY_IP_LOCAL_PORT_RANGE && !rc)
 		memcpy(c->ranges[call->sock], call->value, sizeof(c->ranges[0]));
-	if (option == TCPWHY_TCP_LINGER2 && !rc)
-		c->w.linger2_off[call->sock] = (int32_t)call->value[0] < 0;
 	return same_answer(c, rc, o->error, NULL);
 }
 
@@ -386,7 +384,6 @@ static bool follow_accept(struct check *c, const struct call *call, const struct
 	if (!same_answer(c, 0, o->error, NULL))
 		return false;
 	c->w.socks[call->sock] = child.child;
-	c->w.linger2_off[call->sock] = c->w.linger2_off[call->listener];
 	const int rc = tcpwhy_accepted(c->e, child.child, c->k->socks[call->sock].uid);
 	return told(c, "accepted", rc == -EBADF ? 0 : rc);
 }

@@ -455,17 +455,68 @@ static void put_late_option(struct generator *g)
 static void put_wait(struct generator *g)
 {
 	if (g->delay_ms < 100)
-		put(g, CALL_WAIT, 0)->value[0] = g->delay_ms + 8;
+		put(g, CALL_WAIT, 0)->value[0] = g->delay_ms + 8; /* past the edge, with room */
 	else if (chance(g, 1))
 		put(g, CALL_WAIT, 0)->value[0] = 1100;
+}
+
+static void put_end(struct generator *g, unsigned sock)
+{
+	const uint32_t dice = below(g, 100);
+
+	if (dice < 60) {
+		put(g, CALL_CLOSE, sock);
+		g->slots[sock] = (struct slot){0};
+	} else if (dice < 75) {
+		put(g, CALL_SHUTDOWN, sock)->which = TCPWHY_SHUT_WR;
+	}
+}
+
+/* A whole connection at once, so that each state of an owner exists often: a listener, a client
+ * with or without a port of its own, and both ends closed by nobody, one or both, in either order.
+ */
+static void put_scene(struct generator *g)
+{
+	unsigned sock[3];
+
+	for (unsigned i = 0; i < 3; i++) {
+		sock[i] = pick_slot(g, GUESS_NONE);
+		if (sock[i] == SCRIPT_SOCKETS || g->slots[sock[i]].guess != GUESS_NONE)
+			return;
+		g->slots[sock[i]].guess = GUESS_CONNECTED;
+	}
+	const uint8_t family = chance(g, g->v6) ? TCPWHY_IPV6 : TCPWHY_IPV4;
+	struct slot *l = &g->slots[sock[0]], *b = &g->slots[sock[1]];
+	*l = (struct slot){GUESS_LISTEN, family, {pick_addr(g, family, false), pick_port(g)}, 0};
+	put(g, CALL_SOCKET, sock[0])->family = family;
+	put_options(g, sock[0]);
+	put(g, CALL_BIND, sock[0])->at = l->at;
+	put(g, CALL_LISTEN, sock[0]);
+	*b = (struct slot){GUESS_CONNECTED, family, {pick_addr(g, family, true), pick_port(g)}, 0};
+	put(g, CALL_SOCKET, sock[1])->family = family;
+	put_options(g, sock[1]);
+	const struct endpoint to = listener_address(g, l, family);
+	if (chance(g, 50)) {
+		put(g, CALL_BIND, sock[1])->at = b->at;
+		g->tuples[g->n_tuples++ % TUPLES] = (struct tuple){b->at, to};
+	}
+	put(g, CALL_CONNECT, sock[1])->at = to;
+	put(g, CALL_ACCEPT, sock[2])->listener = (uint8_t)sock[0];
+	g->slots[sock[2]].family = family;
+	const unsigned first = below(g, 2);
+	put_end(g, sock[1 + first]);
+	put_end(g, sock[2 - first]);
+	if (chance(g, 50))
+		put_end(g, sock[0]);
 }
 
 static const struct {
 	unsigned weight;
 	void (*put)(struct generator *g);
 } steps[] = {
-	{22, put_socket},  {20, put_bind},  {13, put_listen}, {17, put_connect},    {9, put_accept},
-	{6, put_shutdown}, {16, put_close}, {3, put_destroy}, {4, put_late_option}, {1, put_wait},
+	{22, put_socket},     {20, put_bind},    {13, put_listen}, {17, put_connect},
+	{9, put_accept},      {6, put_shutdown}, {16, put_close},  {3, put_destroy},
+	{4, put_late_option}, {3, put_wait},     {5, put_scene},
 };
 
 static void put_step(struct generator *g)

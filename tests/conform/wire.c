@@ -118,7 +118,9 @@ static void deliver_fin(struct wire *w, tcpwhy_sock sender, const struct tcpwhy_
 		return;
 	}
 	tcpwhy_fin_in(w->e, other);
-	tcpwhy_fin_acked(w->e, sender);
+	enum tcpwhy_sent sent;
+	if (!tcpwhy_fin_acked(w->e, sender, &sent) && sent == TCPWHY_SENT_RST)
+		tcpwhy_reset_in(w->e, other);
 }
 
 static void deliver(struct wire *w, tcpwhy_sock sender, const struct tcpwhy_owner *from,
@@ -182,12 +184,6 @@ static int end(struct wire *w, unsigned sock, bool closes, enum tcpwhy_how how)
 		deliver(w, s, &before, sent);
 	if (!closes && rc == ENOTCONN && how != TCPWHY_SHUT_RD)
 		w->shut_early[sock] = true;
-	/* the ACK of an orphan's FIN is answered with a RST if TCP_LINGER2 forbids FIN_WAIT2 */
-	const bool to_itself =
-		before.port == before.peer_port && address_equal(&before.local, &before.peer);
-	if (known && !to_itself && closes && sent == TCPWHY_SENT_FIN && w->linger2_off[sock] &&
-	    before.state == TCPWHY_ESTABLISHED)
-		deliver_rst(w, &before);
 	if (n)
 		end_children(w, sock, waiting, n);
 	return rc;
@@ -206,6 +202,6 @@ int wire_close(struct wire *w, unsigned sock)
 	while (wire_accept(w, sock, &dropped))
 		;
 	w->socks[sock] = 0;
-	w->linger2_off[sock] = w->shut_early[sock] = false;
+	w->shut_early[sock] = false;
 	return rc;
 }

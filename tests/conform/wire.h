@@ -23,7 +23,6 @@ enum { WIRE_CHILDREN = 256 };
 struct wire {
 	struct tcpwhy_engine *e;
 	tcpwhy_sock socks[SCRIPT_SOCKETS];
-	bool linger2_off[SCRIPT_SOCKETS]; /* TCP_LINGER2 < 0 */
 	bool shut_early[SCRIPT_SOCKETS];  /* shutdown() of the sending side before there was a
 					     connection */
 	struct wire_child children[WIRE_CHILDREN];

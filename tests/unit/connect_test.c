@@ -150,7 +150,7 @@ static void test_orphan_fin_wait2(void **state)
 		assert_int_equal(tcpwhy_get(e, child, &o), 0);
 		tcpwhy_close(e, child, &sent);
 		tcpwhy_fin_in(e, c);
-		tcpwhy_fin_acked(e, child);
+		tcpwhy_fin_acked(e, child, NULL);
 		tcpwhy_sock mini = tcpwhy_find_tuple(e, &o.local, 80, &o.peer, o.peer_port, 0);
 		assert_int_equal(state_of(e, mini), TCPWHY_FIN_WAIT2);
 		uint64_t start = tcpwhy_now(e);
@@ -174,7 +174,7 @@ static void test_max_tw_buckets(void **state)
 	tcpwhy_set_sysctls(e, &s);
 	tcpwhy_close(e, child, &sent);
 	tcpwhy_fin_in(e, c);
-	assert_int_equal(tcpwhy_fin_acked(e, child), 0);
+	assert_int_equal(tcpwhy_fin_acked(e, child, NULL), 0);
 	tcpwhy_close(e, l, &sent);
 	assert_int_equal(do_bind(e, sock4(e, 0), "10.0.0.1", 80), 0);
 }
@@ -195,10 +195,10 @@ static void test_half_closed_socket_keeps_bound_port(void **state)
 		assert_int_equal(tcpwhy_shutdown(e, pairs[i][0], TCPWHY_SHUT_WR, &sent), 0);
 		assert_int_equal(sent, TCPWHY_SENT_FIN);
 		tcpwhy_fin_in(e, pairs[i][1]);
-		tcpwhy_fin_acked(e, pairs[i][0]);
+		tcpwhy_fin_acked(e, pairs[i][0], NULL);
 		tcpwhy_close(e, pairs[i][1], &sent);
 		tcpwhy_fin_in(e, pairs[i][0]);
-		tcpwhy_fin_acked(e, pairs[i][1]);
+		tcpwhy_fin_acked(e, pairs[i][1], NULL);
 	}
 	assert_int_equal(state_of(e, c), TCPWHY_BOUND); /* asked for: stays until close() */
 	assert_int_equal(port_of(e, c), 5000);

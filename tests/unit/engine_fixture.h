@@ -180,12 +180,12 @@ static inline tcpwhy_sock part(struct tcpwhy_engine *e, tcpwhy_sock first, tcpwh
 	assert_int_equal(tcpwhy_close(e, first, &sent), 0);
 	assert_int_equal(sent, TCPWHY_SENT_FIN);
 	assert_int_equal(tcpwhy_fin_in(e, second), 0);
-	assert_int_equal(tcpwhy_fin_acked(e, first), 0);
+	assert_int_equal(tcpwhy_fin_acked(e, first, NULL), 0);
 	tcpwhy_sock tw = tcpwhy_find_tuple(e, &o.local, o.port, &o.peer, o.peer_port, 0);
 	assert_int_equal(state_of(e, tw), TCPWHY_FIN_WAIT2);
 	assert_int_equal(tcpwhy_close(e, second, &sent), 0);
 	assert_int_equal(tcpwhy_fin_in(e, tw), 0);
-	assert_int_equal(tcpwhy_fin_acked(e, second), 0);
+	assert_int_equal(tcpwhy_fin_acked(e, second, NULL), 0);
 	assert_int_equal(state_of(e, tw), TCPWHY_TIME_WAIT);
 	return tw;
 }
