@@ -298,7 +298,7 @@ int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcp
 	s->state = TCPWHY_SYN_SENT;
 	s->timestamps = e->sysctls.timestamps;
 	if (!hash_connect(e, i, choice, v)) {
-		s->state = TCPWHY_CLOSE;
+		sock_done(e, i); /* a port that bind(0) chose is given back, too */
 		forget_source(e, i);
 	}
 	return 0;

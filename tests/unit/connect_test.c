@@ -67,6 +67,24 @@ static void test_tuple_taken(void **state)
 	assert_int_equal(do_connect(e, b, "10.0.0.1", 82, "10.0.0.2"), EALREADY);
 }
 
+/* A failed connect() gives back a port that bind(0) chose, not one that was asked for. */
+static void test_failed_connect_and_port(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	tcpwhy_sock a = sock4(e, REUSE), asked = sock4(e, REUSE), any = sock4(e, REUSE);
+
+	sysctl_set(e, 20000, 20000);
+	tcpwhy_setsockopt(e, any, TCPWHY_IP_FREEBIND, 1);
+	assert_int_equal(do_bind(e, any, "10.0.0.2", 0), 0);
+	assert_int_equal(do_bind(e, a, "10.0.0.2", 20000), 0);
+	assert_int_equal(do_bind(e, asked, "10.0.0.2", 20000), 0);
+	assert_int_equal(do_connect(e, a, "10.0.0.1", 80, "10.0.0.2"), 0);
+	assert_int_equal(do_connect(e, asked, "10.0.0.1", 80, "10.0.0.2"), EADDRNOTAVAIL);
+	assert_int_equal(do_connect(e, any, "10.0.0.1", 80, "10.0.0.2"), EADDRNOTAVAIL);
+	assert_int_equal(port_of(e, asked), 20000);
+	assert_int_equal(port_of(e, any), 0);
+}
+
 struct reuse_row {
 	uint8_t tw_reuse;
 	const char *server;
@@ -256,6 +274,7 @@ int main(void)
 		engine_test(test_even_first_and_per_destination),
 		engine_test(test_bound_port_is_passed_over),
 		engine_test(test_tuple_taken),
+		engine_test(test_failed_connect_and_port),
 		cmocka_unit_test(test_timewait_reuse),
 		cmocka_unit_test(test_timewait_bound_port),
 		engine_test(test_timewait_lasts_sixty_seconds),
