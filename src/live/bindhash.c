@@ -130,7 +130,7 @@ static int take_owner(struct bindhash_reader *reader, const struct bindhash_reco
 		.o.reuseport = r->flags & BINDHASH_REUSEPORT ? TCPWHY_YES : TCPWHY_NO,
 		.o.v6only = r->flags & BINDHASH_V6ONLY ? TCPWHY_YES : TCPWHY_NO,
 		.o.timewait = r->flags & BINDHASH_TIMEWAIT,
-		.o.timestamps = r->flags & BINDHASH_TIMESTAMPS,
+		.o.timestamps = r->flags & BINDHASH_TIMESTAMPS ? TCPWHY_YES : TCPWHY_NO,
 		.o.uid_known = r->flags & BINDHASH_UID,
 		.o.uid = r->uid,
 		.o.device = r->device,

@@ -88,8 +88,10 @@ static bool make_owner(const char *text, int family, uint64_t now_ns, struct sna
 	if (s->o.peer_port)
 		s->o.peer = collect_address(family, peer);
 	/* The kernel prints USER_HZ, which is 100 everywhere we run. */
-	if (s->o.timewait)
+	if (s->o.timewait) {
 		s->o.expires_ns = now_ns + l.expires * UINT64_C(10000000);
+		s->o.timestamps = TCPWHY_UNKNOWN;
+	}
 	return true;
 }
 

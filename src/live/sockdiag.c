@@ -55,6 +55,7 @@ static bool make_owner(const struct inet_diag_msg *m, uint64_t now_ns, struct sn
 		.o.v6only = m->idiag_family == AF_INET6 ? TCPWHY_UNKNOWN : TCPWHY_NO,
 		.o.connect_bind = TCPWHY_UNKNOWN,
 		.o.timewait = timewait,
+		.o.timestamps = timewait ? TCPWHY_UNKNOWN : TCPWHY_NO,
 		.o.uid_known = m->idiag_inode != 0,
 		.o.uid = m->idiag_inode != 0 ? m->idiag_uid : 0,
 		.o.device = m->id.idiag_if,
