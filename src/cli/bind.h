@@ -11,6 +11,7 @@
 
 /* The answer, complete but for a try; 0 or -errno with err->text. Free it with result_free(),
  * memory cli_heap. */
-int bind_ask(struct live *live, const struct bind_options *o, struct result *r, struct err *err);
+int bind_ask(struct live *live, const struct question_options *o, struct result *r,
+	     struct err *err);
 
 #endif

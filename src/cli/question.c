@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/question.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "explain/explain.h"
+#include "report/report.h"
+
+static int fail(const char *command, int status, const char *text)
+{
+	fprintf(stderr, "tcpwhy %s: %s\n", command, text);
+	return status;
+}
+
+enum tcpwhy_tri question_may_bind_low(struct live *live, const struct question_options *o)
+{
+	if (!o->uid_given || o->uid == geteuid())
+		return live_may_bind_low(live);
+	return o->uid == 0 ? TCPWHY_YES : TCPWHY_NO;
+}
+
+int question_device(struct live *live, const struct question_options *o, uint32_t *index,
+		    struct err *err)
+{
+	*index = 0;
+	if (!o->device)
+		return 0;
+	*index = live_device_index(live, o->device);
+	if (*index)
+		return 0;
+	snprintf(err->text, sizeof(err->text),
+		 "there is no device '%s' in this namespace: setsockopt(SO_BINDTODEVICE) fails "
+		 "with ENODEV",
+		 o->device);
+	return -ENODEV;
+}
+
+static int try_really(struct live *live, struct result *r, struct err *err)
+{
+	int failed = live_try_bind(live, &r->question, &r->tried.error, &r->tried.at, err);
+
+	r->tried.done = !failed;
+	return failed;
+}
+
+static bool show(const struct result *r, const struct question_options *o)
+{
+	bool ok = true;
+
+	if (o->json)
+		ok = report_json(r, stdout);
+	else
+		report_screen(r, o->holders, stdout);
+	return ok && !fflush(stdout) && !ferror(stdout);
+}
+
+/* A try that worked out as predicted, or that settles what depended, is the kernel's own word. */
+static int status_of(const struct result *r)
+{
+	if (r->tried.done) {
+		if (!report_try_agrees(r))
+			return STATUS_UNDECIDED;
+		return r->tried.error ? STATUS_REFUSED : STATUS_OK;
+	}
+	switch (r->verdict.answer) {
+	case TCPWHY_OK:
+		return STATUS_OK;
+	case TCPWHY_REFUSED:
+		return STATUS_REFUSED;
+	case TCPWHY_DEPENDS:
+		break;
+	}
+	return STATUS_UNDECIDED;
+}
+
+static int answer(struct live *live, const struct question_options *o, question_ask *ask,
+		  const char *command, struct result *r)
+{
+	struct err err = {""};
+
+	if (ask(live, o, r, &err))
+		return fail(command, STATUS_UNDECIDED, err.text);
+	int tried = o->try ? try_really(live, r, &err) : 0;
+	int status = status_of(r);
+	if (!show(r, o))
+		status = fail(command, STATUS_UNDECIDED, "the answer could not be written");
+	else if (tried)
+		status = fail(command, STATUS_UNDECIDED, err.text);
+	result_free(r, &cli_heap);
+	return status;
+}
+
+static int open_and_answer(const struct question_options *o, question_ask *ask, const char *command)
+{
+	struct live_target target = {.netns = o->netns, .pid = o->pid};
+	/* The texts of all cures at once: too big for comfort on a stack. */
+	struct result *r = malloc(sizeof(*r));
+	int status = STATUS_UNDECIDED;
+	struct err err = {""};
+	struct live *live;
+
+	if (!r)
+		return fail(command, status, "no memory");
+	if (live_open(&target, 0, &live, &err)) {
+		fail(command, status, err.text);
+	} else {
+		status = answer(live, o, ask, command, r);
+		live_close(live);
+	}
+	free(r);
+	return status;
+}
+
+int question_run(enum options_of of, question_ask *ask, int argc, char **argv)
+{
+	struct question_options o;
+	struct err err = {""};
+
+	if (options_parse(of, argc, argv, &o, &err))
+		return fail(argv[0], STATUS_USAGE, err.text);
+	if (o.help)
+		options_help(of, stdout);
+	else if (o.version)
+		puts("tcpwhy " TCPWHY_VERSION);
+	if (o.help || o.version)
+		return STATUS_OK;
+	return open_and_answer(&o, ask, argv[0]);
+}
