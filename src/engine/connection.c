@@ -146,7 +146,10 @@ static int fin_in_timewait(struct tcpwhy_engine *e, uint32_t i)
 	struct sock *s = sock_at(e, i);
 
 	s->state = TCPWHY_TIME_WAIT;
-	s->entered_ns = e->now_ns;
+	/* tcp_timewait_state_process() renews the stamp only if it saw a timestamp, and without a
+	 * socket tcp_parse_options() looks for one only while the sysctl is on. */
+	if (e->sysctls.timestamps)
+		s->entered_ns = e->now_ns;
 	return deadline_set(e, i, e->now_ns + TIMEWAIT_NS) ? 0 : -ENOMEM;
 }
 

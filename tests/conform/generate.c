@@ -412,7 +412,7 @@ static void put_sysctl(struct generator *g)
 		put_sysctl_value(g, SYSCTL_TW_REUSE, below(g, 3), 0);
 		break;
 	case SYSCTL_TW_REUSE_DELAY:
-		g->delay_ms = 1 + below(g, 20);
+		g->delay_ms = 1 + below(g, 10);
 		put_sysctl_value(g, SYSCTL_TW_REUSE_DELAY, g->delay_ms, 0);
 		break;
 	case SYSCTL_MAX_TW:
@@ -510,13 +510,53 @@ static void put_scene(struct generator *g)
 		put_end(g, sock[0]);
 }
 
+/* A few clients one after the other to one listener, through hardly more ports than clients: each
+ * that is closed leaves a FIN_WAIT2, or a TIME_WAIT if the listener's side was closed too, and the
+ * next one meets it. */
+static void put_storm(struct generator *g)
+{
+	const unsigned listener = pick_slot(g, GUESS_LISTEN);
+	const unsigned clients = 2 + below(g, 4);
+	const bool aged = g->delay_ms < 100;
+
+	if (listener == SCRIPT_SOCKETS || g->slots[listener].guess != GUESS_LISTEN)
+		return;
+	const struct slot *l = &g->slots[listener];
+	const struct endpoint to = listener_address(g, l, l->family);
+	if (chance(g, 60)) {
+		const uint32_t low = FIRST_PORT + below(g, MAX_PORTS);
+		put_sysctl_value(g, SYSCTL_PORT_RANGE, low, low + below(g, 4));
+	}
+	for (unsigned i = 0; i < clients; i++) {
+		const unsigned sock = pick_slot(g, GUESS_NONE);
+		if (sock == SCRIPT_SOCKETS || g->slots[sock].guess != GUESS_NONE)
+			return;
+		put(g, CALL_SOCKET, sock)->family = l->family;
+		g->slots[sock] = (struct slot){.guess = GUESS_CONNECTED, .family = l->family};
+		if (chance(g, 10))
+			put_options(g, sock);
+		put(g, CALL_CONNECT, sock)->at = to;
+		put_end(g, sock);
+		if (chance(g, 50)) {
+			/* the other end too: no slot is kept for it */
+			const unsigned other = pick_slot(g, GUESS_NONE);
+			if (other == SCRIPT_SOCKETS || g->slots[other].guess != GUESS_NONE)
+				return;
+			put(g, CALL_ACCEPT, other)->listener = (uint8_t)listener;
+			put(g, CALL_CLOSE, other);
+		}
+		if (aged && chance(g, 40))
+			put(g, CALL_WAIT, 0)->value[0] = g->delay_ms + 8;
+	}
+}
+
 static const struct {
 	unsigned weight;
 	void (*put)(struct generator *g);
 } steps[] = {
 	{22, put_socket},     {20, put_bind},    {13, put_listen}, {17, put_connect},
 	{9, put_accept},      {6, put_shutdown}, {16, put_close},  {3, put_destroy},
-	{4, put_late_option}, {3, put_wait},     {5, put_scene},
+	{4, put_late_option}, {1, put_wait},     {5, put_scene},   {3, put_storm},
 };
 
 static void put_step(struct generator *g)
@@ -564,6 +604,10 @@ void generate_script(uint64_t seed, struct script *s)
 
 	s->n = 0;
 	set_mood(&g);
+	if (chance(&g, 25)) {
+		g.delay_ms = 1 + below(&g, 10);
+		put_sysctl_value(&g, SYSCTL_TW_REUSE_DELAY, g.delay_ms, 0);
+	}
 	const size_t n = MIN_CALLS + below(&g, MORE_CALLS);
 	for (size_t steps_left = 8 * n; s->n < n && steps_left; steps_left--) {
 		if (chance(&g, sysctls))

@@ -32,6 +32,7 @@ struct options {
 	bool with_engine, print;
 	const char *corpus;
 	const char *files[MAX_FILES];
+	bool own_files; /* the paths are on the heap */
 	size_t n_files;
 };
 
@@ -290,6 +291,7 @@ static int add_corpus(struct options *o, const char *dir)
 		if (asprintf(&path, "%s/%s", dir, e->d_name) > 0)
 			o->files[o->n_files++] = path;
 	}
+	o->own_files = true;
 	closedir(d);
 	qsort(o->files, o->n_files, sizeof(o->files[0]), by_name);
 	return 0;
@@ -382,12 +384,17 @@ static int run(struct options *o)
 
 	if (shared == MAP_FAILED)
 		return 2;
-	if (o->corpus && add_corpus(o, o->corpus)) {
-		printf("Bail out! %s: %s\n", o->corpus, strerror(errno));
+	if (o->corpus && (o->n_files || add_corpus(o, o->corpus))) {
+		printf("Bail out! %s: %s\n", o->corpus,
+		       o->n_files ? "not together with scripts" : strerror(errno));
 		return 2;
 	}
 	printf("1..%zu\n", o->n_files ? o->n_files : 1);
-	return o->n_files || o->corpus ? play_files(o) : !run_random(o, shared, 1);
+	const int rc = o->n_files || o->corpus ? play_files(o) : !run_random(o, shared, 1);
+	for (size_t i = 0; o->own_files && i < o->n_files; i++)
+		free((void *)(uintptr_t)o->files[i]);
+	munmap(shared, sizeof(*shared));
+	return rc;
 }
 
 int main(int argc, char **argv)

@@ -22,7 +22,10 @@ static void end_leftover(struct wire *w, const struct tcpwhy_owner *client, bool
 
 	if (!s || tcpwhy_get(w->e, s, &left) || left.state == TCPWHY_SYN_SENT)
 		return;
-	const bool taken_over = to_listener && left.timewait && left.state == TCPWHY_TIME_WAIT;
+	/* tcpwhy_incoming() looks with the listener's device, the packet with the one it came
+	 * through: a TIME_WAIT bound to lo is found by that only, and ends all the same */
+	const bool taken_over =
+		to_listener && left.timewait && left.state == TCPWHY_TIME_WAIT && !left.device;
 	if (!taken_over)
 		tcpwhy_reset_in(w->e, s);
 }

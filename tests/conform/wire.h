@@ -23,8 +23,8 @@ enum { WIRE_CHILDREN = 256 };
 struct wire {
 	struct tcpwhy_engine *e;
 	tcpwhy_sock socks[SCRIPT_SOCKETS];
-	bool shut_early[SCRIPT_SOCKETS];  /* shutdown() of the sending side before there was a
-					     connection */
+	bool shut_early[SCRIPT_SOCKETS]; /* shutdown() of the sending side before there was a
+					    connection */
 	struct wire_child children[WIRE_CHILDREN];
 	size_t n_children;
 };
