@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * result.h - the answer to one question, ready to be shown
+ * result.h - the answer to one question (bind or connect), ready to be shown
  *
  * explain fills it, live adds the owners of the holders it names, report prints it. Arrays belong to whoever
  * made them; see result_free() in explain/explain.h.
@@ -39,9 +39,29 @@ struct result_try {
 	enum tcpwhy_call at;
 };
 
+/* What comes before connect(). */
+enum result_from {
+	FROM_ROUTE,      /* nothing: the route gives the source address, connect() the port */
+	FROM_ADDRESS,    /* bind(ADDR, 0) with IP_BIND_ADDRESS_NO_PORT: connect() chooses the port */
+	FROM_PORT,       /* bind(ADDR, PORT) */
+	FROM_BIND_FIRST, /* bind(ADDR, 0): bind() chooses the port */
+};
+
+struct result_connect {
+	enum result_from from;
+	/* .source: where the connection comes from, if has_source. .port: bound before, or 0. */
+	struct tcpwhy_connect_request request;
+	bool has_source;                /* false: no route, or bind() was refused */
+	uint16_t port_low, port_high;   /* of the range */
+};
+
+/* question is what bind() is asked: for a question about connect() the bind() before it, with FROM_ROUTE
+ * nothing at all. connect is for a question about connect() only. */
 struct result {
+	enum tcpwhy_call call;          /* asked about: TCPWHY_CALL_BIND or TCPWHY_CALL_CONNECT */
 	struct tcpwhy_bind_request question;
-	char device[16];                /* name of question.device, "" none */
+	struct result_connect connect;
+	char device[16];                /* name of the question's device, "" none */
 	char release[16];               /* row */
 	char kernel[80];
 	uint64_t taken_ns;

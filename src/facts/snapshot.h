@@ -59,6 +59,12 @@ struct snapshot_scope {
 	bool all_ports;          /* else: only .port */
 	uint16_t port;
 	bool owners_wanted;      /* false: sysctls, addresses and devices only */
+	/* What a connect() to that peer can meet, and no more: where a port belongs to connect() alone, its
+	 * owners with this peer; where it does not, who shows that. A reader may give more: IPv4 peers are
+	 * told apart by all, IPv6 ones by their last four bytes. */
+	bool one_peer;
+	struct tcpwhy_addr peer;
+	uint16_t peer_port;
 };
 
 struct snapshot {

@@ -290,6 +290,9 @@ int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netn
 		skel->bss->control.begin = 1;
 		skel->bss->control.all_ports = scope->all_ports;
 		skel->bss->control.port = scope->port;
+		skel->bss->control.one_peer = scope->one_peer;
+		skel->bss->control.peer_be = htons(scope->peer_port);
+		memcpy(&skel->bss->control.peer_tail, scope->peer.b + 12, 4);
 		error = walk(skel, &reader, netns);
 		bindhash__destroy(skel);
 	}

@@ -55,6 +55,11 @@ struct bindhash_control {
 	__u32 port; /* used unless all_ports */
 	__u32 all_ports;
 	__u32 begin; /* 1: start from the beginning */
+	/* What a connect() to that peer can meet (snapshot_scope.one_peer). The tail is the last
+	 * four bytes of its address, as they lie in memory. */
+	__u32 one_peer;
+	__u32 peer_tail;
+	__u32 peer_be;
 	/* out */
 	__u32 netns; /* inode number of the namespace walked */
 	__u32 more;  /* the buffer is full: run again */

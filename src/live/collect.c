@@ -82,6 +82,30 @@ int collect_device(struct snapshot *snap, const struct snapshot_device *device)
 	return 0;
 }
 
+static bool first_of_port(uint32_t *ports, uint16_t port)
+{
+	uint32_t bit = 1u << port % 32;
+	bool first = !(ports[port / 32] & bit);
+
+	ports[port / 32] |= bit;
+	return first;
+}
+
+bool collect_wanted(struct collect_filter *f, const struct tcpwhy_owner *o)
+{
+	const struct snapshot_scope *scope = f->scope;
+
+	if (!scope->all_ports && o->port != scope->port)
+		return false;
+	if (!scope->one_peer)
+		return true;
+	if (o->peer_port == scope->peer_port && memcmp(o->peer.b + 12, scope->peer.b + 12, 4) == 0)
+		return true;
+	if (o->state == TCPWHY_LISTEN || o->state == TCPWHY_BOUND || o->connect_bind == TCPWHY_NO)
+		return first_of_port(f->owned, o->port);
+	return o->connect_bind == TCPWHY_UNKNOWN && first_of_port(f->unknown, o->port);
+}
+
 void collect_missing(struct snapshot *snap, const char *format, ...)
 {
 	char text[SNAPSHOT_TEXT_MAX];

@@ -19,6 +19,15 @@ int collect_bucket(struct snapshot *snap, const struct tcpwhy_bucket *bucket);
 int collect_local(struct snapshot *snap, const struct snapshot_local *local);
 int collect_device(struct snapshot *snap, const struct snapshot_device *device);
 
+/* Which owners a scope asks for, where the source has no buckets. Zero but for scope. */
+struct collect_filter {
+	const struct snapshot_scope *scope;
+	/* one_peer: ports for which one owner is shown that bind() gave the port to, or that may.
+	 */
+	uint32_t owned[2048], unknown[2048];
+};
+bool collect_wanted(struct collect_filter *f, const struct tcpwhy_owner *o);
+
 /* Adds a sentence for people to missing[]; said once, cut at the buffer, dropped when the list is
  * full. */
 void collect_missing(struct snapshot *snap, const char *format, ...)

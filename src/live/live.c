@@ -148,11 +148,11 @@ static int look_procnet(struct look *look)
 }
 
 /* Says what the flags of how many owners are not known of. */
-static void tell_unknown(struct snapshot *snap)
+static void tell_unknown(struct snapshot *snap, bool options_matter)
 {
 	size_t timewait = 0, others = 0;
 
-	for (size_t i = 0; i < snap->owners_n; i++) {
+	for (size_t i = 0; options_matter && i < snap->owners_n; i++) {
 		const struct tcpwhy_owner *o = &snap->owners[i].o;
 
 		if (o->reuse != TCPWHY_REUSE_UNKNOWN)
@@ -190,9 +190,11 @@ static int look_owners(struct look *look)
 			return error;
 		}
 	}
-	if (!(look->live->avoid & LIVE_AVOID_PIDFD) && pidfd_fill(look->snap) > 0)
+	/* The options of sockets are nothing to connect(). */
+	if (!look->scope->one_peer && !(look->live->avoid & LIVE_AVOID_PIDFD) &&
+	    pidfd_fill(look->snap) > 0)
 		look->snap->sources |= SNAPSHOT_PIDFD;
-	tell_unknown(look->snap);
+	tell_unknown(look->snap, !look->scope->one_peer);
 	return 0;
 }
 
@@ -269,6 +271,25 @@ static int attempt_inside(void *ctx)
 	struct attempt *a = ctx;
 
 	return trybind_here(a->q, a->error, a->at, a->err);
+}
+
+struct route_question {
+	struct route *route;
+	struct err *err;
+};
+
+static int route_inside(void *ctx)
+{
+	struct route_question *q = ctx;
+
+	return route_ask(q->route, q->err);
+}
+
+int live_route(struct live *live, struct route *r, struct err *err)
+{
+	struct route_question q = {r, err};
+
+	return netns_run(&live->ns, true, route_inside, &q, err);
 }
 
 int live_try_bind(struct live *live, const struct tcpwhy_bind_request *q, int *error,

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "facts/result.h"
 #include "facts/snapshot.h"
+#include "live/route.h"
 
 /* Which namespace. Both unset: our own. netns is a name under /run/netns, or a path if it has a
  * '/'. */
@@ -61,6 +62,10 @@ unsigned live_device_index(struct live *live, const char *name);
  * not be made. */
 int live_try_bind(struct live *live, const struct tcpwhy_bind_request *q, int *error,
 		  enum tcpwhy_call *at, struct err *err);
+
+/* Where a connection to r->peer would go and come from, in that namespace: fills source, peer and
+ * error. 0, or -errno with err->text if it could not be asked. */
+int live_route(struct live *live, struct route *r, struct err *err);
 
 /* A descriptor of the namespace, valid until live_close(). */
 int live_netns_fd(const struct live *live);

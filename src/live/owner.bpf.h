@@ -14,6 +14,8 @@
 #define AF_INET           2
 #define AF_INET6          10
 #define TCP_TIME_WAIT     6
+#define TCP_CLOSE         7
+#define TCP_LISTEN        10
 #define TCP_NEW_SYN_RECV  12
 #define BINDPORT_LOCK     8  /* SOCK_BINDPORT_LOCK of sk_userlocks */
 #define CONNECT_BIND_LOCK 16 /* SOCK_CONNECT_BIND, 6.18 */

@@ -73,3 +73,11 @@ enum tcpwhy_tri privilege_may_bind_low(int netns_fd)
 	}
 	return search_up(owner, own.st_ino);
 }
+
+/* A socket's uid is the fsuid of the thread that makes it (sock_alloc()). */
+int privilege_become(uint32_t uid)
+{
+	/* setfsuid() reports no failure: the second call tells what came of the first. */
+	syscall(SYS_setfsuid, uid);
+	return (uint32_t)syscall(SYS_setfsuid, (uid_t)-1) == uid ? 0 : -EPERM;
+}

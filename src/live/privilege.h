@@ -16,4 +16,7 @@ enum tcpwhy_tri privilege_may_bind_low(int netns_fd);
  * CAP_SYS_ADMIN. */
 bool privilege_may_trace(void);
 
+/* Makes the sockets of the calling thread belong to uid from now on. 0, or -EPERM. */
+int privilege_become(uint32_t uid);
+
 #endif

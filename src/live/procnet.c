@@ -122,7 +122,7 @@ int procnet_parse(const char *text, size_t len, int family, uint64_t now_ns, soc
 }
 
 struct filter {
-	const struct snapshot_scope *scope;
+	struct collect_filter wanted;
 	struct snapshot *snap;
 };
 
@@ -130,9 +130,7 @@ static int take_owner(const struct snapshot_owner *owner, void *ctx)
 {
 	struct filter *f = ctx;
 
-	if (!f->scope->all_ports && owner->o.port != f->scope->port)
-		return 0;
-	return collect_owner(f->snap, owner);
+	return collect_wanted(&f->wanted, &owner->o) ? collect_owner(f->snap, owner) : 0;
 }
 
 /* Line by line: the file may be larger than we want to hold. */
@@ -156,7 +154,7 @@ static int read_file(const char *path, int family, struct filter *f)
 int procnet_read(const struct snapshot_scope *scope, struct snapshot *snap)
 {
 	size_t before = snap->owners_n;
-	struct filter f = {scope, snap};
+	struct filter f = {.wanted.scope = scope, .snap = snap};
 	int error = read_file("/proc/thread-self/net/tcp", AF_INET, &f);
 	int error6 = error ? 0 : read_file("/proc/thread-self/net/tcp6", AF_INET6, &f);
 

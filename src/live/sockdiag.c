@@ -139,7 +139,7 @@ static struct nlmsghdr *put_request(char *buf, const struct snapshot_scope *scop
 
 /* One dump. */
 struct dump {
-	const struct snapshot_scope *scope;
+	struct collect_filter filter;
 	struct snapshot *snap;
 	uint64_t now_ns;
 	struct netlink_progress progress;
@@ -149,9 +149,7 @@ static int take_owner(const struct snapshot_owner *owner, void *ctx)
 {
 	struct dump *d = ctx;
 
-	if (!d->scope->all_ports && owner->o.port != d->scope->port)
-		return 0;
-	return collect_owner(d->snap, owner);
+	return collect_wanted(&d->filter, &owner->o) ? collect_owner(d->snap, owner) : 0;
 }
 
 static int take_reply(const void *reply, size_t len, void *ctx)
@@ -164,7 +162,7 @@ static int take_reply(const void *reply, size_t len, void *ctx)
 /* *interrupted: entries may be missing. */
 static int dump_once(const struct snapshot_scope *scope, struct snapshot *snap, bool *interrupted)
 {
-	struct dump d = {.scope = scope, .snap = snap, .now_ns = collect_now_ns()};
+	struct dump d = {.filter.scope = scope, .snap = snap, .now_ns = collect_now_ns()};
 	_Alignas(struct nlmsghdr) char request[256] = {0};
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	int error;

@@ -2,6 +2,7 @@
 #include "live/trybind.h"
 
 #include "base/address.h"
+#include "live/privilege.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,12 +30,9 @@ static int tell(struct err *err, const char *what, int error)
 	return -error;
 }
 
-/* A socket's uid is the fsuid of the thread that makes it (sock_alloc()). */
 static int become(uint32_t uid, struct err *err)
 {
-	/* setfsuid() reports no failure: the second call tells what came of the first. */
-	syscall(SYS_setfsuid, uid);
-	if ((uint32_t)syscall(SYS_setfsuid, (uid_t)-1) == uid)
+	if (!privilege_become(uid))
 		return 0;
 	snprintf(err->text, sizeof(err->text), "trying the bind: not allowed to act as uid %u",
 		 uid);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/route.h"
+
+#include "base/address.h"
+#include "live/privilege.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+
+static int tell(struct err *err, const char *what, int error)
+{
+	snprintf(err->text, sizeof(err->text), "asking for the route: %s: %s", what,
+		 strerror(error));
+	return -error;
+}
+
+static socklen_t put_address(const struct route *r, const struct tcpwhy_addr *a, uint16_t port,
+			     struct sockaddr_storage *to)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+	if (r->family == TCPWHY_IPV4) {
+		memcpy(&in.sin_addr, a->b + 12, 4);
+		memcpy(to, &in, sizeof(in));
+		return sizeof(in);
+	}
+	memcpy(&in6.sin6_addr, a->b, sizeof(a->b));
+	if (address_is_link_local6(a))
+		in6.sin6_scope_id = r->device;
+	memcpy(to, &in6, sizeof(in6));
+	return sizeof(in6);
+}
+
+static struct tcpwhy_addr take_address(const struct sockaddr_storage *from)
+{
+	struct tcpwhy_addr a;
+
+	if (from->ss_family == AF_INET)
+		return address_v4((const uint8_t *)&((const struct sockaddr_in *)from)->sin_addr);
+	memcpy(a.b, &((const struct sockaddr_in6 *)from)->sin6_addr, sizeof(a.b));
+	return a;
+}
+
+/* A socket that is bound as the TCP one would be. Whether the address is there is no matter here:
+ * that is the answer of bind(). *out stays as it is if the address is none at all. */
+static int prepare(const struct route *r, int *out, int *refused, struct err *err)
+{
+	int on = 1, device = (int)r->device;
+	struct sockaddr_storage address;
+	int fd =
+		socket(r->family == TCPWHY_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return tell(err, "socket", errno);
+	if (device && setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device))) {
+		int error = errno;
+		close(fd);
+		return tell(err, "SO_BINDTOIFINDEX", error);
+	}
+	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	if (r->has_from &&
+	    bind(fd, (struct sockaddr *)&address, put_address(r, &r->from, 0, &address))) {
+		*refused = errno;
+		close(fd);
+		return 0;
+	}
+	*out = fd;
+	return 0;
+}
+
+static int try_connect(int fd, const struct route *r)
+{
+	struct sockaddr_storage address;
+	socklen_t len = put_address(r, &r->peer, r->peer_port, &address);
+
+	return connect(fd, (struct sockaddr *)&address, len) ? errno : 0;
+}
+
+/* TCP has no way to many: tcp_v4_connect() and tcp_v6_connect() say ENETUNREACH. A broadcast
+ * address is one that UDP refuses without SO_BROADCAST and takes with it. */
+static int error_of(int fd, const struct route *r)
+{
+	int error = try_connect(fd, r), on = 1;
+
+	if (address_is_multicast6(&r->peer) || address_is_multicast4(&r->peer))
+		return ENETUNREACH;
+	if (error != EACCES || !address_is_v4(&r->peer))
+		return error;
+	setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+	return try_connect(fd, r) ? EACCES : ENETUNREACH;
+}
+
+int route_ask(struct route *r, struct err *err)
+{
+	struct sockaddr_storage local = {0}, peer = {0};
+	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
+
+	if (privilege_become(r->uid)) {
+		snprintf(err->text, sizeof(err->text),
+			 "asking for the route: not allowed to act as uid %u", r->uid);
+		return -EPERM;
+	}
+	int fd = -1, failed = prepare(r, &fd, &r->error, err);
+	if (failed || fd < 0)
+		return failed;
+	r->error = error_of(fd, r);
+	if (!r->error && !getsockname(fd, (struct sockaddr *)&local, &local_len) &&
+	    !getpeername(fd, (struct sockaddr *)&peer, &peer_len)) {
+		r->source = take_address(&local);
+		r->peer = take_address(&peer);
+	}
+	close(fd);
+	return 0;
+}
