@@ -10,11 +10,11 @@
 CC      ?= gcc
 CLANG   ?= clang
 BUILD   ?= build
-DIRS    := base engine load explain live cure report cli
-PURE    := base engine load explain
+DIRS    := base engine load explain logs live cure report cli
+PURE    := base engine load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wvla -Wformat=2 -Werror
-PKGS    := libmnl libbpf jansson
+PKGS    := libmnl libbpf jansson libpcre2-8
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Isrc -I$(BUILD)/gen \
 	      $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -24,7 +24,7 @@ src_of  = $(filter-out %.bpf.c,$(wildcard src/$(1)/*.c))
 obj_of  = $(patsubst %.c,$(BUILD)/%.o,$(call src_of,$(1)))
 libs    = $(foreach d,$(1),$(BUILD)/lib$(d).a)
 # Users before what they use.
-ALL_LIBS := $(call libs,report cure live explain load engine base)
+ALL_LIBS := $(call libs,report cure live logs explain load engine base)
 
 BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
