@@ -29,7 +29,7 @@ enum trial asked_try(struct asked *a, const struct load_change *change,
 	struct tcpwhy_engine *e;
 	struct tcpwhy_verdict after;
 
-	if (load_engine(&a->few, a->row, change, a->memory, &e)) {
+	if (load_engine(&a->few.snap, a->row, change, a->memory, &e)) {
 		a->no_memory = true;
 		return TRIAL_NO;
 	}
@@ -68,8 +68,8 @@ enum tcpwhy_holder asked_class(const struct tcpwhy_verdict *v)
 
 bool asked_options_unknown(const struct asked *a)
 {
-	for (size_t i = 0; i < a->few.owners_n; i++) {
-		const struct tcpwhy_owner *o = &a->few.owners[i].o;
+	for (size_t i = 0; i < a->few.snap.owners_n; i++) {
+		const struct tcpwhy_owner *o = &a->few.snap.owners[i].o;
 		if (o->port == a->question->bind.port &&
 		    (o->reuse == TCPWHY_REUSE_UNKNOWN || o->reuseport == TCPWHY_UNKNOWN))
 			return true;

@@ -10,7 +10,8 @@
 
 struct asked {
 	const struct snapshot *snap; /* everything seen */
-	struct snapshot few;         /* the same with alike owners once: for proofs */
+	struct load_distinct few;    /* the same with alike owners once: what the engine is given */
+	uint8_t *why;                /* of each owner of few: enum tcpwhy_holder, or NOT_A_HOLDER */
 	const struct tcpwhy_row *row;
 	struct tcpwhy_sysctls sysctls; /* as seen, with the row's where not */
 	struct tcpwhy_engine *engine;
@@ -19,6 +20,8 @@ struct asked {
 	struct tcpwhy_verdict verdict;
 	bool no_memory; /* a proof could not be run */
 };
+
+#define NOT_A_HOLDER 255
 
 /* What a trial says of a change. */
 enum trial {
@@ -42,7 +45,9 @@ bool asked_only_timed(const struct tcpwhy_verdict *v);
 
 /* because.c: what was decided, in one to three sentences. */
 void because_write(const struct asked *a, char *out, size_t size);
-/* holders.c: the heaviest first. 0 or -ENOMEM. */
+/* holders.c: weigh finds a->why and makes the verdict count every owner seen, not one of each kind;
+ * rank shows the heaviest first. 0 or -ENOMEM. */
+int holders_weigh(struct asked *a);
 int holders_rank(const struct asked *a, struct result *out);
 /* cures.c, no_help.c, unknown.c */
 void cures_find(struct asked *a, struct result *out);

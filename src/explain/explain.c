@@ -17,12 +17,16 @@ static void copy_text(char *out, size_t size, const char *s)
 static int answer(struct asked *a, struct result *out)
 {
 	tcpwhy_would_bind(a->engine, &a->question->bind, &a->verdict);
-	out->verdict = a->verdict;
 	out->rule = a->verdict.answer == TCPWHY_OK ? NULL : tcpwhy_rule_info(a->verdict.rule);
-	because_write(a, out->because, sizeof(out->because));
-	int r = holders_rank(a, out);
-	if (r || a->verdict.answer == TCPWHY_OK)
+	int r = holders_weigh(a);
+	if (!r)
+		r = holders_rank(a, out);
+	if (r)
 		return r;
+	out->verdict = a->verdict;
+	because_write(a, out->because, sizeof(out->because));
+	if (a->verdict.answer == TCPWHY_OK)
+		return 0;
 	cures_find(a, out);
 	no_help_find(a, out);
 	return 0;
@@ -43,7 +47,7 @@ int explain_bind(const struct snapshot *snap, const struct tcpwhy_row *row,
 
 	if (r)
 		return r;
-	r = load_engine(snap, row, NULL, memory, &a.engine);
+	r = load_engine(&a.few.snap, row, NULL, memory, &a.engine);
 	if (r) {
 		load_distinct_free(&a.few, memory);
 		return r;
@@ -59,6 +63,8 @@ int explain_bind(const struct snapshot *snap, const struct tcpwhy_row *row,
 	if (!r)
 		unknown_list(&a, out);
 	tcpwhy_engine_free(a.engine);
+	if (a.why)
+		memory->resize(memory->ctx, a.why, a.few.snap.owners_n, 0);
 	load_distinct_free(&a.few, memory);
 	if (r)
 		result_free(out, memory);

@@ -83,20 +83,6 @@ static void heap_sort(struct heap *h)
 	h->n = n;
 }
 
-static void collect(const struct asked *a, struct heap *h)
-{
-	struct tcpwhy_cursor cursor = {0};
-	struct tcpwhy_owner o;
-	enum tcpwhy_holder why;
-
-	while (tcpwhy_next_holder(a->engine, &a->question->bind, &cursor, &o, &why)) {
-		bool timed = o.timewait && o.expires_ns;
-		if (o.tag < a->snap->owners_n)
-			heap_add(h, &(struct ranked){timed ? o.expires_ns : UINT64_MAX,
-						     (uint32_t)o.tag, why});
-	}
-}
-
 static void *grab(const struct asked *a, size_t size)
 {
 	void *p = a->memory->resize(a->memory->ctx, NULL, 0, size);
@@ -104,6 +90,46 @@ static void *grab(const struct asked *a, size_t size)
 	if (p)
 		memset(p, 0, size);
 	return p;
+}
+
+int holders_weigh(struct asked *a)
+{
+	struct tcpwhy_verdict *v = &a->verdict;
+	struct tcpwhy_cursor cursor = {0};
+	struct tcpwhy_owner o;
+	enum tcpwhy_holder why;
+
+	if (!v->holders)
+		return 0;
+	a->why = grab(a, a->few.snap.owners_n);
+	if (!a->why)
+		return -ENOMEM;
+	memset(a->why, NOT_A_HOLDER, a->few.snap.owners_n);
+	while (tcpwhy_next_holder(a->engine, &a->question->bind, &cursor, &o, &why))
+		a->why[o.tag] = (uint8_t)why;
+	v->holders = 0;
+	memset(v->by_class, 0, sizeof(v->by_class));
+	for (size_t i = 0; i < a->few.kind_n; i++) {
+		uint8_t c = a->why[a->few.kind[i]];
+		if (c == NOT_A_HOLDER)
+			continue;
+		v->holders++;
+		v->by_class[c]++;
+	}
+	return 0;
+}
+
+static void collect(const struct asked *a, struct heap *h)
+{
+	for (size_t i = 0; i < a->few.kind_n; i++) {
+		const struct tcpwhy_owner *o = &a->snap->owners[i].o;
+		uint8_t why = a->why[a->few.kind[i]];
+		bool timed = o->timewait && o->expires_ns;
+
+		if (why != NOT_A_HOLDER)
+			heap_add(h, &(struct ranked){timed ? o->expires_ns : UINT64_MAX,
+						     (uint32_t)i, why});
+	}
 }
 
 int holders_rank(const struct asked *a, struct result *out)

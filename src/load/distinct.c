@@ -63,45 +63,65 @@ static int kept_add(struct kept *k, const struct snapshot_owner *o,
 	return r;
 }
 
-int load_distinct(const struct snapshot *snap, const struct tcpwhy_memory *memory,
-		  struct snapshot *out)
+/* The owners of snap, alike ones once; kind[i] is where owner i is kept. */
+static int keep_distinct(const struct snapshot *snap, const struct tcpwhy_memory *memory,
+			 struct kept *kept, uint32_t *kind)
 {
 	/* Direct-mapped: who is pushed out of a slot may be kept twice, which costs and hurts not.
 	 */
-	uint32_t slot[SLOTS] = {0}; /* index in kept.owners, plus 1 */
-	struct kept kept = {0};
+	uint32_t slot[SLOTS] = {0}; /* index in kept->owners, plus 1 */
 	int r = 0;
 
 	for (size_t i = 0; !r && i < snap->owners_n; i++) {
 		const struct snapshot_owner *o = &snap->owners[i];
 		uint32_t *at = &slot[slot_of(&o->o, SLOTS)];
 
-		if (*at && alike(&kept.owners[*at - 1], o)) {
-			uint64_t *expires_ns = &kept.owners[*at - 1].o.expires_ns;
+		if (*at && alike(&kept->owners[*at - 1], o)) {
+			uint64_t *expires_ns = &kept->owners[*at - 1].o.expires_ns;
 			*expires_ns = longer(*expires_ns, o->o.expires_ns);
-			continue;
+		} else {
+			r = kept_add(kept, o, memory);
+			*at = (uint32_t)kept->n;
 		}
-		r = kept_add(&kept, o, memory);
-		*at = (uint32_t)kept.n;
+		kind[i] = *at - 1;
 	}
 	/* The exact size, so that load_distinct_free() need not be told of room. */
-	if (!r && kept.room)
-		r = kept_resize(&kept, kept.n, memory);
-	if (r) {
-		kept_resize(&kept, 0, memory);
-		return r;
-	}
-	*out = *snap;
-	out->owners = kept.owners;
-	out->owners_n = kept.n;
-	return 0;
+	if (!r && kept->room)
+		r = kept_resize(kept, kept->n, memory);
+	return r;
 }
 
-void load_distinct_free(struct snapshot *distinct, const struct tcpwhy_memory *memory)
+int load_distinct(const struct snapshot *snap, const struct tcpwhy_memory *memory,
+		  struct load_distinct *out)
 {
-	if (distinct->owners)
-		memory->resize(memory->ctx, distinct->owners,
-			       distinct->owners_n * sizeof(*distinct->owners), 0);
-	distinct->owners = NULL;
-	distinct->owners_n = 0;
+	struct load_distinct d = {.snap = *snap, .kind_n = snap->owners_n};
+	size_t size = snap->owners_n * sizeof(*d.kind);
+	struct kept kept = {0};
+	int r = 0;
+
+	if (size) {
+		d.kind = memory->resize(memory->ctx, NULL, 0, size);
+		r = d.kind ? keep_distinct(snap, memory, &kept, d.kind) : -ENOMEM;
+	}
+	d.snap.owners = kept.owners;
+	d.snap.owners_n = kept.n;
+	if (!r) {
+		*out = d;
+		return 0;
+	}
+	kept_resize(&kept, 0, memory);
+	if (d.kind)
+		memory->resize(memory->ctx, d.kind, size, 0);
+	return r;
+}
+
+void load_distinct_free(struct load_distinct *d, const struct tcpwhy_memory *memory)
+{
+	struct snapshot *few = &d->snap;
+
+	if (few->owners)
+		memory->resize(memory->ctx, few->owners, few->owners_n * sizeof(*few->owners), 0);
+	if (d->kind)
+		memory->resize(memory->ctx, d->kind, d->kind_n * sizeof(*d->kind), 0);
+	*d = (struct load_distinct){0};
 }

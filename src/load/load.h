@@ -42,11 +42,18 @@ int load_engine(const struct snapshot *snap, const struct tcpwhy_row *row,
 		const struct load_change *change, const struct tcpwhy_memory *memory,
 		struct tcpwhy_engine **out);
 
-/* A copy of snap in which owners that no rule of bind() can tell apart stand once, with the longest
- * of their timers: a question to it has the same answer, and a hundred thousand TIME_WAIT cost as
- * much as one. Only out->owners is new memory; the rest is borrowed from snap. 0 or -ENOMEM. */
+/* A copy of a snapshot in which owners that no rule of bind() can tell apart stand once, with the
+ * longest of their timers: a question to it has the same answer, and a hundred thousand TIME_WAIT
+ * cost as much as one. */
+struct load_distinct {
+	struct snapshot snap; /* only its owners are new memory; the rest is borrowed */
+	uint32_t *kind;       /* of each owner of the original: its index in snap.owners */
+	size_t kind_n;
+};
+
+/* 0 or -ENOMEM with *out untouched. */
 int load_distinct(const struct snapshot *snap, const struct tcpwhy_memory *memory,
-		  struct snapshot *out);
-void load_distinct_free(struct snapshot *distinct, const struct tcpwhy_memory *memory);
+		  struct load_distinct *out);
+void load_distinct_free(struct load_distinct *d, const struct tcpwhy_memory *memory);
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "explain/explain.h"
+#include "load/load.h"
 #include "scene.h"
 
 struct asks {
@@ -679,11 +680,55 @@ static void test_memory_runs_out(void **state)
 	free(s);
 }
 
+/* The engine is given one owner of each kind; what is said counts them all. */
+static void test_alike_holders_are_all_counted(void **state)
+{
+	static const enum tcpwhy_state states[] = {TCPWHY_TIME_WAIT, TCPWHY_ESTABLISHED,
+						   TCPWHY_BOUND, TCPWHY_LISTEN};
+	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
+	uint64_t seed = unit_seed();
+
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		struct scene *s = scene_new();
+		struct explain_question q = {.bind = {.addr = scene_addr("10.0.0.5"),
+						      .port = 80,
+						      .family = TCPWHY_IPV4,
+						      .reuse = round & 1,
+						      .listen = round & 2,
+						      .uid = 1000,
+						      .may_bind_low = TCPWHY_YES}};
+		struct tcpwhy_engine *e;
+		struct tcpwhy_verdict v;
+		struct result r;
+
+		for (unsigned i = 0; i < 1 + round % 50; i++) {
+			enum tcpwhy_state st = states[unit_random(&seed) % (1 + round % 4)];
+			struct snapshot_owner *o =
+				st == TCPWHY_TIME_WAIT
+					? scene_mini(s, st, "10.0.0.5", 80, SECOND * (1 + i))
+					: scene_owner(s, st, "0.0.0.0", 80);
+			o->o.reuse =
+				unit_random(&seed) % 3 ? TCPWHY_REUSE_CAN : TCPWHY_REUSE_UNKNOWN;
+		}
+		assert_int_equal(load_engine(&s->snap, row, NULL, &scene_memory, &e), 0);
+		tcpwhy_would_bind(e, &q.bind, &v);
+		tcpwhy_engine_free(e);
+		assert_int_equal(explain_bind(&s->snap, row, &q, &scene_memory, &r), 0);
+		assert_int_equal(r.verdict.holders, v.holders);
+		assert_memory_equal(r.verdict.by_class, v.by_class, sizeof(v.by_class));
+		assert_int_equal(r.holders_n, v.holders);
+		result_free(&r, &scene_memory);
+		free(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plays),
 		cmocka_unit_test(test_holders_are_ranked),
+		cmocka_unit_test(test_alike_holders_are_all_counted),
 		cmocka_unit_test(test_commands_can_be_typed),
 		cmocka_unit_test(test_ending_leaves_time_wait),
 		cmocka_unit_test(test_owners_are_named_once),

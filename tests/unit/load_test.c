@@ -225,7 +225,7 @@ static void test_distinct_answers_alike(void **state)
 	(void)state;
 	for (unsigned round = 0; round < 300; round++) {
 		struct scene *s = scene_new();
-		struct snapshot few;
+		struct load_distinct few;
 		for (unsigned i = 0; i < 60; i++) {
 			enum tcpwhy_state st = states[unit_random(&seed) % (1 + round % 5)];
 			const char *local = locals[unit_random(&seed) % 3];
@@ -237,8 +237,8 @@ static void test_distinct_answers_alike(void **state)
 			o->o.reuseport = unit_random(&seed) % 4 == 0;
 		}
 		assert_int_equal(load_distinct(&s->snap, &scene_memory, &few), 0);
-		assert_true(few.owners_n <= 60);
-		struct tcpwhy_engine *all = loaded(&s->snap, NULL), *some = loaded(&few, NULL);
+		assert_true(few.snap.owners_n <= 60);
+		struct tcpwhy_engine *all = loaded(&s->snap, NULL), *some = loaded(&few.snap, NULL);
 		for (unsigned bits = 0; bits < 8; bits++) {
 			struct tcpwhy_bind_request q = {
 				.addr = scene_addr(locals[bits % 3]),
@@ -291,7 +291,7 @@ static void test_no_memory(void **state)
 		struct short_memory m = {allowed};
 		struct tcpwhy_memory memory = {.resize = short_resize, .ctx = &m};
 		struct tcpwhy_engine *e = NULL;
-		struct snapshot few;
+		struct load_distinct few;
 		int r = load_engine(&s->snap, row(), NULL, &memory, &e);
 		assert_int_equal(r, e ? 0 : -ENOMEM);
 		if (e) {
