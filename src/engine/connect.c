@@ -190,8 +190,13 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);
 		return false;
 	}
-	if (p.timewait != NIL)
+	if (p.timewait != NIL) {
+		/* tcp_twsk_unique() hands on ts_recent_stamp, which the next TIME_WAIT is judged
+		 * by, even if this connection will do without timestamps. */
+		if (s->timestamps != TCPWHY_YES)
+			s->timestamps = sock_at(e, p.timewait)->timestamps;
 		timewait_kill(e, p.timewait);
+	}
 	if (!tuple_add(e, i)) {
 		if (!bound)
 			owner_remove(e, i);

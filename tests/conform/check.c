@@ -26,8 +26,6 @@ struct check {
 	uint64_t blur_ns; /* longest call so far that may have made a TIME_WAIT: its age is known to
 			     that */
 	bool near_edge;
-	bool by_draw; /* the kernel refused where the engine's other start found a port */
-	uint32_t ranges[SCRIPT_SOCKETS][2]; /* IP_LOCAL_PORT_RANGE */
 	bool ambiguous; /* two sockets share a 4-tuple: whose packets are whose is the hash's affair
 			 */
 	uint32_t draw;
@@ -71,9 +69,10 @@ static uint32_t draw(void *ctx, uint32_t n)
 	return n ? (*state >> 8) % n : 0;
 }
 
-static struct tcpwhy_choice choose(struct check *c, uint16_t follow)
+/* port: the one the kernel chose; 0: it was asked for none, or its search found none. */
+static struct tcpwhy_choice choose(struct check *c, uint16_t port)
 {
-	return (struct tcpwhy_choice){.draw = draw, .ctx = &c->draw, .follow = follow};
+	return (struct tcpwhy_choice){.draw = draw, .ctx = &c->draw, .follow = port, .none = !port};
 }
 
 static bool set_sysctls(struct check *c)
@@ -191,31 +190,6 @@ static bool told(struct check *c, const char *what, int rc)
 	return !rc || fail(c, CHECK_ENGINE, "%s: the engine says %s", what, errno_name(-rc));
 }
 
-/* In a range of odd size the start that is drawn decides whether the even pass sees its first or
- * its last port, so a refusal of the kernel may be right though the engine's start found that port.
- */
-static bool missed_by_draw(struct check *c, unsigned sock, const struct tcpwhy_verdict *v)
-{
-	const struct tcpwhy_sysctls *s = tcpwhy_sysctls(c->e);
-	const uint32_t *own = c->ranges[sock];
-	const uint32_t low = own[0] >= s->port_low && own[0] <= s->port_high ? own[0] : s->port_low;
-	const uint32_t high =
-		own[1] >= s->port_low && own[1] <= s->port_high ? own[1] : s->port_high;
-	const uint32_t size = high + 1 - low, middle = low + (size >> 2) * 2;
-
-	c->by_draw = size % 2 && (v->port == low || v->port == middle || v->port == high);
-	return c->by_draw;
-}
-
-/* As same_answer(), for a call that may have left the port to the kernel. */
-static bool same_choice(struct check *c, unsigned sock, bool left_open, int kernel,
-			const struct tcpwhy_verdict *v)
-{
-	if (left_open && kernel && !v->error && missed_by_draw(c, sock, v))
-		return true;
-	return same_answer(c, v->error, kernel, v);
-}
-
 static uint64_t option_value(const struct call *call)
 {
 	if (script_options[call->which].values == 2)
@@ -230,8 +204,6 @@ static bool follow_set(struct check *c, const struct call *call, const struct ou
 
 	if (rc < 0)
 		return told(c, "setsockopt", rc);
-	if (option == TCPWHY_IP_LOCAL_PORT_RANGE && !rc)
-		memcpy(c->ranges[call->sock], call->value, sizeof(c->ranges[0]));
 	return same_answer(c, rc, o->error, NULL);
 }
 
@@ -243,7 +215,7 @@ static bool follow_bind(struct check *c, const struct call *call, const struct o
 	const int rc = tcpwhy_bind(c->e, c->w.socks[call->sock], &call->at.addr, call->at.port,
 				   &choice, &v);
 
-	return told(c, "bind", rc) && same_choice(c, call->sock, !call->at.port, o->error, &v);
+	return told(c, "bind", rc) && same_answer(c, v.error, o->error, &v);
 }
 
 /* Not what getsockname() shows: it remembers the port of a connection that is over. */
@@ -261,7 +233,7 @@ static bool follow_listen(struct check *c, const struct call *call, const struct
 	struct tcpwhy_verdict v = {0};
 	const int rc = tcpwhy_listen(c->e, c->w.socks[call->sock], &choice, &v);
 
-	return told(c, "listen", rc) && same_choice(c, call->sock, open, o->error, &v);
+	return told(c, "listen", rc) && same_answer(c, v.error, o->error, &v);
 }
 
 /* Does the engine have a socket of that 4-tuple, and the kernel no longer? */
@@ -361,10 +333,8 @@ static bool follow_connect(struct check *c, const struct call *call, const struc
 	if (free_port && v.error && o->after.local.port)
 		return fail(c, CHECK_ANSWER, "kernel took port %u, engine says %s",
 			    o->after.local.port, errno_name(v.error));
-	if (!same_choice(c, call->sock, open, went_out ? 0 : o->error, &v))
+	if (!same_answer(c, v.error, went_out ? 0 : o->error, &v))
 		return false;
-	if (c->by_draw)
-		return true;
 	if (o->error == ECONNREFUSED)
 		return told(c, "refused", wire_refused(&c->w, call->sock));
 	if (!o->error)
@@ -424,7 +394,6 @@ static bool follow_socket(struct check *c, const struct call *call)
 	const uint32_t uid = c->k->uid;
 	const int rc = tcpwhy_socket(c->e, call->family, uid, !uid, &c->w.socks[call->sock]);
 
-	memset(c->ranges[call->sock], 0, sizeof(c->ranges[0]));
 	return told(c, "socket", rc);
 }
 
@@ -704,7 +673,7 @@ static bool play(struct check *c, const struct call *call)
 		tcpwhy_advance(c->e, call->kind == CALL_WAIT ? o.end_ns : o.start_ns);
 		if (!follow(c, call, &o, reserved))
 			return false;
-		if (c->ambiguous || c->by_draw)
+		if (c->ambiguous)
 			return true;
 		if (may_end_connection(call->kind) && o.end_ns - o.start_ns > c->blur_ns)
 			c->blur_ns = o.end_ns - o.start_ns;
@@ -721,9 +690,8 @@ static bool play_all(struct check *c, const struct script *s)
 	for (c->m->at = 0; c->m->at < s->n; c->m->at++) {
 		if (!play(c, &s->calls[c->m->at]))
 			return false;
-		if (c->ambiguous || c->by_draw) {
+		if (c->ambiguous) {
 			c->stats->ambiguous += c->ambiguous;
-			c->stats->draws += c->by_draw;
 			return true;
 		}
 	}

@@ -34,7 +34,6 @@ struct check_stats {
 	uint64_t waited;    /* calls put off because a timer's edge was near */
 	uint64_t ties;      /* scripts given up because a call was made across such an edge */
 	uint64_t ambiguous; /* scripts ended early: two sockets came to share a 4-tuple */
-	uint64_t draws;     /* scripts ended early: chance, and not the rules, decided a refusal */
 	uint64_t dumps;
 };
 
