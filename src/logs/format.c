@@ -129,7 +129,8 @@ static const struct log_format formats[] = {
 	 "(?:.{0,8000}?upstream: \"\\w{1,12}://" AT ")?"},
 	{"nginx", LOG_ALONE, OTHER, 0, 0,
 	 "(?:\\b(?:recv|readv|send|writev|sendfile|SSL_\\w{1,20})\\(\\) failed|upstream timed out) "
-	 "\\(\\d{1,3}: " WHY_PEER "\\) while(?:.{0,8000}?upstream: \"\\w{1,12}://" AT ")?"},
+	 "\\(\\d{1,3}: " WHY_PEER "\\) while (?!resolving)(?:.{0,8000}?upstream: \"\\w{1,12}://" AT
+	 ")?"},
 	{"openresty", LOG_ALONE, CONNECT, 0, ETIMEDOUT,
 	 "lua tcp socket connect timed out, when connecting to " AT},
 	{"openresty", LOG_ALONE, CONNECT, 0, 0,
@@ -214,7 +215,7 @@ static const struct log_format formats[] = {
 	{"docker", LOG_ALONE, BIND, LOG_REUSES, 0,
 	 "userland proxy: listen tcp[46]? " AT ": bind: " WHY_LOCAL},
 	{"kubelet", LOG_ALONE, CONNECT, 0, 0,
-	 "(?:[Ll]iveness|[Rr]eadiness|[Ss]tartup)\\\\?\"? ?(?:probe|probeType).{0,800}?dial "
+	 "(?:(?:[Ll]iveness|[Rr]eadiness|[Ss]tartup) probe|probeType=).{0,800}?dial "
 	 "tcp[46]? " AT ": (?:connect: )?(?<why>" REFUSED "|" TIMED_OUT "|" NOT_AVAIL "|" RESET
 	 "|i/o timeout)"},
 	{"kubelet", LOG_ALONE, BIND, LOG_REUSES | LOG_ANY6, 0,
@@ -272,9 +273,10 @@ static const struct log_format formats[] = {
 	{"dotnet", LOG_DOTNET, CONNECT, 0, 0,
 	 "(?:HttpRequest|Http|Socket)\\w{0,20}Exception[^:]{0,40}: (?<why>" REFUSED "|" TIMED_OUT
 	 "|" NOT_AVAIL ") \\(?(?<at>[][\\w.:%-]{1,255}:\\d{1,5})(?!\\d)"},
-	{"dotnet", LOG_DOTNET, OTHER, LOG_REUSES, 0, "SocketException \\((?:0x)?\\w{1,8}\\): " WHY},
+	{"dotnet", LOG_DOTNET, OTHER, LOG_REUSES, 0,
+	 "(?:SocketException \\((?:0x)?\\w{1,8}\\)|AddressInUseException): " WHY},
 	{"rust", LOG_ALONE, OTHER, LOG_REUSES, 0,
-	 "\\b(?<call>bind|listen|connect)(?:ing)?\\b.{0,60}?\\b" AT ".{0,60}?" WHY
+	 "\\b(?<call>bind|listen|connect)(?:ing)?\\b.{0,60}?" AT ".{0,60}?" WHY
 	 " \\(os error \\d{1,3}\\)"},
 	{"rust", LOG_ALONE, OTHER, LOG_REUSES, 0, "\\bkind: \\w{1,30}, message: \"" WHY "\""},
 	{"rust", LOG_ALONE, OTHER, LOG_REUSES, 0, "" WHY " \\(os error \\d{1,3}\\)"},
@@ -302,8 +304,8 @@ static const struct log_format formats[] = {
 	{"other", LOG_ALONE, BIND, 0, EADDRINUSE,
 	 "\\b[Pp]ort " PORT " (?:is|was) (?:already |currently )?in use\\b"},
 	{"other", LOG_ALONE, OTHER, 0, 0,
-	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)(?:ing)?\\b[^\"]{0,60}?\\b" AT "[\\]\"')]{0,3}"
-	 "[: (-]{1,4}[^:]{0,30}?" WHY},
+	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)(?:ing)?\\b[^\"]{0,60}?" AT "[\\]\"')]{0,3}"
+	 "[: (-]{1,4}.{0,30}?" WHY},
 	{"other", LOG_ALONE, OTHER, 0, 0,
 	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)(?:ing)?(?:\\(2?\\))?(?: failed| error)?:? "
 	 "(?:\\[?(?:errno|error)?[ =]?\\d{1,3}\\]?:? )?\\(?" WHY "\\b"},

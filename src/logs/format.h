@@ -65,7 +65,8 @@ const struct log_context *log_context_at(size_t i);
 int log_reason(const char *text, size_t length);
 
 /* Around a match these mean that it is not about TCP. */
-#define LOG_NOT_TCP "\\b[Uu][Dd][Pp]|\\bunix[:/]|AF_UNIX|AF_LOCAL|\\.sock\\b|SOCK_DGRAM"
+#define LOG_NOT_TCP                                                                                \
+	"\\b[Uu][Dd][Pp]|\\bunix[:/]|AF_UNIX|AF_LOCAL|\\.sock\\b|\\bon socket \"|SOCK_DGRAM"
 
 #define LOG_FORMATS_MAX  128
 #define LOG_CONTEXTS_MAX 32

@@ -76,16 +76,6 @@ uint64_t logs_bytes(const struct logs *l)
 /* ------------------------------------------------------------------------------------ one failure
  */
 
-static void settle(struct logs *l)
-{
-	if (!l->waiting)
-		return;
-	l->waiting = 0;
-	if (l->pending_family != LOG_ALONE)
-		l->told = (struct told){l->pending_family, l->pending};
-	l->found(l->ctx, &l->pending);
-}
-
 static bool is_same_story(const struct logs *l, enum log_family family, const struct log_hit *hit)
 {
 	const struct told *t = &l->told;
@@ -105,14 +95,34 @@ static void copy_place(struct log_hit *hit, const struct log_hit *from)
 	hit->from_context = true;
 }
 
-/* The lines before, the nearest first. Only whole lines: what is older than LOGS_HISTORY may be
- * gone from the buffer, and is not looked at where it is not. */
+/* Hands out what waited. Its own lines had the first say about its place. */
+static void settle(struct logs *l)
+{
+	struct log_hit *hit = &l->pending;
+
+	if (!l->waiting)
+		return;
+	l->waiting = 0;
+	if (!hit->port_known && l->told.hit.port_known && is_same_story(l, l->pending_family, hit))
+		copy_place(hit, &l->told.hit);
+	if (l->pending_family != LOG_ALONE)
+		l->told = (struct told){l->pending_family, *hit};
+	l->found(l->ctx, hit);
+}
+
+/* The lines before, the nearest first, up to the last failure of the family: what stands before
+ * that was about it. Only whole lines: what is older than LOGS_HISTORY may be gone from the buffer,
+ * and is not looked at where it is not. */
 static void look_back(struct logs *l, enum log_family family, size_t start, struct log_hit *hit)
 {
 	size_t oldest = start < LOGS_HISTORY ? 0 : start - LOGS_HISTORY;
 	size_t end = start;
 
-	for (unsigned n = 0; n < LOGS_BEFORE && end > oldest && !hit->port_known; n++) {
+	uint64_t lines = LOGS_BEFORE;
+
+	if (l->told.hit.line && l->told.family == family && hit->line - l->told.hit.line <= lines)
+		lines = hit->line - l->told.hit.line - 1;
+	for (uint64_t n = 0; n < lines && end > oldest && !hit->port_known; n++) {
 		size_t from = --end; /* its newline */
 		while (from > oldest && l->buffer[from - 1] != '\n')
 			from--;
@@ -141,9 +151,11 @@ static void take_hit(struct logs *l, const struct log_format *f, struct log_hit 
 		if (same || is_same_story(l, f->family, hit))
 			return;
 	}
+	/* The cause may come first, and the line that names the port after it. */
+	if (l->waiting && l->pending_family == f->family && l->pending.error == hit->error &&
+	    !l->pending.port_known && hit->port_known)
+		copy_place(&l->pending, hit);
 	settle(l);
-	if (!hit->port_known && l->told.hit.port_known && is_same_story(l, f->family, hit))
-		copy_place(hit, &l->told.hit);
 	if (!hit->port_known && f->family != LOG_ALONE)
 		look_back(l, f->family, start, hit);
 	l->pending = *hit;

@@ -17,7 +17,7 @@
 #define LOGS_LINE_MAX 65536
 #define LOGS_HISTORY  16384
 #define LOGS_BEFORE   24 /* lines looked at before a failure without a port */
-#define LOGS_AFTER    12 /* lines waited for after one */
+#define LOGS_AFTER    24 /* lines waited for after one */
 
 struct logs;
 typedef void logs_found(void *ctx, const struct log_hit *hit);

@@ -14,7 +14,7 @@
 #define STEPS_MAX    100000
 #define HEAP_MAX_KIB 4096 /* of the interpreter; the JIT has a fixed stack */
 /* How far around a match the words of LOG_NOT_TCP count. */
-#define NEAR 48
+#define NEAR 120
 
 enum group { AT, HOST, PORT, WHY, CALL, GROUPS };
 

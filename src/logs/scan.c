@@ -19,7 +19,7 @@ static const char literals[][SCAN_WINDOW + 1] = {
 	"imed out", "ETIMEDOU", "etimedou", "/o timeo", /* go: i/o timeout */
 	"call fai",                                     /* python: Connect call failed */
 	"L server", /* Can't connect to MySQL server on ... (111) */
-	"B server", /* the same of MariaDB */
+	"t to ser", /* the same of MariaDB: to server on */
 	"ect erro", /* envoy: delayed connect error: 111 */
 };
 
