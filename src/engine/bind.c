@@ -392,7 +392,7 @@ static struct claim claim_of(const struct tcpwhy_engine *e, uint32_t i)
 
 	return (struct claim){
 		.addr = sock_local(s),
-		.family = s->family,
+		.family = sock_family(s),
 		.reuse = s->reuse,
 		.reuseport = s->reuseport == TCPWHY_YES,
 		.reuseport_cb = s->reuseport_cb,
@@ -434,6 +434,7 @@ static void commit(struct tcpwhy_engine *e, const struct claim *c, struct tcpwhy
 	fast_update(f, c, counts_as_empty(e, was_empty));
 	bucket2_at(e, b2)->fastreuse = f->reuse;
 	bucket2_at(e, b2)->fastreuseport = f->reuseport;
+	bucket_changed(e, b);
 	if (s->bucket2 == NIL)
 		owner_add(e, c->self, b2);
 }
@@ -459,7 +460,7 @@ static struct binder binder_of(const struct sock *s, const struct tcpwhy_addr *a
 {
 	return (struct binder){.addr = *addr,
 			       .port = port,
-			       .family = s->family,
+			       .family = sock_family(s),
 			       .v6only = s->v6only == TCPWHY_YES,
 			       .freebind = s->freebind,
 			       .transparent = s->transparent,
@@ -470,7 +471,7 @@ static struct binder binder_of(const struct sock *s, const struct tcpwhy_addr *a
 
 static void forget_address(struct sock *s, uint8_t v6only)
 {
-	sock_set_local(s, (struct ref){.six = s->family == TCPWHY_IPV6});
+	sock_set_local(s, (struct ref){.six = s->six});
 	s->v6only = v6only;
 }
 
@@ -494,7 +495,7 @@ int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcpwhy
 		return 0;
 	}
 	uint8_t v6only = s->v6only;
-	if (s->family == TCPWHY_IPV6 && r.six && r.v)
+	if (s->six && r.six && r.v)
 		s->v6only = TCPWHY_YES;
 	sock_set_local(s, r);
 	if (port || !s->no_port)
@@ -504,7 +505,7 @@ int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcpwhy
 		return 0;
 	}
 	sock_set_peer(s, (struct ref){.six = true}, 0); /* of a connection that was reset before */
-	if (s->family == TCPWHY_IPV6 ? !ref_is_any6(r) : !ref_is_any(r))
+	if (s->six ? !ref_is_any6(r) : !ref_is_any(r))
 		s->addr_lock = true;
 	if (port)
 		s->port_lock = true;

@@ -133,6 +133,7 @@ static void bucket_unlink(struct tcpwhy_engine *e, uint32_t b)
 	*link = tb->next;
 	e->by_port.entries--;
 	tb->used = false;
+	bucket_changed(e, b);
 	tb->next = e->buckets.free;
 	e->buckets.free = b;
 }
@@ -147,6 +148,48 @@ static bool all_connect_only(const struct tcpwhy_engine *e, const struct bucket 
 	return true;
 }
 
+static struct blocked *blocked_find(const struct tcpwhy_engine *e, uint32_t l3mdev)
+{
+	for (uint32_t i = 0; i < e->blocked_used; i++)
+		if (e->blocked[i].l3mdev == l3mdev)
+			return &e->blocked[i];
+	return NULL;
+}
+
+const struct portbits *blocked_ports(const struct tcpwhy_engine *e, uint32_t l3mdev)
+{
+	const struct blocked *b = blocked_find(e, l3mdev);
+
+	return b ? b->bits : NULL;
+}
+
+static struct blocked *blocked_need(struct tcpwhy_engine *e, uint32_t l3mdev)
+{
+	struct blocked *b = blocked_find(e, l3mdev);
+
+	if (b || !memory_grow(e, &e->blocked, &e->blocked_size, e->blocked_used + 1, sizeof(*b)))
+		return b;
+	b = &e->blocked[e->blocked_used];
+	*b = (struct blocked){.l3mdev = l3mdev};
+	b->bits = memory_new(e, sizeof(*b->bits));
+	if (!b->bits)
+		return NULL;
+	e->blocked_used++;
+	return b;
+}
+
+void bucket_changed(struct tcpwhy_engine *e, uint32_t b)
+{
+	const struct bucket *tb = bucket_at(e, b);
+	bool blocks = tb->used && !(tb->fast.known && tb->fast.reuse < 0 && tb->fast.reuseport < 0);
+	struct blocked *where = blocks ? blocked_need(e, tb->l3mdev) : blocked_find(e, tb->l3mdev);
+
+	if (where)
+		portbits_put(where->bits, tb->port, blocks);
+	else if (blocks)
+		e->blocked_blind = true;
+}
+
 /* inet_bind_bucket_destroy(): frees the empty bucket; since 6.18 a bucket whose address buckets are
  * all connect-only becomes connect-only again. */
 void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b)
@@ -159,14 +202,16 @@ void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b)
 	}
 	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES) || !tb->fast.known)
 		return;
-	if (all_connect_only(e, tb))
+	if (all_connect_only(e, tb)) {
 		tb->fast.reuse = tb->fast.reuseport = -1;
+		bucket_changed(e, b);
+	}
 }
 
 static bool owners_connect_bound(const struct tcpwhy_engine *e, const struct bucket2 *tb2)
 {
 	for (uint32_t i = tb2->first; i != NIL; i = sock_at(e, i)->owner_next)
-		if (sock_at(e, i)->connect_bind != TCPWHY_YES)
+		if (sock_connect_bind(sock_at(e, i)) != TCPWHY_YES)
 			return false;
 	return true;
 }
@@ -240,7 +285,7 @@ void owner_remove(struct tcpwhy_engine *e, uint32_t i)
 	uint32_t b2 = owner_unlink(e, i), b = bucket2_at(e, b2)->bucket;
 
 	s->port = 0;
-	s->connect_bind = TCPWHY_NO;
+	s->outgoing = s->outgoing_unknown = false;
 	bucket2_drop_if_empty(e, b2);
 	bucket_drop_if_empty(e, b);
 }
@@ -256,7 +301,7 @@ bool owner_move(struct tcpwhy_engine *e, uint32_t i, struct ref addr)
 	uint32_t to = bucket2_need(e, b, addr);
 	if (to == NIL)
 		return false;
-	if (!existed && s->connect_bind == TCPWHY_YES)
+	if (!existed && sock_connect_bind(s) == TCPWHY_YES)
 		bucket2_at(e, to)->fastreuse = bucket2_at(e, to)->fastreuseport = -1;
 	uint32_t from = owner_unlink(e, i);
 	if (from != to)

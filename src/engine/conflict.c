@@ -111,7 +111,7 @@ static enum tcpwhy_tri addresses_meet(const struct claim *c, const struct sock *
 {
 	struct side a = claim_side(c);
 	struct side b = {
-		.addr = sock_local(owner), .family = owner->family, .v6only = owner->v6only};
+		.addr = sock_local(owner), .family = sock_family(owner), .v6only = owner->v6only};
 
 	if (is_specific(c)) /* bucket2_matters() has matched the addresses already */
 		return claim_is_v4(c) ? tri_not(owner->v6only) : TCPWHY_YES;
@@ -202,7 +202,7 @@ static enum tcpwhy_holder reuse_class(const struct sock *s)
 		return lacks ? TCPWHY_H_TW_WITHOUT_REUSE : TCPWHY_H_TW_NEEDS_REUSE;
 	if (s->state == TCPWHY_CLOSE)
 		return lacks ? TCPWHY_H_BOUND_WITHOUT_REUSE : TCPWHY_H_BOUND_NEEDS_REUSE;
-	if (s->connect_bind == TCPWHY_YES)
+	if (sock_connect_bind(s) == TCPWHY_YES)
 		return lacks ? TCPWHY_H_OUT_WITHOUT_REUSE : TCPWHY_H_OUT_NEEDS_REUSE;
 	return lacks ? TCPWHY_H_CONN_WITHOUT_REUSE : TCPWHY_H_CONN_NEEDS_REUSE;
 }

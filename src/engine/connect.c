@@ -81,13 +81,27 @@ static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 	return look_at(search->e, search->s, port).usable ? TCPWHY_NO : TCPWHY_YES;
 }
 
-/* Even offsets, then odd ones, from a drawn start; all in one pass with IP_LOCAL_PORT_RANGE. */
-static uint16_t choose_drawn(const struct portwalk *w, const struct tcpwhy_choice *choice)
+/* One pass from that offset: by the sets, or port by port where they cannot tell. */
+static uint16_t walk_pass(const struct search *search, uint32_t offset)
 {
-	uint32_t offset = choice->draw(choice->ctx, portwalk_remaining(w)) & ~(w->step - 1);
-	uint16_t port = portwalk_from(w, offset);
+	struct tuple t = tuple_of(search->e, search->s, 0);
+	const struct portwalk *w = &search->walk;
+	struct range r = {w->low, w->low + w->count - 1};
+	bool slow;
+	uint16_t port = portset_search(search->e, &t, r, w->step, offset, &slow);
 
-	return port || w->step == 1 ? port : portwalk_from(w, offset + 1);
+	return slow ? portwalk_from(w, offset) : port;
+}
+
+/* Even offsets, then odd ones, from a drawn start; all in one pass with IP_LOCAL_PORT_RANGE. */
+static uint16_t choose_drawn(const struct search *search, const struct tcpwhy_choice *choice)
+{
+	uint32_t step = search->walk.step;
+	uint32_t offset =
+		choice->draw(choice->ctx, portwalk_remaining(&search->walk)) & ~(step - 1);
+	uint16_t port = walk_pass(search, offset);
+
+	return port || step == 1 ? port : walk_pass(search, offset + 1);
 }
 
 static bool even_may_fail(const struct portwalk *w)
@@ -119,7 +133,7 @@ static bool leads_to(const struct portwalk *w, uint16_t port)
 	return even_may_fail && portwalk_is_odd(w, port) && portwalk_is_free(w, port);
 }
 
-static uint16_t choose_port(const struct tcpwhy_engine *e, const struct sock *s,
+static uint16_t choose_port(struct tcpwhy_engine *e, const struct sock *s,
 			    const struct tcpwhy_choice *choice)
 {
 	struct range r = range_of(e, s->range);
@@ -130,10 +144,12 @@ static uint16_t choose_port(const struct tcpwhy_engine *e, const struct sock *s,
 					.step = s->range ? 1 : 2,
 					.taken = port_taken,
 					.ctx = &search};
+	if (e->sysctls.tw_reuse)
+		timewait_ripen(e);
 	if (choice->none)
 		return choose_unavoidable(&search.walk);
 	if (!choice->follow)
-		return choose_drawn(&search.walk, choice);
+		return choose_drawn(&search, choice);
 	return leads_to(&search.walk, choice->follow) ? choice->follow : 0;
 }
 
@@ -164,7 +180,9 @@ static bool take_port(struct tcpwhy_engine *e, uint32_t i, uint16_t port)
 	if (new_bucket2)
 		bucket2_at(e, b2)->fastreuse = bucket2_at(e, b2)->fastreuseport = -1;
 	owner_add(e, i, b2);
-	s->connect_bind = TCPWHY_YES;
+	s->outgoing = true;
+	if (new_bucket)
+		bucket_changed(e, b);
 	return true;
 }
 
@@ -193,8 +211,11 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 	if (p.timewait != NIL) {
 		/* tcp_twsk_unique() hands on ts_recent_stamp, which the next TIME_WAIT is judged
 		 * by, even if this connection will do without timestamps. */
-		if (s->timestamps != TCPWHY_YES)
-			s->timestamps = sock_at(e, p.timewait)->timestamps;
+		const struct sock *tw = sock_at(e, p.timewait);
+		if (!s->timestamps) {
+			s->timestamps = tw->timestamps;
+			s->timestamps_unknown = tw->timestamps_unknown;
+		}
 		timewait_kill(e, p.timewait);
 	}
 	if (!tuple_add(e, i)) {
@@ -208,7 +229,7 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 
 static struct ref any_of(const struct sock *s)
 {
-	return (struct ref){.six = s->family == TCPWHY_IPV6};
+	return (struct ref){.six = s->six};
 }
 
 /* inet_bhash2_update_saddr() and inet_bhash2_reset_saddr(). */
@@ -242,7 +263,7 @@ static bool source_unset(const struct tcpwhy_engine *e, const struct sock *s)
 
 	if (ref_is_any(sock_local(s)))
 		return true;
-	if (s->family != TCPWHY_IPV4)
+	if (s->six)
 		return false;
 	if (address_is_multicast4(&a) || address_is_broadcast4(&a))
 		return true;
@@ -264,7 +285,7 @@ static int family_error(const struct sock *s, const struct tcpwhy_addr *peer)
 {
 	bool v4 = address_is_v4(peer);
 
-	if (s->family == TCPWHY_IPV4)
+	if (!s->six)
 		return v4 ? 0 : EAFNOSUPPORT;
 	if (v4)
 		return s->v6only == TCPWHY_YES ? ENETUNREACH : 0;

@@ -51,14 +51,13 @@ static void clone_listener(const struct tcpwhy_engine *e, struct sock *child,
 
 	*child = *listener;
 	child->generation = generation;
-	child->bucket2 = child->owner_next = child->owner_prev = child->tuple_next =
-		child->deadline = NIL;
+	child->bucket2 = child->owner_next = child->owner_prev = child->tuple_next = NIL;
 	child->state = TCPWHY_ESTABLISHED;
 	child->port_lock = child->reuseport_cb = child->connected = false;
-	child->connect_bind = TCPWHY_NO;
+	child->outgoing = child->outgoing_unknown = false;
 	child->pending = true;
 	child->timestamps = e->sysctls.timestamps;
-	child->tag = 0;
+	child->range = 0;
 }
 
 /* The 4-tuple must be free; a TIME_WAIT there has let the SYN pass and ends. */
@@ -135,22 +134,10 @@ int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock handle, uint32_t uid)
 	if (!s->pending)
 		return -EINVAL;
 	s->pending = false;
-	s->parent = NIL;
+	s->parent = 0;
 	s->connected = true;
 	s->uid = uid; /* sock_graft(): the inode that accept() made */
 	return 0;
-}
-
-static int fin_in_timewait(struct tcpwhy_engine *e, uint32_t i)
-{
-	struct sock *s = sock_at(e, i);
-
-	s->state = TCPWHY_TIME_WAIT;
-	/* tcp_timewait_state_process() renews the stamp only if it saw a timestamp, and without a
-	 * socket tcp_parse_options() looks for one only while the sysctl is on. */
-	if (e->sysctls.timestamps)
-		s->entered_ns = e->now_ns;
-	return deadline_set(e, i, e->now_ns + TIMEWAIT_NS) ? 0 : -ENOMEM;
 }
 
 int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock handle)
@@ -161,7 +148,7 @@ int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock handle)
 	if (!s)
 		return -EBADF;
 	if (s->timewait)
-		return fin_in_timewait(e, i);
+		return timewait_enter(e, i) ? 0 : -ENOMEM;
 	switch ((enum tcpwhy_state)s->state) {
 	case TCPWHY_ESTABLISHED:
 		s->state = TCPWHY_CLOSE_WAIT;
@@ -237,7 +224,7 @@ static void reset_pending(struct tcpwhy_engine *e, uint32_t listener)
 {
 	for (uint32_t i = 0; i < e->socks.used; i++) {
 		struct sock *s = sock_at(e, i);
-		if (!s->family || !s->pending || s->parent != listener)
+		if (!s->state || !s->pending || s->parent != listener)
 			continue;
 		s->pending = false;
 		s->orphan = true;

@@ -57,9 +57,9 @@ static enum tcpwhy_tri is_connect_only(const struct tcpwhy_engine *e, const stru
 		     i = sock_at(e, i)->owner_next) {
 			const struct sock *s = sock_at(e, i);
 			if (s->state == TCPWHY_LISTEN || s->state == TCPWHY_CLOSE ||
-			    s->connect_bind == TCPWHY_NO)
+			    sock_connect_bind(s) == TCPWHY_NO)
 				return TCPWHY_NO;
-			if (s->connect_bind == TCPWHY_UNKNOWN)
+			if (sock_connect_bind(s) == TCPWHY_UNKNOWN)
 				all = TCPWHY_UNKNOWN;
 		}
 	}

@@ -20,19 +20,26 @@ struct tcpwhy_engine *tcpwhy_engine_new(const struct tcpwhy_row *row,
 	e->bytes = sizeof(*e);
 	e->row = row;
 	e->sysctls = row->defaults;
-	e->socks.free = e->buckets.free = e->buckets2.free = NIL;
+	e->socks.free = e->buckets.free = e->buckets2.free = e->sets_free = NIL;
+	e->fifo_first = e->fifo_last = e->fifo_unripe = NIL;
+	e->ripe_delay_ms = e->sysctls.tw_reuse_delay_ms;
 	e->last2 = NIL;
 	return e;
 }
-
-#define RESERVED_WORDS 2048u
 
 void tcpwhy_engine_free(struct tcpwhy_engine *e)
 {
 	if (!e)
 		return;
-	memory_drop(e, &e->reserved, e->reserved ? RESERVED_WORDS : 0, sizeof(*e->reserved));
-	memory_drop(e, &e->socks.block, e->socks.size, sizeof(struct sock));
+	memory_drop(e, &e->reserved, e->reserved ? 1 : 0, sizeof(*e->reserved));
+	for (uint32_t n = 0; n < e->socks.chunks_size; n++)
+		memory_drop(e, &e->socks.chunk[n], e->socks.chunk[n] ? SOCK_CHUNK : 0,
+			    sizeof(struct sock));
+	memory_drop(e, &e->socks.chunk, e->socks.chunks_size, sizeof(struct sock *));
+	for (uint32_t i = 0; i < e->blocked_used; i++)
+		memory_drop(e, &e->blocked[i].bits, 1, sizeof(struct portbits));
+	memory_drop(e, &e->blocked, e->blocked_size, sizeof(struct blocked));
+	portset_free_all(e);
 	memory_drop(e, &e->buckets.block, e->buckets.size, sizeof(struct bucket));
 	memory_drop(e, &e->buckets2.block, e->buckets2.size, sizeof(struct bucket2));
 	memory_drop(e, &e->by_tuple.head, e->by_tuple.size, sizeof(uint32_t));
@@ -67,21 +74,17 @@ int tcpwhy_set_sysctls(struct tcpwhy_engine *e, const struct tcpwhy_sysctls *s)
 
 int tcpwhy_reserve_port(struct tcpwhy_engine *e, uint16_t port, bool reserved)
 {
-	uint32_t size = 0, bit = 1u << port % 32;
-
-	if (!e->reserved &&
-	    !memory_grow(e, &e->reserved, &size, RESERVED_WORDS, sizeof(*e->reserved)))
+	if (!e->reserved)
+		e->reserved = memory_new(e, sizeof(*e->reserved));
+	if (!e->reserved)
 		return -ENOMEM;
-	if (reserved)
-		e->reserved[port / 32] |= bit;
-	else
-		e->reserved[port / 32] &= ~bit;
+	portbits_put(e->reserved, port, reserved);
 	return 0;
 }
 
 bool port_is_reserved(const struct tcpwhy_engine *e, uint16_t port)
 {
-	return e->reserved && (e->reserved[port / 32] >> port % 32 & 1);
+	return e->reserved && portbits_has(e->reserved, port);
 }
 
 int tcpwhy_add_local(struct tcpwhy_engine *e, const struct tcpwhy_addr *prefix, unsigned prefix_len,

@@ -32,6 +32,8 @@ static uint32_t import_bucket(struct tcpwhy_engine *e, uint16_t port, uint32_t l
 	b = bucket_need(e, port, l3mdev);
 	if (b != NIL)
 		bucket_at(e, b)->fast.known = false;
+	if (b != NIL)
+		bucket_changed(e, b);
 	return b;
 }
 
@@ -51,21 +53,25 @@ static uint32_t import_bucket2(struct tcpwhy_engine *e, const struct tcpwhy_owne
 
 static void import_fields(struct sock *s, const struct tcpwhy_owner *o)
 {
-	s->family = o->family;
+	s->six = o->family == TCPWHY_IPV6;
 	s->state = o->state == TCPWHY_BOUND ? TCPWHY_CLOSE : o->state;
 	s->reuse = o->reuse;
 	s->reuseport = o->reuseport;
 	s->v6only = o->v6only;
-	s->connect_bind = o->connect_bind;
+	s->outgoing = o->connect_bind == TCPWHY_YES;
+	s->outgoing_unknown = o->connect_bind == TCPWHY_UNKNOWN;
 	s->timewait = o->timewait || o->state == TCPWHY_TIME_WAIT;
-	s->timestamps = o->timestamps;
-	/* The timer was set for sixty seconds when TIME_WAIT was entered, or when its FIN came. */
-	s->entered_ns = o->expires_ns > TIMEWAIT_NS ? o->expires_ns - TIMEWAIT_NS : 0;
+	s->timestamps = o->timestamps == TCPWHY_YES;
+	s->timestamps_unknown = o->timestamps == TCPWHY_UNKNOWN;
 	s->uid_known = o->uid_known && !s->timewait;
-	s->uid = s->uid_known ? o->uid : 0;
+	if (s->timewait)
+		s->tag = (uint32_t)o->tag;
+	else
+		s->import = (uint32_t)o->tag;
+	if (s->uid_known)
+		s->uid = o->uid;
 	s->device = o->device;
 	s->expires_ns = s->timewait ? o->expires_ns : 0;
-	s->tag = o->tag;
 	s->port_lock = o->connect_bind == TCPWHY_NO;
 }
 
@@ -116,6 +122,7 @@ int tcpwhy_import_bucket(struct tcpwhy_engine *e, const struct tcpwhy_bucket *se
 			 v4[3],
 		.addr = addr,
 	};
+	bucket_changed(e, b);
 	return 0;
 }
 
@@ -123,7 +130,7 @@ bool tcpwhy_next_owner(const struct tcpwhy_engine *e, struct tcpwhy_cursor *c, t
 		       struct tcpwhy_owner *owner)
 {
 	for (uint32_t i = c->started ? c->next + 1 : 0; i < e->socks.used; i++) {
-		if (!sock_at(e, i)->family || sock_at(e, i)->bucket2 == NIL)
+		if (!sock_at(e, i)->state || sock_at(e, i)->bucket2 == NIL)
 			continue;
 		c->started = true;
 		c->next = i;

@@ -40,6 +40,18 @@ bool memory_grow(struct tcpwhy_engine *e, void *block, uint32_t *size, uint32_t 
 	return true;
 }
 
+void *memory_new(struct tcpwhy_engine *e, size_t bytes)
+{
+	void *block =
+		within_limit(e, bytes) ? e->memory.resize(e->memory.ctx, NULL, 0, bytes) : NULL;
+
+	if (!block)
+		return NULL;
+	memset(block, 0, bytes);
+	e->bytes += bytes;
+	return block;
+}
+
 void memory_drop(struct tcpwhy_engine *e, void *block, uint32_t size, size_t entry)
 {
 	void *old;

@@ -7,12 +7,6 @@
 
 #include "engine/state.h"
 
-struct sock *sock_at(const struct tcpwhy_engine *e, uint32_t i)
-{
-	must(i < e->socks.used);
-	return (struct sock *)e->socks.block + i;
-}
-
 tcpwhy_sock sock_handle(const struct tcpwhy_engine *e, uint32_t i)
 {
 	return i == NIL ? 0 : (uint64_t)sock_at(e, i)->generation << 32 | (i + 1);
@@ -25,31 +19,45 @@ struct sock *sock_live(const struct tcpwhy_engine *e, tcpwhy_sock s, uint32_t *i
 	if (!(uint32_t)s || i >= e->socks.used)
 		return NULL;
 	struct sock *k = sock_at(e, i);
-	if (!k->family || k->generation != (uint32_t)(s >> 32))
+	if (!k->state || k->generation != (uint32_t)(s >> 32))
 		return NULL;
 	*index = i;
 	return k;
 }
 
+static bool chunk_add(struct tcpwhy_engine *e)
+{
+	struct sock_slab *slab = &e->socks;
+	uint32_t n = slab->used / SOCK_CHUNK;
+
+	if (!memory_grow(e, &slab->chunk, &slab->chunks_size, n + 1, sizeof(*slab->chunk)))
+		return false;
+	if (!slab->chunk[n]) /* else left by a call that ended without memory */
+		slab->chunk[n] = memory_new(e, SOCK_CHUNK * sizeof(struct sock));
+	return slab->chunk[n] != NULL;
+}
+
 uint32_t sock_new(struct tcpwhy_engine *e)
 {
-	struct slab *slab = &e->socks;
+	struct sock_slab *slab = &e->socks;
 	uint32_t i = slab->free, generation = 0;
 
 	if (i != NIL) {
 		generation = sock_at(e, i)->generation;
-		slab->free = sock_at(e, i)->parent;
+		slab->free = sock_at(e, i)->tuple_next;
 	} else {
-		if (!memory_grow(e, &slab->block, &slab->size, slab->used + 1, sizeof(struct sock)))
+		if (slab->used % SOCK_CHUNK == 0 && !chunk_add(e))
 			return NIL;
 		i = slab->used++;
 	}
-	struct sock *s = sock_at(e, i);
-	memset(s, 0, sizeof(*s));
-	s->generation = generation + 1;
-	s->family = TCPWHY_IPV4;
-	s->state = TCPWHY_CLOSE;
-	s->bucket2 = s->owner_next = s->owner_prev = s->tuple_next = s->deadline = s->parent = NIL;
+	*sock_at(e, i) = (struct sock){
+		.generation = generation + 1,
+		.state = TCPWHY_CLOSE,
+		.bucket2 = NIL,
+		.owner_next = NIL,
+		.owner_prev = NIL,
+		.tuple_next = NIL,
+	};
 	return i;
 }
 
@@ -57,9 +65,9 @@ void sock_drop(struct tcpwhy_engine *e, uint32_t i)
 {
 	struct sock *s = sock_at(e, i);
 
-	must(s->family && s->bucket2 == NIL && !s->hashed && s->deadline == NIL);
-	s->family = 0;
-	s->parent = e->socks.free;
+	must(s->state && s->bucket2 == NIL && !s->hashed && !s->in_fifo && !s->in_heap);
+	s->state = 0;
+	s->tuple_next = e->socks.free;
 	e->socks.free = i;
 }
 
@@ -100,12 +108,12 @@ int tcpwhy_socket(struct tcpwhy_engine *e, enum tcpwhy_family family, uint32_t u
 	if (i == NIL)
 		return -ENOMEM;
 	struct sock *s = sock_at(e, i);
-	s->family = (uint8_t)family;
+	s->six = family == TCPWHY_IPV6;
 	s->uid = uid;
 	s->uid_known = true;
 	s->may_bind_low = may_bind_low;
 	s->v6only = family == TCPWHY_IPV6 && e->sysctls.bindv6only;
-	sock_set_local(s, any_of(s->family));
+	sock_set_local(s, any_of(sock_family(s)));
 	sock_set_peer(s, any_of(TCPWHY_IPV6), 0);
 	*out = sock_handle(e, i);
 	return 0;
@@ -122,7 +130,7 @@ static bool device_exists(const struct tcpwhy_engine *e, uint64_t device)
 /* IPV6_V6ONLY is refused once a port is held (do_ipv6_setsockopt()). */
 static int set_v6only(struct sock *s, bool on)
 {
-	if (s->family != TCPWHY_IPV6)
+	if (!s->six)
 		return ENOPROTOOPT;
 	if (s->bucket2 != NIL)
 		return EINVAL;
@@ -197,7 +205,8 @@ int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_o
 		return 0;
 	case TCPWHY_TCP_LINGER2:
 		s->linger2_off = (int64_t)value < 0;
-		s->linger2_s = s->linger2_off ? 0 : (uint32_t)value;
+		/* TCP_FIN_TIMEOUT_MAX */
+		s->linger2_s = s->linger2_off ? 0 : (uint8_t)(value < 120 ? value : 120);
 		return 0;
 	}
 	return -EINVAL;
@@ -220,20 +229,22 @@ void sock_report(const struct tcpwhy_engine *e, uint32_t i, struct tcpwhy_owner 
 		.peer = ref_address(e, sock_peer(s)),
 		.port = s->port,
 		.peer_port = s->peer_port,
-		.family = s->family,
+		.family = sock_family(s),
 		.state = reported_state(s),
 		.reuse = s->reuse,
 		.reuseport = s->reuseport,
 		.v6only = s->v6only,
-		.connect_bind = s->connect_bind,
+		.connect_bind = (uint8_t)sock_connect_bind(s),
 		.timewait = s->timewait,
-		.timestamps = s->timestamps,
+		.timestamps = (uint8_t)sock_timestamps(s),
 		.uid_known = s->uid_known,
-		.uid = s->uid,
+		.uid = s->uid_known ? s->uid : 0,
 		.device = s->device,
 		.l3mdev = l3mdev,
 		.expires_ns = s->timewait ? s->expires_ns : 0,
-		.tag = s->tag,
+		.tag = s->timewait                ? s->tag
+		       : s->pending || s->in_heap ? 0
+						  : s->import,
 	};
 }
 

@@ -32,23 +32,31 @@ struct ref {
 	bool six;
 };
 
+/* One cache line, at any number of sockets. What only a process can have set (range) and what only
+ * a mini-socket has (its place in time) share the same bytes; so do the uid of a socket and the tag
+ * of an imported one. */
 struct sock {
 	uint32_t local, peer; /* struct ref without its flag: see local6, peer6 */
 	uint16_t port, peer_port;
-	uint32_t device, uid;
+	uint32_t device;
+	union {
+		uint32_t uid; /* if uid_known */
+		uint32_t tag; /* of a mini-socket */
+	};
 	uint32_t bucket2;                /* NIL: holds no port */
 	uint32_t owner_next, owner_prev; /* in bucket2 */
-	uint32_t tuple_next;             /* in the chain of its 4-tuple, if hashed */
-	uint32_t deadline;               /* position in the heap, NIL: none */
+	uint32_t tuple_next; /* in the chain of its 4-tuple, if hashed; free: the next free one */
 	uint32_t generation;
-	uint8_t state;             /* enum tcpwhy_state; TCPWHY_CLOSE for one that only bound */
-	uint8_t family;            /* 0: the record is free */
+	uint8_t state;             /* enum tcpwhy_state; CLOSE for one that only bound; 0: free */
 	uint8_t reuse;             /* enum tcpwhy_reuse */
 	uint8_t reuseport, v6only; /* enum tcpwhy_tri */
-	uint8_t timestamps;        /* tri: both ends use them */
-	uint8_t connect_bind;      /* tri: SOCK_CONNECT_BIND, tw_connect_bind */
+	uint8_t linger2_s;         /* TCP_LINGER2, at most 120; 0: tcp_fin_timeout */
+	bool six : 1;              /* the socket is IPv6 */
 	bool local6 : 1, peer6 : 1;
-	bool timewait : 1; /* a mini-socket */
+	bool timewait : 1;                           /* a mini-socket */
+	bool in_fifo : 1, in_heap : 1;               /* where its end is waited for */
+	bool outgoing : 1, outgoing_unknown : 1;     /* SOCK_CONNECT_BIND, tw_connect_bind */
+	bool timestamps : 1, timestamps_unknown : 1; /* both ends use them */
 	bool uid_known : 1;
 	bool addr_lock : 1, port_lock : 1; /* SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK */
 	bool hashed : 1;                   /* is in the table of 4-tuples */
@@ -58,14 +66,26 @@ struct sock {
 	bool freebind : 1, transparent : 1, no_port : 1, linger0 : 1, linger2_off : 1;
 	bool reuseport_cb : 1; /* has a sk_reuseport_cb */
 	bool may_bind_low : 1;
-	bool fin_in : 1;     /* the peer's FIN came while ours is not acknowledged yet */
-	uint32_t parent;     /* if pending; free records: the next free one */
-	uint32_t range;      /* IP_LOCAL_PORT_RANGE: low | high << 16 */
-	uint32_t linger2_s;  /* TCP_LINGER2, 0: tcp_fin_timeout */
-	uint64_t expires_ns; /* timewait, and an orphan in FIN_WAIT2 that waits to become one */
-	uint64_t entered_ns; /* tw_entry_stamp */
-	uint64_t tag;
+	union {
+		struct { /* in_fifo */
+			uint32_t next, prev;
+		} fifo;
+		struct { /* in_heap */
+			uint32_t at;
+			uint32_t entered_ms; /* tw_entry_stamp, if timewait */
+		} heap;
+		struct { /* neither */
+			union {
+				uint32_t parent; /* if pending */
+				uint32_t import; /* else: the tag of a socket that was imported */
+			};
+			uint32_t range; /* IP_LOCAL_PORT_RANGE: low | high << 16 */
+		};
+	};
+	uint64_t expires_ns; /* in_fifo, in_heap; 0 else, and for an import without a timer */
 };
+
+_Static_assert(sizeof(struct sock) == 64, "a record is one cache line");
 
 /* fastreuse and its companions. known is false when they could not be seen. */
 struct fast {
@@ -100,6 +120,27 @@ struct slab {
 	uint32_t size, used, free; /* entries there, ever used, first free */
 };
 
+/* Sockets lie in chunks that never move. */
+#define SOCK_CHUNK 256u
+struct sock_slab {
+	struct sock **chunk;
+	uint32_t chunks_size; /* entries of chunk */
+	uint32_t used, free;  /* ever used, first free */
+};
+
+/* One bit a port, the parities apart, because a search steps by two. */
+#define PORT_WORDS 512u
+struct portbits {
+	uint64_t word[2][PORT_WORDS]; /* [port % 2][port / 128], bit port / 2 % 64 */
+};
+
+/* The ports that connect() refuses to everyone in one VRF: their bucket exists and is not
+ * connect-only. */
+struct blocked {
+	uint32_t l3mdev;
+	struct portbits *bits;
+};
+
 struct chains {
 	uint32_t *head;
 	uint32_t size, entries; /* size is a power of two, or 0 */
@@ -120,12 +161,21 @@ struct tcpwhy_engine {
 	size_t bytes;
 	const struct tcpwhy_row *row;
 	struct tcpwhy_sysctls sysctls;
-	uint32_t *reserved; /* 65,536 bits, NULL: none reserved */
+	struct portbits *reserved; /* NULL: none */
+	struct blocked *blocked;
+	uint32_t blocked_size, blocked_used;
+	bool blocked_blind; /* there was no memory for a bit: connect() goes port by port */
 	uint64_t now_ns;
 
-	struct slab socks, buckets, buckets2;
-	struct chains by_tuple, by_port;
-	uint32_t *heap; /* socks by expires_ns */
+	struct sock_slab socks;
+	struct slab buckets, buckets2;
+	struct chains by_tuple, by_port, by_destination;
+	struct portset *sets;
+	uint32_t sets_size, sets_used, sets_free;
+	uint32_t fifo_first, fifo_last; /* TIME_WAIT by expires_ns */
+	uint32_t fifo_unripe;           /* the first that was not old enough when last looked */
+	uint32_t ripe_delay_ms;         /* the tcp_tw_reuse_delay by which that was told */
+	uint32_t *heap;                 /* the other deadlines, by expires_ns */
 	uint32_t heap_size, heap_used;
 	uint32_t timewaits; /* mini-sockets: what tcp_max_tw_buckets counts */
 
@@ -151,6 +201,8 @@ struct tcpwhy_engine {
  * new bytes 0. */
 bool memory_grow(struct tcpwhy_engine *e, void *block, uint32_t *size, uint32_t want, size_t entry);
 void memory_drop(struct tcpwhy_engine *e, void *block, uint32_t size, size_t entry);
+/* A zeroed block of exactly that size, NULL: no memory; memory_drop() with size 1 gives it back. */
+void *memory_new(struct tcpwhy_engine *e, size_t bytes);
 /* Doubles the chains when entries pass their number; the caller links again what it has. */
 bool chains_want_more(const struct chains *c);
 bool chains_resize(struct tcpwhy_engine *e, struct chains *c);
@@ -170,7 +222,27 @@ bool ref_is_any6(struct ref r);
 uint32_t ref_rcv4(struct ref r);
 
 /* ------------------------------------------------------------------------------- socket.c */
-struct sock *sock_at(const struct tcpwhy_engine *e, uint32_t i);
+static inline struct sock *sock_at(const struct tcpwhy_engine *e, uint32_t i)
+{
+	must(i < e->socks.used);
+	return &e->socks.chunk[i / SOCK_CHUNK][i % SOCK_CHUNK];
+}
+
+static inline uint8_t sock_family(const struct sock *s)
+{
+	return s->six ? TCPWHY_IPV6 : TCPWHY_IPV4;
+}
+
+static inline enum tcpwhy_tri sock_connect_bind(const struct sock *s)
+{
+	return s->outgoing_unknown ? TCPWHY_UNKNOWN : s->outgoing ? TCPWHY_YES : TCPWHY_NO;
+}
+
+static inline enum tcpwhy_tri sock_timestamps(const struct sock *s)
+{
+	return s->timestamps_unknown ? TCPWHY_UNKNOWN : s->timestamps ? TCPWHY_YES : TCPWHY_NO;
+}
+
 struct sock *sock_live(const struct tcpwhy_engine *e, tcpwhy_sock s,
 		       uint32_t *index); /* NULL: stale */
 tcpwhy_sock sock_handle(const struct tcpwhy_engine *e, uint32_t i);
@@ -191,6 +263,9 @@ uint32_t bucket_need(struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev); /
 uint32_t bucket2_find(const struct tcpwhy_engine *e, uint32_t b, struct ref addr);
 uint32_t bucket2_need(struct tcpwhy_engine *e, uint32_t b, struct ref addr);
 void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b);
+/* To be told after every change of a bucket's fields: keeps the blocked ports of connect(). */
+void bucket_changed(struct tcpwhy_engine *e, uint32_t b);
+const struct portbits *blocked_ports(const struct tcpwhy_engine *e, uint32_t l3mdev);
 void bucket2_drop_if_empty(struct tcpwhy_engine *e, uint32_t b2);
 void owner_add(struct tcpwhy_engine *e, uint32_t i, uint32_t b2);
 /* Takes a socket out of its bucket: inet_put_port(), inet_twsk_bind_unhash(). */
@@ -264,9 +339,42 @@ bool tuple_add(struct tcpwhy_engine *e, uint32_t i);
 void tuple_remove(struct tcpwhy_engine *e, uint32_t i);
 bool tuples_ready(struct tcpwhy_engine *e);
 
+/* ------------------------------------------------------------------------------- portset.c */
+struct portset;
+/* A connect-bound socket's 4-tuple enters or leaves the set of its destination. False: no memory.
+ */
+bool portset_add(struct tcpwhy_engine *e, uint32_t i);
+void portset_remove(struct tcpwhy_engine *e, uint32_t i);
+/* A TIME_WAIT of the list became old enough to be taken over, or is no longer so. */
+void portset_ripen(struct tcpwhy_engine *e, uint32_t i, bool ripe);
+/* The port that the search of connect() finds from that start; 0 if none. *slow: the sets cannot
+ * tell. */
+uint16_t portset_search(const struct tcpwhy_engine *e, const struct tuple *t, struct range r,
+			uint32_t step, uint32_t offset, bool *slow);
+void portset_free_all(struct tcpwhy_engine *e);
+static inline void portbits_put(struct portbits *b, uint16_t port, bool on)
+{
+	uint64_t *word = &b->word[port % 2][port / 128], bit = UINT64_C(1) << port / 2 % 64;
+
+	*word = on ? *word | bit : *word & ~bit;
+}
+static inline bool portbits_has(const struct portbits *b, uint16_t port)
+{
+	return b->word[port % 2][port / 128] >> port / 2 % 64 & 1;
+}
+
 /* ------------------------------------------------------------------------------- timewait.c */
+/* The end of a TIME_WAIT (in the FIFO), or of anything else (in the heap). False: no memory. */
 bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns);
+/* Imported mini-sockets get their deadlines. */
+void timers_ready(struct tcpwhy_engine *e);
+/* A mini-socket goes from FIN_WAIT2 to TIME_WAIT. False: no memory. */
+bool timewait_enter(struct tcpwhy_engine *e, uint32_t i);
+void fifo_add(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns);
 void deadline_clear(struct tcpwhy_engine *e, uint32_t i);
+/* Marks the TIME_WAITs that became old enough since the last call. */
+void timewait_ripen(struct tcpwhy_engine *e);
+bool timewait_is_loopback(const struct tcpwhy_engine *e, const struct sock *tw);
 /* tcp_time_wait(): leaves a mini-socket of i in that state, unless tcp_max_tw_buckets forbids. */
 void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substate,
 		   uint64_t lasts_ns);

@@ -8,10 +8,18 @@
 #include "base/address.h"
 #include "engine/state.h"
 
+/* tcp_fin_time(). */
+static uint64_t fin_time(const struct tcpwhy_engine *e, const struct sock *s)
+{
+	return (s->linger2_s ? s->linger2_s : e->sysctls.fin_timeout_s) * NS_PER_S;
+}
+
 /* ---------------------------------------------------------------------------------- deadlines */
 
-/* A binary heap of socks by expires_ns; ties go by index, so that the order is the same on every
- * host. */
+/* A TIME_WAIT lasts sixty seconds, so a list in the order of arrival is one in the order of ends.
+ * All else (FIN_WAIT2, and a TIME_WAIT whose age is not its time in the list) waits in a binary
+ * heap; ties go by index, so that the order is the same on every host. */
+
 static bool sooner(const struct tcpwhy_engine *e, uint32_t a, uint32_t b)
 {
 	uint64_t at = sock_at(e, a)->expires_ns, bt = sock_at(e, b)->expires_ns;
@@ -22,7 +30,7 @@ static bool sooner(const struct tcpwhy_engine *e, uint32_t a, uint32_t b)
 static void heap_put(struct tcpwhy_engine *e, uint32_t at, uint32_t i)
 {
 	e->heap[at] = i;
-	sock_at(e, i)->deadline = at;
+	sock_at(e, i)->heap.at = at;
 }
 
 static void heap_up(struct tcpwhy_engine *e, uint32_t at)
@@ -54,66 +62,137 @@ static void heap_down(struct tcpwhy_engine *e, uint32_t at)
 	heap_put(e, at, i);
 }
 
+static void heap_remove(struct tcpwhy_engine *e, uint32_t i)
+{
+	uint32_t at = sock_at(e, i)->heap.at, last = e->heap[--e->heap_used];
+
+	if (last == i)
+		return;
+	heap_put(e, at, last);
+	heap_up(e, at);
+	heap_down(e, sock_at(e, last)->heap.at);
+}
+
 bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns)
 {
 	struct sock *s = sock_at(e, i);
 
-	if (s->deadline != NIL)
-		deadline_clear(e, i);
+	must(!s->in_fifo && !s->in_heap);
 	if (!memory_grow(e, &e->heap, &e->heap_size, e->heap_used + 1, sizeof(*e->heap)))
 		return false;
+	s->in_heap = true;
+	s->heap.entered_ms = (uint32_t)(e->now_ns / NS_PER_MS);
 	s->expires_ns = when_ns;
 	e->heap[e->heap_used++] = i;
 	heap_up(e, e->heap_used - 1);
 	return true;
 }
 
-void deadline_clear(struct tcpwhy_engine *e, uint32_t i)
+void fifo_add(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns)
 {
-	uint32_t at = sock_at(e, i)->deadline;
+	struct sock *s = sock_at(e, i);
+	uint32_t after = e->fifo_last;
 
-	if (at == NIL)
-		return;
-	sock_at(e, i)->deadline = NIL;
-	uint32_t last = e->heap[--e->heap_used];
-	if (last == i)
-		return;
-	heap_put(e, at, last);
-	heap_up(e, at);
-	heap_down(e, sock_at(e, last)->deadline);
+	must(!s->in_fifo && !s->in_heap);
+	/* Only what was imported can be later than a newcomer. */
+	while (after != NIL && sock_at(e, after)->expires_ns > when_ns)
+		after = sock_at(e, after)->fifo.prev;
+	uint32_t next = after == NIL ? e->fifo_first : sock_at(e, after)->fifo.next;
+	s->in_fifo = true;
+	s->expires_ns = when_ns;
+	s->fifo.prev = after;
+	s->fifo.next = next;
+	*(after == NIL ? &e->fifo_first : &sock_at(e, after)->fifo.next) = i;
+	*(next == NIL ? &e->fifo_last : &sock_at(e, next)->fifo.prev) = i;
+	if (e->fifo_unripe == next)
+		e->fifo_unripe = i;
 }
 
-/* Imported mini-sockets get their deadlines when the clock first moves. */
-static void timers_ready(struct tcpwhy_engine *e)
+static void fifo_remove(struct tcpwhy_engine *e, uint32_t i)
 {
+	const struct sock *s = sock_at(e, i);
+
+	if (e->fifo_unripe == i)
+		e->fifo_unripe = s->fifo.next;
+	*(s->fifo.prev == NIL ? &e->fifo_first : &sock_at(e, s->fifo.prev)->fifo.next) =
+		s->fifo.next;
+	*(s->fifo.next == NIL ? &e->fifo_last : &sock_at(e, s->fifo.next)->fifo.prev) =
+		s->fifo.prev;
+}
+
+void deadline_clear(struct tcpwhy_engine *e, uint32_t i)
+{
+	struct sock *s = sock_at(e, i);
+
+	if (s->in_fifo)
+		fifo_remove(e, i);
+	else if (s->in_heap)
+		heap_remove(e, i);
+	else
+		return;
+	s->in_fifo = s->in_heap = false;
+	s->parent = s->range = 0;
+	s->expires_ns = 0;
+}
+
+/* Imported mini-sockets get their deadlines when they are first asked for: all through the heap,
+ * which sorts them, then TIME_WAIT into the list. */
+void timers_ready(struct tcpwhy_engine *e)
+{
+	uint32_t sorted = NIL;
+
 	for (uint32_t i = 0; i < e->socks.used && e->timers_pending; i++) {
 		const struct sock *s = sock_at(e, i);
-		if (s->family && s->timewait && s->deadline == NIL && s->expires_ns &&
+		if (s->state && s->timewait && !s->in_heap && !s->in_fifo && s->expires_ns &&
 		    !deadline_set(e, i, s->expires_ns))
-			return; /* no memory: tried again at the next advance */
+			return; /* no memory: tried again the next time */
+	}
+	while (e->timers_pending && e->heap_used &&
+	       sock_at(e, e->heap[0])->state == TCPWHY_TIME_WAIT && e->heap[0] != sorted) {
+		uint32_t i = sorted = e->heap[0];
+		uint64_t when = sock_at(e, i)->expires_ns;
+		deadline_clear(e, i);
+		fifo_add(e, i, when);
 	}
 	e->timers_pending = false;
 }
 
 static void expire(struct tcpwhy_engine *e, uint32_t i)
 {
+	uint64_t lasts;
+
 	if (sock_at(e, i)->timewait) {
 		timewait_kill(e, i);
 		return;
 	}
-	/* tcp_keepalive_timer() of an orphan in FIN_WAIT2. */
+	/* tcp_keepalive_timer() of an orphan in FIN_WAIT2 reads tcp_fin_timeout again. */
 	deadline_clear(e, i);
-	timewait_park(e, i, TCPWHY_FIN_WAIT2, sock_at(e, i)->entered_ns);
+	lasts = fin_time(e, sock_at(e, i));
+	if (lasts > TIMEWAIT_NS)
+		timewait_park(e, i, TCPWHY_FIN_WAIT2, lasts - TIMEWAIT_NS);
+	else
+		sock_done(e, i);
+}
+
+/* The sock whose end is nearest, NIL: none. */
+static uint32_t next_end(const struct tcpwhy_engine *e)
+{
+	uint32_t a = e->fifo_first, b = e->heap_used ? e->heap[0] : NIL;
+
+	if (a == NIL || b == NIL)
+		return a == NIL ? b : a;
+	return sooner(e, a, b) ? a : b;
 }
 
 void tcpwhy_advance(struct tcpwhy_engine *e, uint64_t now_ns)
 {
+	uint32_t i;
+
 	timers_ready(e);
-	while (e->heap_used && sock_at(e, e->heap[0])->expires_ns <= now_ns) {
-		uint64_t when = sock_at(e, e->heap[0])->expires_ns;
-		if (when > e->now_ns)
-			e->now_ns = when;
-		expire(e, e->heap[0]);
+	while ((i = next_end(e)) != NIL && sock_at(e, i)->expires_ns <= now_ns) {
+		if (sock_at(e, i)->expires_ns > e->now_ns)
+			e->now_ns = sock_at(e, i)->expires_ns;
+		expire(e, i);
 	}
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;
@@ -127,12 +206,32 @@ static void copy_identity(struct sock *tw, const struct sock *s)
 
 	*tw = *s;
 	tw->generation = generation;
-	tw->bucket2 = tw->owner_next = tw->owner_prev = tw->tuple_next = tw->deadline = tw->parent =
-		NIL;
+	tw->bucket2 = tw->owner_next = tw->owner_prev = tw->tuple_next = NIL;
 	tw->hashed = tw->orphan = tw->pending = tw->connected = tw->uid_known = false;
-	tw->port_lock = tw->addr_lock = tw->reuseport_cb = tw->fin_in = false;
-	tw->uid = 0;
+	tw->in_fifo = tw->in_heap = false;
+	tw->port_lock = tw->addr_lock = tw->reuseport_cb = false;
+	tw->parent = tw->range = tw->tag = 0;
+	tw->expires_ns = 0;
 	tw->timewait = true;
+}
+
+/* A mini-socket without its places in the tables; NIL: no memory. */
+static uint32_t mini_new(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substate,
+			 uint64_t lasts_ns)
+{
+	uint32_t tw = sock_new(e);
+
+	if (tw == NIL)
+		return NIL;
+	copy_identity(sock_at(e, tw), sock_at(e, i));
+	sock_at(e, tw)->state = (uint8_t)substate;
+	if (substate == TCPWHY_TIME_WAIT) {
+		fifo_add(e, tw, e->now_ns + lasts_ns);
+	} else if (!deadline_set(e, tw, e->now_ns + lasts_ns)) {
+		sock_drop(e, tw);
+		return NIL;
+	}
+	return tw;
 }
 
 void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substate,
@@ -141,17 +240,7 @@ void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substa
 	uint32_t b2 = sock_at(e, i)->bucket2, tw = NIL;
 
 	if (b2 != NIL && e->timewaits < e->sysctls.max_tw_buckets)
-		tw = sock_new(e);
-	if (tw != NIL) {
-		struct sock *mini = sock_at(e, tw);
-		copy_identity(mini, sock_at(e, i));
-		mini->state = (uint8_t)substate;
-		mini->entered_ns = e->now_ns;
-		if (!deadline_set(e, tw, e->now_ns + lasts_ns)) {
-			sock_drop(e, tw);
-			tw = NIL;
-		}
-	}
+		tw = mini_new(e, i, substate, lasts_ns);
 	if (tw != NIL) {
 		tuple_remove(e, i);
 		owner_add(e, tw, b2);
@@ -163,33 +252,52 @@ void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substa
 
 void timewait_kill(struct tcpwhy_engine *e, uint32_t i)
 {
-	deadline_clear(e, i);
 	tuple_remove(e, i);
+	deadline_clear(e, i);
 	owner_remove(e, i);
 	e->timewaits--;
 	sock_drop(e, i);
 }
 
-/* tcp_fin_time(); beyond TIME_WAIT's own time the full socket waits first. */
+/* Beyond TIME_WAIT's own time the full socket waits first. */
 void orphan_wait(struct tcpwhy_engine *e, uint32_t i)
 {
-	struct sock *s = sock_at(e, i);
-	uint64_t lasts = (s->linger2_s ? s->linger2_s : e->sysctls.fin_timeout_s) * NS_PER_S;
+	uint64_t lasts = fin_time(e, sock_at(e, i));
 
-	if (s->linger2_off) {
+	if (sock_at(e, i)->linger2_off)
 		sock_done(e, i);
-	} else if (lasts <= TIMEWAIT_NS) {
+	else if (lasts <= TIMEWAIT_NS)
 		timewait_park(e, i, TCPWHY_FIN_WAIT2, lasts);
+	else if (!deadline_set(e, i, e->now_ns + lasts - TIMEWAIT_NS))
+		sock_done(e, i);
+}
+
+/* The FIN that an orphan's FIN_WAIT2 waited for. tcp_timewait_state_process() renews the entry
+ * stamp only if it saw a timestamp, and without a socket tcp_parse_options() looks for one only
+ * while the sysctl is on. */
+bool timewait_enter(struct tcpwhy_engine *e, uint32_t i)
+{
+	struct sock *s = sock_at(e, i);
+	bool renewed = e->sysctls.timestamps || s->in_fifo, hashed = s->hashed;
+	uint32_t entered_ms = s->heap.entered_ms;
+
+	if (hashed)
+		tuple_remove(e, i);
+	deadline_clear(e, i);
+	s->state = TCPWHY_TIME_WAIT;
+	if (renewed) {
+		fifo_add(e, i, e->now_ns + TIMEWAIT_NS);
+	} else if (!deadline_set(e, i, e->now_ns + TIMEWAIT_NS)) {
+		return false;
 	} else {
-		s->entered_ns = lasts - TIMEWAIT_NS;
-		if (!deadline_set(e, i, e->now_ns + s->entered_ns))
-			sock_done(e, i);
+		s->heap.entered_ms = entered_ms;
 	}
+	return !hashed || tuple_add(e, i);
 }
 
 /* ------------------------------------------------------------------------------------- reuse */
 
-static bool is_loopback(const struct tcpwhy_engine *e, const struct sock *tw)
+bool timewait_is_loopback(const struct tcpwhy_engine *e, const struct sock *tw)
 {
 	struct tcpwhy_addr local = ref_address(e, sock_local(tw)),
 			   peer = ref_address(e, sock_peer(tw));
@@ -198,12 +306,42 @@ static bool is_loopback(const struct tcpwhy_engine *e, const struct sock *tw)
 	       address_is_loopback(&peer);
 }
 
+/* tw_entry_stamp. An imported one without a timer is taken to be old. */
+static uint64_t entered_ms(const struct tcpwhy_engine *e, const struct sock *tw)
+{
+	uint64_t now_ms = e->now_ns / NS_PER_MS;
+
+	if (tw->in_heap)
+		return now_ms - (uint32_t)((uint32_t)now_ms - tw->heap.entered_ms);
+	return tw->expires_ns > TIMEWAIT_NS ? (tw->expires_ns - TIMEWAIT_NS) / NS_PER_MS : 0;
+}
+
 /* The first instant at which the TIME_WAIT is old enough. */
 static uint64_t old_enough_at(const struct tcpwhy_engine *e, const struct sock *tw)
 {
 	if (!(e->row->features & TCPWHY_F_TW_REUSE_DELAY))
-		return (tw->entered_ns / NS_PER_S + 1) * NS_PER_S;
-	return (tw->entered_ns / NS_PER_MS + e->sysctls.tw_reuse_delay_ms + 1) * NS_PER_MS;
+		return (entered_ms(e, tw) / 1000 + 1) * NS_PER_S;
+	return (entered_ms(e, tw) + e->sysctls.tw_reuse_delay_ms + 1) * NS_PER_MS;
+}
+
+/* After a change of the delay the ages are told anew. */
+static void forget_ripe(struct tcpwhy_engine *e)
+{
+	for (uint32_t i = e->fifo_first; i != e->fifo_unripe; i = sock_at(e, i)->fifo.next)
+		portset_ripen(e, i, false);
+	e->fifo_unripe = e->fifo_first;
+	e->ripe_delay_ms = e->sysctls.tw_reuse_delay_ms;
+}
+
+void timewait_ripen(struct tcpwhy_engine *e)
+{
+	timers_ready(e);
+	if (e->ripe_delay_ms != e->sysctls.tw_reuse_delay_ms)
+		forget_ripe(e);
+	while (e->fifo_unripe != NIL && old_enough_at(e, sock_at(e, e->fifo_unripe)) <= e->now_ns) {
+		portset_ripen(e, e->fifo_unripe, true);
+		e->fifo_unripe = sock_at(e, e->fifo_unripe)->fifo.next;
+	}
 }
 
 /* tcp_twsk_unique(): may a connect() take over the 4-tuple? With a bound port only timestamps
@@ -213,19 +351,19 @@ enum tcpwhy_tw_reason timewait_kept(const struct tcpwhy_engine *e, uint32_t i, b
 {
 	const struct sock *tw = sock_at(e, i);
 
-	if (tw->timestamps == TCPWHY_NO)
+	if (sock_timestamps(tw) == TCPWHY_NO)
 		return TCPWHY_TW_NO_TIMESTAMPS;
 	if (!port_was_bound) {
 		if (tw->state == TCPWHY_FIN_WAIT2 && (e->row->features & TCPWHY_F_TW_REUSE_NO_FW2))
 			return TCPWHY_TW_FIN_WAIT2;
 		if (e->sysctls.tw_reuse == 0)
 			return TCPWHY_TW_REUSE_OFF;
-		if (e->sysctls.tw_reuse == 2 && !is_loopback(e, tw))
+		if (e->sysctls.tw_reuse == 2 && !timewait_is_loopback(e, tw))
 			return TCPWHY_TW_LOOPBACK_ONLY;
 		if (e->now_ns < old_enough_at(e, tw))
 			return TCPWHY_TW_TOO_YOUNG;
 	}
-	if (tw->timestamps == TCPWHY_UNKNOWN)
+	if (sock_timestamps(tw) == TCPWHY_UNKNOWN)
 		*missing |= TCPWHY_MISSING_TIMESTAMPS;
 	return TCPWHY_TW_REASONS;
 }

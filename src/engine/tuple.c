@@ -32,9 +32,11 @@ bool tuple_add(struct tcpwhy_engine *e, uint32_t i)
 		if (!chains_resize(e, &e->by_tuple))
 			return false;
 		for (uint32_t k = 0; k < e->socks.used; k++)
-			if (sock_at(e, k)->family && sock_at(e, k)->hashed)
+			if (sock_at(e, k)->state && sock_at(e, k)->hashed)
 				link_tuple(e, k);
 	}
+	if (sock_connect_bind(sock_at(e, i)) == TCPWHY_YES && !portset_add(e, i))
+		return false;
 	link_tuple(e, i);
 	sock_at(e, i)->hashed = true;
 	e->by_tuple.entries++;
@@ -51,6 +53,9 @@ void tuple_remove(struct tcpwhy_engine *e, uint32_t i)
 	while (*link != i)
 		link = &sock_at(e, *link)->tuple_next;
 	*link = s->tuple_next;
+	s->tuple_next = NIL;
+	if (sock_connect_bind(s) == TCPWHY_YES)
+		portset_remove(e, i);
 	s->hashed = false;
 	e->by_tuple.entries--;
 }
@@ -92,7 +97,7 @@ uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t)
 
 static bool has_tuple(const struct sock *s)
 {
-	return s->family && !s->hashed && s->peer_port && s->state != TCPWHY_CLOSE &&
+	return s->state && !s->hashed && s->peer_port && s->state != TCPWHY_CLOSE &&
 	       s->state != TCPWHY_LISTEN;
 }
 
@@ -100,6 +105,7 @@ bool tuples_ready(struct tcpwhy_engine *e)
 {
 	if (!e->tuples_pending)
 		return true;
+	timers_ready(e);
 	for (uint32_t i = 0; i < e->socks.used; i++)
 		if (has_tuple(sock_at(e, i)) && !tuple_add(e, i))
 			return false;
