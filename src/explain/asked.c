@@ -40,6 +40,33 @@ enum trial asked_try(struct asked *a, const struct load_change *change,
 	return judge(&a->verdict, &after);
 }
 
+enum trial asked_try_connect(struct asked *a, const struct load_change *change,
+			     const struct tcpwhy_connect_request *q, struct tcpwhy_verdict *v)
+{
+	struct tcpwhy_engine *e;
+	struct tcpwhy_verdict after;
+
+	/* With all owners: two connections that differ in nothing but their peer are two here. */
+	if (load_engine(a->snap, a->row, change, a->memory, &e)) {
+		a->no_memory = true;
+		return TRIAL_NO;
+	}
+	tcpwhy_would_connect(e, q ? q : &a->connect->connect, &after);
+	tcpwhy_engine_free(e);
+	if (v)
+		*v = after;
+	return judge(&a->verdict, &after);
+}
+
+uint32_t asked_tw_kept(const struct tcpwhy_verdict *v)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < TCPWHY_TW_REASONS; i++)
+		n += v->tw_kept[i];
+	return n;
+}
+
 uint32_t asked_holders(const struct tcpwhy_verdict *v, enum tcpwhy_holder from,
 		       enum tcpwhy_holder to)
 {

@@ -16,6 +16,7 @@ struct asked {
 	struct tcpwhy_sysctls sysctls; /* as seen, with the row's where not */
 	struct tcpwhy_engine *engine;
 	const struct explain_question *question;
+	const struct explain_connect *connect; /* NULL: the question is bind()'s alone */
 	const struct tcpwhy_memory *memory;
 	struct tcpwhy_verdict verdict;
 	bool no_memory; /* a proof could not be run */
@@ -33,6 +34,12 @@ enum trial {
 /* Asks q of the world with the change applied; either may be NULL (as it is). v may be NULL. */
 enum trial asked_try(struct asked *a, const struct load_change *change,
 		     const struct tcpwhy_bind_request *q, struct tcpwhy_verdict *v);
+
+/* The same of connect(). */
+enum trial asked_try_connect(struct asked *a, const struct load_change *change,
+			     const struct tcpwhy_connect_request *q, struct tcpwhy_verdict *v);
+/* TIME_WAIT and FIN_WAIT2 mini-sockets that keep a port from connect(). */
+uint32_t asked_tw_kept(const struct tcpwhy_verdict *v);
 
 /* Holders of the classes [from, to]. */
 uint32_t asked_holders(const struct tcpwhy_verdict *v, enum tcpwhy_holder from,
@@ -53,6 +60,13 @@ int holders_rank(const struct asked *a, struct result *out);
 void cures_find(struct asked *a, struct result *out);
 void no_help_find(struct asked *a, struct result *out);
 void unknown_list(const struct asked *a, struct result *out);
+void no_help_add(struct result *out, const char *what, const char *because);
+/* connect_because.c, connect_cures.c: the same of connect(). */
+void connect_because_write(const struct asked *a, char *out, size_t size);
+void connect_cures_find(struct asked *a, struct result *out);
+void connect_no_help_find(struct asked *a, struct result *out);
+/* holders.c: the one holder of a 4-tuple. 0 or -ENOMEM. */
+int holders_one(const struct asked *a, struct result *out);
 /* "whether a holder has SO_REUSEADDR and ..." for each bit of enum tcpwhy_missing. */
 struct text;
 void unknown_missing(struct text *t, uint32_t missing);

@@ -5,6 +5,7 @@
  * engine asked again, and gives up if the answer is not better.
  */
 #include "explain/asked.h"
+#include "explain/offer.h"
 
 #include <string.h>
 
@@ -12,74 +13,6 @@
 #include "base/text.h"
 
 #define TIME_WAIT_NS (60u * 1000000000ull)
-
-struct offer {
-	struct asked *a;
-	struct cure *cure;
-	enum trial trial;
-	bool late; /* it does not help this time, or only a little: ranked after those that do */
-};
-
-/* ------------------------------------------------------------------------------ writing the cure
- */
-
-static struct text does(struct offer *o)
-{
-	return text_in(o->cure->does, sizeof(o->cure->does));
-}
-
-static void say(char *out, const char *s)
-{
-	struct text t = text_in(out, CURE_TEXT_MAX);
-
-	text_add(&t, s);
-}
-
-/* A word for a shell: quoted only if it has to be, so that a command can be copied. */
-static void add_word(struct text *t, const char *s)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_./:@%+=,-";
-	bool quote = !*s;
-
-	for (const char *c = s; *c && !quote; c++) {
-		const char *p = plain;
-		while (*p && *p != *c)
-			p++;
-		quote = !*p;
-	}
-	if (!quote) {
-		text_add(t, s);
-		return;
-	}
-	text_char(t, '\'');
-	for (; *s; s++) {
-		if (*s == '\'')
-			text_add(t, "'\\'");
-		text_char(t, *s);
-	}
-	text_char(t, '\'');
-}
-
-/* The namespace of the question, and its address, as arguments. */
-static void add_target(struct text *t, const struct explain_question *q)
-{
-	char endpoint[ENDPOINT_TEXT_MAX];
-
-	if (q->netns) {
-		text_add(t, " --netns ");
-		add_word(t, q->netns);
-	}
-	if (q->pid) {
-		text_add(t, " --pid ");
-		text_number(t, (uint64_t)q->pid);
-	}
-	text_char(t, ' ');
-	/* Brackets are a pattern to a shell, and stay what they are only if quoted or if no file
-	 * matches. */
-	endpoint_format(&q->bind.addr, q->bind.port, q->bind.family == TCPWHY_IPV6, endpoint);
-	add_word(t, endpoint);
-}
 
 static bool try_change(struct offer *o, const struct load_change *c)
 {
@@ -109,15 +42,15 @@ static bool offer_wait(struct offer *o)
 
 	if (!asked_only_timed(&o->a->verdict) || !try_change(o, &change))
 		return false;
-	struct text t = does(o);
+	struct text t = offer_does(o);
 	text_add(&t, "wait ");
 	text_seconds(&t, time_left(o->a));
 	/* A FIN that arrives in FIN_WAIT2 starts a TIME_WAIT of its own
 	 * (tcp_timewait_state_process()). */
-	say(o->cure->costs,
-	    asked_holders(&o->a->verdict, TCPWHY_H_FW2_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE)
-		    ? "60 s more if the other side closes meanwhile"
-		    : "nothing is changed");
+	offer_say(o->cure->costs, asked_holders(&o->a->verdict, TCPWHY_H_FW2_NEEDS_REUSE,
+						TCPWHY_H_FW2_WITHOUT_REUSE)
+					  ? "60 s more if the other side closes meanwhile"
+					  : "nothing is changed");
 	return true;
 }
 
@@ -129,9 +62,9 @@ static bool offer_destroy(struct offer *o)
 
 	if (!o->a->question->bind.port || !try_change(o, &change))
 		return false;
-	say(o->cure->does,
-	    orphans ? "destroy the TIME_WAIT and orphaned FIN_WAIT2 sockets of this port"
-		    : "destroy the TIME_WAIT sockets of this port");
+	offer_say(o->cure->does,
+		  orphans ? "destroy the TIME_WAIT and orphaned FIN_WAIT2 sockets of this port"
+			  : "destroy the TIME_WAIT sockets of this port");
 	struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
 	text_add(&t, "now; gives up the protection from old duplicates");
 	if (v->last_expiry_ns) {
@@ -140,7 +73,7 @@ static bool offer_destroy(struct offer *o)
 	}
 	t = text_in(o->cure->command, sizeof(o->cure->command));
 	text_add(&t, "tcpwhy fix destroy-time-wait");
-	add_target(&t, o->a->question);
+	offer_target(&t, o->a->question, &o->a->question->bind.addr, o->a->question->bind.port);
 	return true;
 }
 
@@ -161,22 +94,22 @@ static enum sides try_sides(struct offer *o, const struct tcpwhy_bind_request *w
 
 static void say_sides(struct offer *o, enum sides sides, bool already, const char *option)
 {
-	struct text t = does(o);
+	struct text t = offer_does(o);
 
 	o->late = sides == SIDES_BOTH;
 	text_add(&t, "set ");
 	text_add(&t, option);
 	if (sides == SIDES_NEW) {
 		text_add(&t, " on the new socket, before bind()");
-		say(o->cure->costs, "now: what holds the port has it already");
+		offer_say(o->cure->costs, "now: what holds the port has it already");
 		return;
 	}
 	text_add(&t, already ? " before bind() in what holds the port, too"
 			     : " before bind() on both the old and the new socket");
-	say(o->cure->costs,
-	    asked_options_unknown(o->a)
-		    ? "certain from the next start on; whether it is set now cannot be seen"
-		    : "from the next start on: what holds the port now lacks it");
+	offer_say(o->cure->costs,
+		  asked_options_unknown(o->a)
+			  ? "certain from the next start on; whether it is set now cannot be seen"
+			  : "from the next start on: what holds the port now lacks it");
 }
 
 static bool offer_reuseaddr(struct offer *o)
@@ -225,8 +158,8 @@ static bool offer_v6only_off(struct offer *o)
 	q.v6only = false;
 	if (!o->a->question->bind.v6only || !address_is_v4(&q.addr) || !try_request(o, &q))
 		return false;
-	say(o->cure->does, "switch IPV6_V6ONLY off on the new socket, before bind()");
-	say(o->cure->costs, "now, this socket");
+	offer_say(o->cure->does, "switch IPV6_V6ONLY off on the new socket, before bind()");
+	offer_say(o->cure->costs, "now, this socket");
 	return true;
 }
 
@@ -237,9 +170,9 @@ static bool offer_v6only_on(struct offer *o)
 	q.v6only = true;
 	if (!address_is_any6(&q.addr) || o->a->question->bind.v6only || !try_request(o, &q))
 		return false;
-	say(o->cure->does, "set IPV6_V6ONLY on the new socket, before bind()");
-	say(o->cure->costs,
-	    "now; only IPv4 sockets are in the way, and IPv4 clients are not served");
+	offer_say(o->cure->does, "set IPV6_V6ONLY on the new socket, before bind()");
+	offer_say(o->cure->costs,
+		  "now; only IPv4 sockets are in the way, and IPv4 clients are not served");
 	return true;
 }
 
@@ -254,11 +187,11 @@ static bool offer_bind_device(struct offer *o)
 		q.device = s->devices[i].index;
 		if (!try_request(o, &q))
 			continue;
-		struct text t = does(o);
+		struct text t = offer_does(o);
 		text_add(&t, "name the device: %");
 		text_add(&t, s->devices[i].name);
 		text_add(&t, " (sin6_scope_id), or SO_BINDTODEVICE");
-		say(o->cure->costs, "now, this socket");
+		offer_say(o->cure->costs, "now, this socket");
 		return true;
 	}
 	return false;
@@ -271,8 +204,8 @@ static bool offer_freebind(struct offer *o)
 	q.freebind = true;
 	if (o->a->question->bind.freebind || !try_request(o, &q))
 		return false;
-	say(o->cure->does, "set IP_FREEBIND on the new socket, before bind()");
-	say(o->cure->costs, "now; nothing arrives until this host gets the address");
+	offer_say(o->cure->does, "set IP_FREEBIND on the new socket, before bind()");
+	offer_say(o->cure->costs, "now; nothing arrives until this host gets the address");
 	return true;
 }
 
@@ -317,14 +250,14 @@ static bool try_address(struct offer *o, const struct tcpwhy_addr *addr)
 	q.addr = *addr;
 	if (!try_request(o, &q))
 		return false;
-	struct text t = does(o);
+	struct text t = offer_does(o);
 	text_add(&t, "bind to ");
 	text_add(&t, endpoint_format(&q.addr, q.port, q.family == TCPWHY_IPV6, endpoint));
 	text_add(&t, " instead");
 	o->late = loopback && !address_is_loopback(&o->a->question->bind.addr);
-	say(o->cure->costs, loopback               ? "now; reachable from this host only"
-			    : address_is_any(addr) ? "now; serves every address of this host"
-						   : "now; clients must use that address");
+	offer_say(o->cure->costs, loopback               ? "now; reachable from this host only"
+				  : address_is_any(addr) ? "now; serves every address of this host"
+							 : "now; clients must use that address");
 	return true;
 }
 
@@ -383,12 +316,13 @@ static bool offer_end(struct offer *o)
 		if (!try_change(o, &change))
 			return false;
 	}
-	struct text t = does(o);
+	struct text t = offer_does(o);
 	text_add(&t, living == 1 ? "stop the process that has that socket open"
 				 : "stop the processes that have these sockets open");
-	say(o->cure->costs,
-	    then_wait ? "its connections end, and may hold the port for 60 s more in TIME_WAIT"
-		      : "ends what it serves");
+	offer_say(o->cure->costs,
+		  then_wait
+			  ? "its connections end, and may hold the port for 60 s more in TIME_WAIT"
+			  : "ends what it serves");
 	return true;
 }
 
@@ -404,9 +338,10 @@ static bool offer_fin_timeout(struct offer *o)
 	    !try_change(o, &change))
 		return false;
 	o->late = true;
-	say(o->cure->does, "sysctl net.ipv4.tcp_fin_timeout=1");
-	say(o->cure->costs, "not this time: orphans made from now on leave FIN_WAIT2 after 1 s; a "
-			    "peer that sends later gets a reset");
+	offer_say(o->cure->does, "sysctl net.ipv4.tcp_fin_timeout=1");
+	offer_say(o->cure->costs,
+		  "not this time: orphans made from now on leave FIN_WAIT2 after 1 s; a "
+		  "peer that sends later gets a reset");
 	return true;
 }
 
@@ -419,13 +354,14 @@ static bool offer_reserve(struct offer *o)
 	if (!port || port < a->sysctls.port_low || port > a->sysctls.port_high ||
 	    a->snap->reserved[port / 32] >> port % 32 & 1 || !try_change(o, &change))
 		return false;
-	struct text t = does(o);
+	struct text t = offer_does(o);
 	text_add(&t, "add ");
 	text_number(&t, port);
 	text_add(&t, " to net.ipv4.ip_local_reserved_ports");
 	o->late = true;
-	say(o->cure->costs, "from now on connect() leaves this port alone; the present connection "
-			    "stays until it ends");
+	offer_say(o->cure->costs,
+		  "from now on connect() leaves this port alone; the present connection "
+		  "stays until it ends");
 	return true;
 }
 
@@ -436,9 +372,10 @@ static bool offer_capability(struct offer *o)
 	q.may_bind_low = TCPWHY_YES;
 	if (o->a->question->bind.may_bind_low == TCPWHY_YES || !try_request(o, &q))
 		return false;
-	say(o->cure->does, "give the program CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=, "
-			   "container: add NET_BIND_SERVICE)");
-	say(o->cure->costs, "from its next start on; it may then bind every low port");
+	offer_say(o->cure->does,
+		  "give the program CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=, "
+		  "container: add NET_BIND_SERVICE)");
+	offer_say(o->cure->costs, "from its next start on; it may then bind every low port");
 	return true;
 }
 
@@ -453,7 +390,7 @@ static bool offer_unprivileged(struct offer *o)
 	s.unprivileged_port_start = a->question->bind.port;
 	if (!try_change(o, &change))
 		return false;
-	struct text t = does(o);
+	struct text t = offer_does(o);
 	text_add(&t, "sysctl net.ipv4.ip_unprivileged_port_start=");
 	text_number(&t, s.unprivileged_port_start);
 	t = text_in(o->cure->costs, sizeof(o->cure->costs));
@@ -473,10 +410,11 @@ static bool offer_nonlocal(struct offer *o)
 	s.nonlocal_bind6 = s.nonlocal_bind6 || !v4;
 	if (!try_change(o, &change))
 		return false;
-	say(o->cure->does,
-	    v4 ? "sysctl net.ipv4.ip_nonlocal_bind=1" : "sysctl net.ipv6.ip_nonlocal_bind=1");
-	say(o->cure->costs, "now, every program of this namespace; a wrong address is then no "
-			    "longer refused");
+	offer_say(o->cure->does,
+		  v4 ? "sysctl net.ipv4.ip_nonlocal_bind=1" : "sysctl net.ipv6.ip_nonlocal_bind=1");
+	offer_say(o->cure->costs,
+		  "now, every program of this namespace; a wrong address is then no "
+		  "longer refused");
 	return true;
 }
 
@@ -493,13 +431,13 @@ static bool offer_wider_range(struct offer *o)
 	s.port_high = 65535;
 	if (!try_change(o, &change))
 		return false;
-	struct text t = does(o);
+	struct text t = offer_does(o);
 	text_add(&t, "sysctl net.ipv4.ip_local_port_range=\"");
 	text_number(&t, s.port_low);
 	text_char(&t, ' ');
 	text_number(&t, s.port_high);
 	text_char(&t, '"');
-	say(o->cure->costs, "now, this namespace; reserve the service ports that lie in it");
+	offer_say(o->cure->costs, "now, this namespace; reserve the service ports that lie in it");
 	return true;
 }
 
@@ -516,20 +454,17 @@ static bool offer_autobind_reuse(struct offer *o)
 	o->trial = asked_try(o->a, &change, &q, NULL);
 	if (o->trial == TRIAL_NO)
 		return false;
-	say(o->cure->does,
-	    "sysctl net.ipv4.ip_autobind_reuse=1, and SO_REUSEADDR on the new socket");
-	say(o->cure->costs, "now, this namespace; works on ports whose holders have SO_REUSEADDR");
+	offer_say(o->cure->does,
+		  "sysctl net.ipv4.ip_autobind_reuse=1, and SO_REUSEADDR on the new socket");
+	offer_say(o->cure->costs,
+		  "now, this namespace; works on ports whose holders have SO_REUSEADDR");
 	return true;
 }
 
 /* ------------------------------------------------------------------------------------------- all
  */
 
-static const struct {
-	const char *id;
-	enum cure_reach reach;
-	bool (*offer)(struct offer *o); /* true: the cure is written and tried */
-} cures[] = {
+static const struct offer_row cures[] = {
 	{"wait", CURE_NOTHING, offer_wait},
 	{"destroy-time-wait", CURE_NOTHING, offer_destroy},
 	{"reuseaddr-both", CURE_SOCKET, offer_reuseaddr},
@@ -549,28 +484,9 @@ static const struct {
 	{"widen-range", CURE_NAMESPACE, offer_wider_range},
 };
 
-/* Runs down the table for the cures that help this time, or for the others. */
-static void find(struct asked *a, struct result *out, bool late)
-{
-	for (size_t i = 0; i < sizeof(cures) / sizeof(cures[0]); i++) {
-		struct cure c = {.reach = cures[i].reach};
-		struct offer o = {.a = a, .cure = &c};
-
-		if (out->cures_n == RESULT_CURES_MAX)
-			return;
-		if (!cures[i].offer(&o) || o.late != late)
-			continue;
-		struct text t = text_in(c.id, sizeof(c.id));
-		text_add(&t, cures[i].id);
-		c.proven = o.trial == TRIAL_PROVEN;
-		out->cures[out->cures_n++] = c;
-	}
-}
-
 void cures_find(struct asked *a, struct result *out)
 {
-	find(a, out, false);
-	find(a, out, true);
+	offer_all(a, cures, sizeof(cures) / sizeof(cures[0]), out);
 }
 
 /* ----------------------------------------------------------------------------------------- owners

@@ -53,6 +53,7 @@ int explain_bind(const struct snapshot *snap, const struct tcpwhy_row *row,
 		return r;
 	}
 	memset(out, 0, sizeof(*out));
+	out->call = TCPWHY_CALL_BIND;
 	out->question = question->bind;
 	out->taken_ns = snap->taken_ns;
 	out->sources = snap->sources;

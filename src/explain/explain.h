@@ -31,6 +31,21 @@ int explain_bind(const struct snapshot *snap, const struct tcpwhy_row *row,
 		 const struct explain_question *question, const struct tcpwhy_memory *memory,
 		 struct result *out);
 
+struct explain_connect {
+	/* The bind() before connect(), unless from is FROM_ROUTE; .bind.family, .device, .netns and
+	 * .pid in any case. */
+	struct explain_question before;
+	enum result_from from;
+	struct tcpwhy_connect_request connect; /* .source: of the route. .port: as in before */
+	int route_error; /* errno that the route gives to connect(); then .source means nothing */
+};
+
+/* Asks the snapshot whether connect() would find its port, after the bind() before it. Else as
+ * explain_bind(). */
+int explain_connect(const struct snapshot *snap, const struct tcpwhy_row *row,
+		    const struct explain_connect *question, const struct tcpwhy_memory *memory,
+		    struct result *out);
+
 /* Once the holders have their processes: names them in the cure "end-owner". */
 void explain_name_owners(struct result *r);
 

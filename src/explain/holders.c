@@ -156,3 +156,19 @@ int holders_rank(const struct asked *a, struct result *out)
 	a->memory->resize(a->memory->ctx, h.at, h.room * sizeof(*h.at), 0);
 	return r;
 }
+
+int holders_one(const struct asked *a, struct result *out)
+{
+	struct tcpwhy_owner o;
+
+	if (!a->verdict.first || tcpwhy_get(a->engine, a->verdict.first, &o) ||
+	    o.tag >= a->snap->owners_n)
+		return 0;
+	out->holders = grab(a, sizeof(*out->holders));
+	if (!out->holders)
+		return -ENOMEM;
+	out->holders_n = 1;
+	out->holders[0].seen = a->snap->owners[o.tag];
+	out->holders[0].why = TCPWHY_H_CONN_WITHOUT_REUSE;
+	return 0;
+}

@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 
-static void add(struct result *out, const char *what, const char *because)
+void no_help_add(struct result *out, const char *what, const char *because)
 {
 	if (out->no_help_n == RESULT_CURES_MAX)
 		return;
@@ -37,7 +37,7 @@ static void tw_reuse(struct asked *a, struct result *out)
 
 	s.tw_reuse = 1;
 	if (time_waits(a) && !sysctls_help(a, &s))
-		add(out, "net.ipv4.tcp_tw_reuse", "for connect() only");
+		no_help_add(out, "net.ipv4.tcp_tw_reuse", "for connect() only");
 }
 
 static void fin_timeout(struct asked *a, struct result *out)
@@ -46,8 +46,8 @@ static void fin_timeout(struct asked *a, struct result *out)
 
 	s.fin_timeout_s = 1;
 	if (time_waits(a) && !sysctls_help(a, &s))
-		add(out, "net.ipv4.tcp_fin_timeout",
-		    "for FIN_WAIT2 only; TIME_WAIT is always 60 s");
+		no_help_add(out, "net.ipv4.tcp_fin_timeout",
+			    "for FIN_WAIT2 only; TIME_WAIT is always 60 s");
 }
 
 /* Why an option that the new socket lacked is not enough, by what then decides. */
@@ -87,8 +87,8 @@ static void reuseaddr_alone(struct asked *a, struct result *out)
 	if (asked_try(a, NULL, &q, &after) != TRIAL_NO || after.answer != TCPWHY_REFUSED)
 		return;
 	const char *because = why_not(&after, "what holds the port lacks it");
-	add(out, "SO_REUSEADDR on the new socket alone",
-	    because ? because : "never past a listener");
+	no_help_add(out, "SO_REUSEADDR on the new socket alone",
+		    because ? because : "never past a listener");
 }
 
 static void reuseport_alone(struct asked *a, struct result *out)
@@ -103,8 +103,8 @@ static void reuseport_alone(struct asked *a, struct result *out)
 		return;
 	enum tcpwhy_holder c = asked_class(&after);
 	bool other_uid = c == TCPWHY_H_LISTENER_OTHER_UID || c == TCPWHY_H_BOUND_OTHER_UID;
-	add(out, "SO_REUSEPORT on the new socket alone",
-	    other_uid ? "the uids differ" : "what holds the port lacks it");
+	no_help_add(out, "SO_REUSEPORT on the new socket alone",
+		    other_uid ? "the uids differ" : "what holds the port lacks it");
 }
 
 /* A privilege or a freebind that only leads to the next refusal: said, or one would try it in vain.
@@ -121,7 +121,7 @@ static void next_refusal(struct asked *a, struct result *out, const struct tcpwh
 		return;
 	text_add(&t, "the next refusal is ");
 	text_add(&t, tcpwhy_rule_info(after.rule)->id);
-	add(out, what, because);
+	no_help_add(out, what, because);
 }
 
 static void first_gate_alone(struct asked *a, struct result *out)

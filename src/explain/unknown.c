@@ -88,7 +88,8 @@ void unknown_list(const struct asked *a, struct result *out)
 		struct text t = line(out);
 		text_add(&t, missing_words[i].what);
 	}
-	if (!a->verdict.missing && a->verdict.holders && asked_options_unknown(a)) {
+	if (!a->verdict.missing && a->verdict.holders && a->verdict.at != TCPWHY_CALL_CONNECT &&
+	    asked_options_unknown(a)) {
 		struct text t = line(out);
 		text_add(&t, "SO_REUSEADDR and SO_REUSEPORT of what holds the port");
 	}

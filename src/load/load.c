@@ -169,6 +169,8 @@ static bool change_owner(const struct load_change *c, const struct snapshot_owne
 		return false;
 	if (c->reserve && o->port == c->reserve && o->connect_bind == TCPWHY_YES)
 		return false;
+	if (c->timestamps)
+		o->timestamps = TCPWHY_YES;
 	if (c->reuse)
 		o->reuse = TCPWHY_REUSE_CAN;
 	if (c->reuseport)
@@ -215,6 +217,39 @@ static int forget_buckets(struct tcpwhy_engine *e, const struct snapshot *snap)
 	return 0;
 }
 
+/* Ports with an owner that listens or only bound. */
+static void find_bound(const struct snapshot *snap, uint32_t bound[2048])
+{
+	for (size_t i = 0; i < snap->owners_n; i++) {
+		const struct tcpwhy_owner *o = &snap->owners[i].o;
+		if (o->state == TCPWHY_LISTEN || o->state == TCPWHY_BOUND)
+			bound[o->port / 32] |= 1u << o->port % 32;
+	}
+}
+
+/* Every bucket of connections alone becomes connect()'s. */
+static int unbind_buckets(struct tcpwhy_engine *e, const struct snapshot *snap)
+{
+	uint32_t bound[2048] = {0};
+	int r = 0;
+
+	find_bound(snap, bound);
+	for (size_t i = 0; i < snap->owners_n && r != -ENOMEM; i++) {
+		const struct tcpwhy_owner *o = &snap->owners[i].o;
+		struct tcpwhy_bucket b = {
+			.port = o->port,
+			.l3mdev = o->l3mdev,
+			.known = true,
+			.fastreuse = -1,
+			.fastreuseport = -1,
+			.fast_family = TCPWHY_IPV4,
+		};
+		if (!(bound[o->port / 32] >> o->port % 32 & 1))
+			r = tcpwhy_import_bucket(e, &b);
+	}
+	return r == -ENOMEM ? r : 0;
+}
+
 /* Buckets whose last owner left are freed by the kernel: only ports that still have an owner keep
  * one. */
 static int load_buckets(struct tcpwhy_engine *e, const struct snapshot *snap)
@@ -259,6 +294,8 @@ static int fill(struct tcpwhy_engine *e, const struct snapshot *snap, const stru
 	if (!r)
 		r = change->reuse || change->reuseport ? forget_buckets(e, snap)
 						       : load_buckets(e, snap);
+	if (!r && change->unbind)
+		r = unbind_buckets(e, snap);
 	tcpwhy_import_blind(e, snap->bound_unseen || snap->truncated || strange);
 	return r;
 }

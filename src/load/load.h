@@ -21,7 +21,10 @@ struct load_change {
 	 * connection leaves the TIME_WAIT of the side that closes first. */
 	bool end_living;
 	bool reuse, reuseport; /* every owner has had the option from the start */
-	uint16_t reserve;      /* connect() has never chosen this port, and will not */
+	bool timestamps;       /* every connection in TIME_WAIT had TCP timestamps */
+	/* Where all owners of a port are connections, connect() chose the port, not bind(). */
+	bool unbind;
+	uint16_t reserve; /* connect() has never chosen this port, and will not */
 	const struct tcpwhy_sysctls *sysctls; /* instead of the ones seen; NULL: as seen */
 };
 

@@ -43,14 +43,43 @@ static void put(json_t *object, const char *name, json_t *value, bool *ok)
 		*ok = false;
 }
 
+static json_t *address_of(const struct tcpwhy_addr *a, uint8_t family)
+{
+	char address[ENDPOINT_TEXT_MAX];
+
+	return json_string(name_address(a, family, address));
+}
+
+/* Of connect: what is bound before, null and 0 if nothing is, and where it would come from. */
+static json_t *connect_of(const struct result *r, bool *ok)
+{
+	const struct tcpwhy_bind_request *q = &r->question;
+	const struct tcpwhy_connect_request *c = &r->connect.request;
+	const bool binds = r->connect.from != FROM_ROUTE;
+	json_t *j = json_object();
+
+	put(j, "call", json_string("connect"), ok);
+	put(j, "address", address_of(&c->peer, c->family), ok);
+	put(j, "port", json_integer(c->peer_port), ok);
+	put(j, "from", binds ? address_of(&q->addr, c->family) : json_null(), ok);
+	put(j, "from_port", json_integer(q->port), ok);
+	put(j, "bind_first", json_boolean(r->connect.from == FROM_BIND_FIRST), ok);
+	put(j, "source", r->connect.has_source ? address_of(&c->source, c->family) : json_null(),
+	    ok);
+	put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
+	put(j, "reuseport", json_boolean(q->reuseport), ok);
+	put(j, "device", string_or_null(r->device), ok);
+	put(j, "uid", json_integer(q->uid), ok);
+	return j;
+}
+
 static json_t *question_of(const struct result *r, bool *ok)
 {
 	const struct tcpwhy_bind_request *q = &r->question;
-	char address[ENDPOINT_TEXT_MAX];
 	json_t *j = json_object();
 
 	put(j, "call", json_string("bind"), ok);
-	put(j, "address", json_string(name_address(&q->addr, q->family, address)), ok);
+	put(j, "address", address_of(&q->addr, q->family), ok);
 	put(j, "port", json_integer(q->port), ok);
 	put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
 	put(j, "reuseport", json_boolean(q->reuseport), ok);
@@ -177,12 +206,47 @@ static json_t *sources_of(const struct result *r)
 	return list;
 }
 
-/* The ports of a bind(0), as those of a connect(). */
+/* Of range_taken, the TIME_WAIT that connect() may not take over, by reason. */
+static json_t *kept_of(const struct tcpwhy_verdict *v, bool *ok)
+{
+	static const char *const names[TCPWHY_TW_REASONS] = {
+		[TCPWHY_TW_NO_TIMESTAMPS] = "no_timestamps",
+		[TCPWHY_TW_FIN_WAIT2] = "fin_wait2",
+		[TCPWHY_TW_REUSE_OFF] = "reuse_off",
+		[TCPWHY_TW_LOOPBACK_ONLY] = "loopback_only",
+		[TCPWHY_TW_TOO_YOUNG] = "too_young",
+	};
+	json_t *j = json_object();
+
+	for (unsigned i = 0; i < TCPWHY_TW_REASONS; i++)
+		put(j, names[i], json_integer(v->tw_kept[i]), ok);
+	return j;
+}
+
+static void put_connect_ports(json_t *p, const struct result *r, bool *ok)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+	double left_s = v->next_free_ns > r->taken_ns
+				? (double)((v->next_free_ns - r->taken_ns) / 1000000) / 1000
+				: 0;
+
+	put(p, "low", json_integer(r->connect.port_low), ok);
+	put(p, "high", json_integer(r->connect.port_high), ok);
+	put(p, "reusable", json_integer(v->range_reusable), ok);
+	put(p, "owned_by_bind", json_integer(v->range_owned), ok);
+	put(p, "time_wait_kept", kept_of(v, ok), ok);
+	put(p, "next_free_s", v->next_free_ns ? json_real(left_s) : json_null(), ok);
+	put(p, "free_within_10s", json_integer(v->free_within_10s), ok);
+}
+
+/* The ports of a bind(0) and of a connect(). */
 static void put_ports(json_t *j, const struct result *r, bool *ok)
 {
 	const struct tcpwhy_verdict *v = &r->verdict;
 	json_t *p = json_object();
 
+	if (r->call == TCPWHY_CALL_CONNECT)
+		put_connect_ports(p, r, ok);
 	put(p, "total", json_integer(v->range_total), ok);
 	put(p, "free", json_integer(v->range_free), ok);
 	put(p, "taken", json_integer(v->range_taken), ok);
@@ -211,7 +275,8 @@ static json_t *result_of(const struct result *r, bool *ok)
 	json_t *j = json_object();
 
 	put(j, "schema", json_integer(1), ok);
-	put(j, "question", question_of(r, ok), ok);
+	put(j, "question", r->call == TCPWHY_CALL_CONNECT ? connect_of(r, ok) : question_of(r, ok),
+	    ok);
 	put(j, "release", string_of(r->release), ok);
 	put(j, "kernel", string_of(r->kernel), ok);
 	put(j, "answer", json_string(answer_name(v->answer)), ok);
@@ -225,7 +290,7 @@ static json_t *result_of(const struct result *r, bool *ok)
 	put(j, "no_help", no_help_of(r, ok), ok);
 	put(j, "unknown", unknown_of(r), ok);
 	put(j, "sources", sources_of(r), ok);
-	if (!r->question.port)
+	if (r->call == TCPWHY_CALL_CONNECT ? v->range_total != 0 : !r->question.port)
 		put_ports(j, r, ok);
 	put(j, "try", try_of(r, ok), ok);
 	return j;

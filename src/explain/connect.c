@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The question of connect(): first the bind() before it, then the route, then the port
+ */
+#include "explain/explain.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "base/text.h"
+#include "explain/asked.h"
+#include "explain/route.h"
+
+/* ------------------------------------------------------------------------------ the bind() before
+ */
+
+/* With IP_BIND_ADDRESS_NO_PORT bind() only looks whether the address may be bound: what it says of
+ * a port that nobody has, in a world without sockets. */
+static int explain_address(const struct snapshot *snap, const struct tcpwhy_row *row,
+			   const struct explain_connect *question,
+			   const struct tcpwhy_memory *memory, struct result *out)
+{
+	struct explain_question q = question->before;
+	struct snapshot empty = *snap;
+
+	empty.owners_n = empty.buckets_n = 0;
+	empty.bound_unseen = empty.truncated = false;
+	q.bind.port = UINT16_MAX;
+	int r = explain_bind(&empty, row, &q, memory, out);
+	if (!r)
+		out->question.port = out->verdict.port = 0;
+	return r;
+}
+
+/* Would connect() have found a port, had it been left to it? */
+static bool works_without_port(struct asked *a, const struct explain_connect *q)
+{
+	struct tcpwhy_connect_request late = q->connect;
+	struct tcpwhy_verdict v;
+
+	late.port = 0;
+	a->verdict.answer = TCPWHY_REFUSED;
+	return asked_try_connect(a, NULL, &late, &v) == TRIAL_PROVEN;
+}
+
+/* The cure that only connect() has: put before the others, for it is an option of the new socket.
+ */
+static void offer_no_port(struct asked *a, const struct explain_connect *q, struct result *out)
+{
+	struct cure c = {.id = "bind-address-no-port", .reach = CURE_SOCKET, .proven = true};
+	struct text t = text_in(c.does, sizeof(c.does));
+
+	if (q->from != FROM_BIND_FIRST || q->route_error || !works_without_port(a, q))
+		return;
+	text_add(&t, "set IP_BIND_ADDRESS_NO_PORT before bind(): connect() then chooses the port");
+	t = text_in(c.costs, sizeof(c.costs));
+	text_add(&t, "now: a port is taken for one destination, not for all of them");
+	if (out->cures_n == RESULT_CURES_MAX)
+		out->cures_n--;
+	memmove(&out->cures[1], &out->cures[0], out->cures_n * sizeof(out->cures[0]));
+	out->cures[0] = c;
+	out->cures_n++;
+}
+
+/* bind(0) that has to share a port may share one whose 4-tuple is taken: which, is a matter of
+ * chance. */
+static bool may_share(const struct asked *a)
+{
+	const struct explain_connect *q = a->connect;
+
+	return q->from == FROM_BIND_FIRST && a->sysctls.autobind_reuse &&
+	       q->before.bind.reuse != TCPWHY_REUSE_NO;
+}
+
+/* ------------------------------------------------------------------------------------ the connect
+ */
+
+static void answer_route(struct asked *a, struct result *out)
+{
+	const struct explain_connect *q = a->connect;
+	const struct route_rule *rule = route_rule_of(q);
+
+	a->verdict = (struct tcpwhy_verdict){
+		.answer = TCPWHY_REFUSED,
+		.error = q->route_error,
+		.at = TCPWHY_CALL_CONNECT,
+	};
+	out->verdict = a->verdict;
+	out->rule = &rule->info;
+	route_because(q, out->because, sizeof(out->because));
+}
+
+static int answer_port(struct asked *a, struct result *out)
+{
+	struct tcpwhy_connect_request q = a->connect->connect;
+	int r;
+
+	if (a->connect->from == FROM_BIND_FIRST)
+		tcpwhy_would_bind(a->engine, &a->question->bind, &a->verdict);
+	else
+		tcpwhy_would_connect(a->engine, &q, &a->verdict);
+	if (a->verdict.answer == TCPWHY_OK && may_share(a)) {
+		a->verdict.answer = TCPWHY_DEPENDS;
+		a->verdict.error = EADDRNOTAVAIL;
+		a->verdict.at = TCPWHY_CALL_CONNECT;
+		a->verdict.rule = TCPWHY_RULE_CONNECT_TUPLE_TAKEN;
+		a->verdict.missing = TCPWHY_MISSING_DRAW;
+	}
+	out->verdict = a->verdict;
+	out->rule = a->verdict.answer == TCPWHY_OK ? NULL : tcpwhy_rule_info(a->verdict.rule);
+	connect_because_write(a, out->because, sizeof(out->because));
+	r = a->verdict.holders ? holders_one(a, out) : 0;
+	if (r || a->verdict.answer == TCPWHY_OK)
+		return r;
+	connect_cures_find(a, out);
+	connect_no_help_find(a, out);
+	return 0;
+}
+
+static void write_question(const struct asked *a, struct result *out)
+{
+	const struct explain_connect *q = a->connect;
+	struct text t = text_in(out->device, sizeof(out->device));
+
+	text_add(&t, q->before.device ? q->before.device : "");
+	t = text_in(out->release, sizeof(out->release));
+	text_add(&t, a->row->name);
+	t = text_in(out->kernel, sizeof(out->kernel));
+	text_add(&t, a->snap->kernel);
+	out->taken_ns = a->snap->taken_ns;
+	out->sources = a->snap->sources;
+	out->call = TCPWHY_CALL_CONNECT;
+	out->question = q->before.bind;
+	out->connect = (struct result_connect){
+		.from = q->from,
+		.request = q->connect,
+		.has_source = !q->route_error,
+		.port_low = a->sysctls.port_low,
+		.port_high = a->sysctls.port_high,
+	};
+}
+
+static int connect_stage(struct asked *a, struct result *out)
+{
+	int r = load_engine(a->snap, a->row, NULL, a->memory, &a->engine);
+
+	if (r)
+		return r;
+	memset(out, 0, sizeof(*out));
+	write_question(a, out);
+	if (a->connect->route_error)
+		answer_route(a, out);
+	else
+		r = answer_port(a, out);
+	if (r)
+		result_free(out, a->memory);
+	else
+		unknown_list(a, out);
+	tcpwhy_engine_free(a->engine);
+	return r;
+}
+
+int explain_connect(const struct snapshot *snap, const struct tcpwhy_row *row,
+		    const struct explain_connect *question, const struct tcpwhy_memory *memory,
+		    struct result *out)
+{
+	struct asked a = {
+		.snap = snap,
+		.row = row,
+		.sysctls = load_sysctls(snap, row),
+		.question = &question->before,
+		.connect = question,
+		.memory = memory,
+	};
+	int r;
+
+	if (question->from == FROM_ROUTE)
+		return connect_stage(&a, out);
+	r = question->from == FROM_ADDRESS
+		    ? explain_address(snap, row, question, memory, out)
+		    : explain_bind(snap, row, &question->before, memory, out);
+	if (r)
+		return r;
+	if (out->verdict.answer == TCPWHY_OK) {
+		result_free(out, memory);
+		return connect_stage(&a, out);
+	}
+	offer_no_port(&a, question, out);
+	write_question(&a, out);
+	return 0;
+}
