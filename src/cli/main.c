@@ -11,6 +11,8 @@ static const struct {
 } commands[] = {
 	{"bind", cmd_bind,
 	 "would this bind() and listen() succeed; if not: the rule, who holds it, what cures it"},
+	{"connect", cmd_connect,
+	 "would this connect() find a port; how many are left, and what brings the next"},
 	{"fix", cmd_fix, "applies a cure and checks that it worked"},
 };
 
@@ -18,7 +20,8 @@ static const struct {
 
 static void print_usage(FILE *out)
 {
-	fputs("tcpwhy: why did this TCP bind() go the way it went, and what cures it?\n\n"
+	fputs("tcpwhy: why did this TCP bind() or connect() go the way it went, and what cures "
+	      "it?\n\n"
 	      "usage: tcpwhy COMMAND [ARGUMENTS]      tcpwhy COMMAND --help\n\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)

@@ -16,21 +16,17 @@
  */
 
 /* With IP_BIND_ADDRESS_NO_PORT bind() only looks whether the address may be bound: what it says of
- * a port that nobody has, in a world without sockets. */
+ * any port in a world in which all are free. */
 static int explain_address(const struct snapshot *snap, const struct tcpwhy_row *row,
 			   const struct explain_connect *question,
 			   const struct tcpwhy_memory *memory, struct result *out)
 {
-	struct explain_question q = question->before;
 	struct snapshot empty = *snap;
 
 	empty.owners_n = empty.buckets_n = 0;
 	empty.bound_unseen = empty.truncated = false;
-	q.bind.port = UINT16_MAX;
-	int r = explain_bind(&empty, row, &q, memory, out);
-	if (!r)
-		out->question.port = out->verdict.port = 0;
-	return r;
+	memset(empty.reserved, 0, sizeof(empty.reserved));
+	return explain_bind(&empty, row, &question->before, memory, out);
 }
 
 /* Would connect() have found a port, had it been left to it? */
@@ -186,6 +182,8 @@ int explain_connect(const struct snapshot *snap, const struct tcpwhy_row *row,
 		result_free(out, memory);
 		return connect_stage(&a, out);
 	}
+	if (question->from == FROM_ADDRESS)
+		out->verdict.range_total = 0;
 	offer_no_port(&a, question, out);
 	write_question(&a, out);
 	return 0;

@@ -26,14 +26,50 @@ static uint64_t left_ns(const struct result *r, uint64_t expires_ns)
 /* ------------------------------------------------------------------------------------ the verdict
  */
 
+static void add_connect(struct text *t, const struct result *r)
+{
+	const struct tcpwhy_connect_request *q = &r->connect.request;
+	char endpoint[ENDPOINT_TEXT_MAX];
+
+	text_add(t, "connect(");
+	text_add(t, name_endpoint(&q->peer, q->peer_port, q->family, endpoint));
+	text_char(t, ')');
+}
+
+/* What is asked; of connect() the bind() before it if that is what failed. */
 static void add_call(struct text *t, const struct result *r)
 {
 	const struct tcpwhy_bind_request *q = &r->question;
 	char endpoint[ENDPOINT_TEXT_MAX];
 
+	if (r->call == TCPWHY_CALL_CONNECT &&
+	    (r->verdict.answer == TCPWHY_OK || r->verdict.at != TCPWHY_CALL_BIND)) {
+		add_connect(t, r);
+		return;
+	}
 	text_add(t, "bind(");
 	text_add(t, name_endpoint(&q->addr, q->port, q->family, endpoint));
 	text_char(t, ')');
+}
+
+/* "; a port comes free in 0.4 s, then 470 per second" */
+static void add_next_free(struct text *t, const struct result *r)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+
+	if (v->next_free_ns <= r->taken_ns)
+		return;
+	text_add(t, "; a port comes free in ");
+	text_seconds(t, left_ns(r, v->next_free_ns));
+	if (v->free_within_10s >= 20) {
+		text_add(t, ", then ");
+		text_count(t, v->free_within_10s / 10);
+		text_add(t, " per second");
+	} else if (v->free_within_10s > 1) {
+		text_add(t, ", ");
+		text_count(t, v->free_within_10s);
+		text_add(t, " within 10 s");
+	}
 }
 
 static void add_refusal(struct text *t, const struct result *r)
@@ -48,6 +84,16 @@ static void add_refusal(struct text *t, const struct result *r)
 		text_add(t, ", for another ");
 		text_seconds(t, left_ns(r, v->last_expiry_ns));
 	}
+	add_next_free(t, r);
+	if (r->call == TCPWHY_CALL_CONNECT && v->at == TCPWHY_CALL_BIND)
+		text_add(t, ", before connect()");
+}
+
+static const char *success_of(const struct result *r)
+{
+	if (r->call != TCPWHY_CALL_CONNECT)
+		return r->question.listen ? " and listen() succeed now" : " succeeds now";
+	return r->connect.from == FROM_PORT ? " can use that port now" : " finds a port now";
 }
 
 static void print_verdict(const struct result *r, FILE *out)
@@ -64,7 +110,7 @@ static void print_verdict(const struct result *r, FILE *out)
 	add_call(&t, r);
 	switch (r->verdict.answer) {
 	case TCPWHY_OK:
-		text_add(&t, r->question.listen ? " and listen() succeed now" : " succeeds now");
+		text_add(&t, success_of(r));
 		break;
 	case TCPWHY_REFUSED:
 		add_refusal(&t, r);
@@ -135,6 +181,90 @@ static void print_why(const struct result *r, FILE *out)
 		fold_newline(&f);
 		fold_words(&f, r->rule->source);
 	}
+	fold_newline(&f);
+}
+
+/* ------------------------------------------------------------------------------ the ports of
+ * connect
+ */
+
+static uint32_t kept_of(const struct tcpwhy_verdict *v)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < TCPWHY_TW_REASONS; i++)
+		n += v->tw_kept[i];
+	return n;
+}
+
+/* The reason that keeps most of the TIME_WAIT from being taken over. */
+static enum tcpwhy_tw_reason main_reason(const struct tcpwhy_verdict *v)
+{
+	unsigned most = 0;
+
+	for (unsigned i = 1; i < TCPWHY_TW_REASONS; i++)
+		if (v->tw_kept[i] > v->tw_kept[most])
+			most = i;
+	return (enum tcpwhy_tw_reason)most;
+}
+
+static const char *reason_words(enum tcpwhy_tw_reason reason)
+{
+	switch (reason) {
+	case TCPWHY_TW_NO_TIMESTAMPS:
+		return "the connections in TIME_WAIT had no TCP timestamps";
+	case TCPWHY_TW_FIN_WAIT2:
+		return "the other side has not closed: FIN_WAIT2 is never taken over";
+	case TCPWHY_TW_REUSE_OFF:
+		return "net.ipv4.tcp_tw_reuse=0";
+	case TCPWHY_TW_LOOPBACK_ONLY:
+		return "net.ipv4.tcp_tw_reuse=2 covers loopback only";
+	case TCPWHY_TW_TOO_YOUNG:
+		return "the connections closed too short a time ago "
+		       "(net.ipv4.tcp_tw_reuse_delay)";
+	case TCPWHY_TW_REASONS:
+		break;
+	}
+	return "";
+}
+
+static void print_count(struct fold *f, uint32_t n, const char *what, bool last)
+{
+	char line[RESULT_TEXT_MAX];
+	struct text t = text_in(line, sizeof(line));
+
+	text_count(&t, n);
+	text_char(&t, ' ');
+	text_add(&t, what);
+	text_add(&t, last ? "" : " \xc2\xb7");
+	fold_words(f, line);
+}
+
+static void print_ports(const struct result *r, FILE *out)
+{
+	const struct tcpwhy_verdict *v = &r->verdict;
+	uint32_t kept = kept_of(v), living = v->range_taken - kept;
+	struct fold f = labelled(out, "ports");
+	char source[ENDPOINT_TEXT_MAX];
+
+	fold_words(&f, "from");
+	fold_words(&f, name_address(&r->connect.request.source, r->connect.request.family, source));
+	fold_plain(&f, " ");
+	print_count(&f, v->range_free, "free", false);
+	print_count(&f, v->range_reusable, "reusable", false);
+	print_count(&f, living, "connected", false);
+	print_count(&f, kept, "TIME_WAIT", false);
+	print_count(&f, v->range_reserved, "reserved", false);
+	print_count(&f, v->range_owned, "owned by bind()", !v->range_unknown);
+	if (v->range_unknown)
+		print_count(&f, v->range_unknown, "unknown", true);
+	fold_newline(&f);
+	if (!kept)
+		return;
+	f = labelled(out, "");
+	fold_words(&f, v->range_reusable ? "not all of TIME_WAIT is reusable because"
+					 : "reusable is 0 because");
+	fold_words(&f, reason_words(main_reason(v)));
 	fold_newline(&f);
 }
 
@@ -424,6 +554,9 @@ void report_screen(const struct result *r, bool all_holders, FILE *out)
 		print_try(r, out);
 	fputc('\n', out);
 	print_why(r, out);
+	if (r->call == TCPWHY_CALL_CONNECT && r->connect.from != FROM_BIND_FIRST &&
+	    r->verdict.range_total)
+		print_ports(r, out);
 	if (r->holders_n) {
 		fputc('\n', out);
 		print_holders(r, all_holders, out);
