@@ -23,6 +23,7 @@ enum status {
 int cmd_bind(int argc, char **argv);
 int cmd_connect(int argc, char **argv);
 int cmd_fix(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 
 /* malloc(), as the libraries want it. */
 extern const struct tcpwhy_memory cli_heap;

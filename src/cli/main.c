@@ -13,6 +13,7 @@ static const struct {
 	 "would this bind() and listen() succeed; if not: the rule, who holds it, what cures it"},
 	{"connect", cmd_connect,
 	 "would this connect() find a port; how many are left, and what brings the next"},
+	{"log", cmd_log, "finds such failures in the logs of applications, and asks about each"},
 	{"fix", cmd_fix, "applies a cure and checks that it worked"},
 };
 
