@@ -87,12 +87,32 @@ static int try_connect(int fd, const struct route *r)
 	return connect(fd, (struct sockaddr *)&address, len) ? errno : 0;
 }
 
+/* connect() takes a port of UDP's own for the socket, from the range; where that is used up any
+ * other one serves (inet_autobind()). */
+static void take_any_port(int fd, const struct route *r)
+{
+	struct tcpwhy_addr from = r->from;
+	struct sockaddr_storage address;
+
+	if (!r->has_from && r->family == TCPWHY_IPV4)
+		from = address_v4_number(0);
+	for (uint16_t port = 65535; port >= 1024; port--) {
+		socklen_t len = put_address(r, &from, port, &address);
+		if (!bind(fd, (struct sockaddr *)&address, len))
+			return;
+	}
+}
+
 /* TCP has no way to many: tcp_v4_connect() and tcp_v6_connect() say ENETUNREACH. A broadcast
  * address is one that UDP refuses without SO_BROADCAST and takes with it. */
 static int error_of(int fd, const struct route *r)
 {
 	int error = try_connect(fd, r), on = 1;
 
+	if (error == EAGAIN) {
+		take_any_port(fd, r);
+		error = try_connect(fd, r);
+	}
 	if (address_is_multicast6(&r->peer) || address_is_multicast4(&r->peer))
 		return ENETUNREACH;
 	if (error != EACCES || !address_is_v4(&r->peer))

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * crowd.c - does `tcpwhy bind --json` say beforehand what bind() and listen() then do?
+ * crowd.c - do `tcpwhy bind --json` and `tcpwhy connect --json` say beforehand what the calls then
+ * do?
  *
  * A random script of the conformance test fills a namespace with sockets in every state. Then the
  * command is asked, as a user would ask it, and the real calls are made. Output is TAP; status 1 if
  * one answer was wrong, or if --no-depends is given and one was "depends".
  */
+#include "crowd/crowd.h"
+
 #include "conform/generate.h"
 #include "conform/kernel.h"
 
@@ -26,7 +29,7 @@
 
 extern char **environ;
 
-enum { QUESTIONS = 4, ARGS_MAX = 24, ARG_MAX_TEXT = 64 };
+enum { QUESTIONS = 4 };
 
 struct question {
 	struct endpoint at;
@@ -34,23 +37,6 @@ struct question {
 	bool reuseaddr, reuseport, v6only, freebind, listen;
 	unsigned device;
 	uint32_t uid;
-};
-
-/* What was said, or what happened. */
-struct outcome_pair {
-	char answer[12], error[24], at[12];
-	bool chance; /* depends on the random start of the kernel's search, on nothing unseen */
-};
-
-struct tally {
-	unsigned crowds, questions, ok, refused, chance, depends, wrong, changed;
-};
-
-struct options {
-	const char *tcpwhy;
-	uint64_t seed;
-	unsigned crowds;
-	bool no_depends;
 };
 
 /* ---------------------------------------------------------------------------------- questions */
@@ -64,7 +50,7 @@ static uint64_t next(uint64_t *x)
 	return z ^ z >> 31;
 }
 
-static uint32_t below(uint64_t *x, uint32_t n)
+uint32_t below(uint64_t *x, uint32_t n)
 {
 	return (uint32_t)(next(x) % n);
 }
@@ -125,23 +111,17 @@ static struct question ask_something(const struct script *s, uint64_t *x)
 
 /* ------------------------------------------------------------------------- what tcpwhy says */
 
-struct args {
-	char text[ARGS_MAX][ARG_MAX_TEXT];
-	char *list[ARGS_MAX + 1];
-	size_t n;
-};
-
-static void add(struct args *a, const char *text)
+void args_add(struct args *a, const char *text)
 {
 	snprintf(a->text[a->n], ARG_MAX_TEXT, "%s", text);
 	a->list[a->n] = a->text[a->n];
 	a->list[++a->n] = NULL;
 }
 
-static void add_if(struct args *a, bool wanted, const char *text)
+void args_add_if(struct args *a, bool wanted, const char *text)
 {
 	if (wanted)
-		add(a, text);
+		args_add(a, text);
 }
 
 static void arguments(const struct question *q, struct args *a)
@@ -149,23 +129,23 @@ static void arguments(const struct question *q, struct args *a)
 	char text[ARG_MAX_TEXT];
 
 	a->n = 0;
-	add(a, "tcpwhy");
-	add(a, "bind");
-	add(a, "--json");
-	add(a, endpoint_format(&q->at.addr, q->at.port, q->family == TCPWHY_IPV6, text));
-	add_if(a, q->reuseaddr, "--reuseaddr");
-	add_if(a, q->reuseport, "--reuseport");
-	add_if(a, q->v6only, "--v6only");
-	add_if(a, q->freebind, "--freebind");
-	add_if(a, !q->listen, "--no-listen");
+	args_add(a, "tcpwhy");
+	args_add(a, "bind");
+	args_add(a, "--json");
+	args_add(a, endpoint_format(&q->at.addr, q->at.port, q->family == TCPWHY_IPV6, text));
+	args_add_if(a, q->reuseaddr, "--reuseaddr");
+	args_add_if(a, q->reuseport, "--reuseport");
+	args_add_if(a, q->v6only, "--v6only");
+	args_add_if(a, q->freebind, "--freebind");
+	args_add_if(a, !q->listen, "--no-listen");
 	if (q->device) {
-		add(a, "--device");
-		add(a, if_indextoname(q->device, text) ? text : "none");
+		args_add(a, "--device");
+		args_add(a, if_indextoname(q->device, text) ? text : "none");
 	}
 	if (q->uid) {
 		snprintf(text, sizeof(text), "%u", q->uid);
-		add(a, "--uid");
-		add(a, text);
+		args_add(a, "--uid");
+		args_add(a, text);
 	}
 }
 
@@ -189,7 +169,7 @@ static bool is_chance(const json_t *root)
 	return false;
 }
 
-static bool ask_tcpwhy(const char *tcpwhy, struct args *a, struct outcome_pair *said)
+bool ask_tcpwhy(const char *tcpwhy, struct args *a, struct outcome_pair *said)
 {
 	posix_spawn_file_actions_t actions;
 	int ends[2], status = 0;
@@ -252,7 +232,7 @@ static int real_bind(int fd, const struct question *q)
 	return bind(fd, (struct sockaddr *)&v6, sizeof(v6)) ? errno : 0;
 }
 
-static void note(struct outcome_pair *out, int error, const char *at)
+void note(struct outcome_pair *out, int error, const char *at)
 {
 	snprintf(out->answer, sizeof(out->answer), "%s", error ? "refused" : "ok");
 	snprintf(out->error, sizeof(out->error), "%s", error ? errno_name(error) : "-");
@@ -289,50 +269,63 @@ static bool same(const struct outcome_pair *a, const struct outcome_pair *b)
 	       !strcmp(a->at, b->at);
 }
 
-static void print_wrong(const struct script *s, const struct args *a,
-			const struct outcome_pair *said, const struct outcome_pair *happened)
+void args_print(const struct args *a)
 {
-	printf("# wrong: said %s %s %s, happened %s %s %s, asked", said->answer, said->error,
-	       said->at, happened->answer, happened->error, happened->at);
 	for (size_t i = 0; i < a->n; i++)
 		printf(" %s", a->list[i]);
-	printf("\n# after:\n");
-	script_print(s, stdout);
-	fflush(stdout);
 }
 
-/* One question. The command is asked again afterwards: what a timer or a real bind changed
- * meanwhile is no fault of the first answer. False: the machinery failed. */
+static void print_differ(const struct args *a, const struct outcome_pair *said,
+			 const struct outcome_pair *happened)
+{
+	printf("# said %s %s %s, happened %s %s %s, asked", said->answer, said->error, said->at,
+	       happened->answer, happened->error, happened->at);
+	args_print(a);
+	printf("\n");
+}
+
+enum score score(const struct options *o, struct args *a, const struct outcome_pair *said,
+		 const struct outcome_pair *happened, struct tally *t)
+{
+	struct outcome_pair again;
+	bool depends = !strcmp(said->answer, "depends");
+
+	t->questions++;
+	t->chance += depends && said->chance;
+	t->depends += depends && !said->chance;
+	if (depends) {
+		if (!said->chance && o->no_depends)
+			print_differ(a, said, happened);
+		return SCORE_DEPENDS;
+	}
+	t->ok += !strcmp(happened->answer, "ok");
+	t->refused += !strcmp(happened->answer, "refused");
+	if (same(said, happened))
+		return SCORE_GOOD;
+	if (ask_tcpwhy(o->tcpwhy, a, &again) && !same(said, &again)) {
+		t->changed++;
+		return SCORE_GOOD;
+	}
+	t->wrong++;
+	print_differ(a, said, happened);
+	return SCORE_WRONG;
+}
+
+/* False: the machinery failed. */
 static bool judge(const struct options *o, const struct script *s, const struct question *q,
 		  struct tally *t)
 {
 	struct args a;
-	struct outcome_pair said, happened, again;
+	struct outcome_pair said, happened;
 
 	arguments(q, &a);
 	if (!ask_tcpwhy(o->tcpwhy, &a, &said) || !do_really(q, &happened))
 		return false;
-	t->questions++;
-	if (!strcmp(said.answer, "depends") && said.chance) {
-		t->chance++;
-		return true;
+	if (score(o, &a, &said, &happened, t) == SCORE_WRONG) {
+		printf("# after:\n");
+		script_print(s, stdout);
+		fflush(stdout);
 	}
-	if (!strcmp(said.answer, "depends")) {
-		t->depends++;
-		if (o->no_depends)
-			print_wrong(s, &a, &said, &happened);
-		return true;
-	}
-	t->ok += !strcmp(happened.answer, "ok");
-	t->refused += !strcmp(happened.answer, "refused");
-	if (same(&said, &happened))
-		return true;
-	if (ask_tcpwhy(o->tcpwhy, &a, &again) && !same(&said, &again)) {
-		t->changed++;
-		return true;
-	}
-	t->wrong++;
-	print_wrong(s, &a, &said, &happened);
 	return true;
 }
 
@@ -371,28 +364,33 @@ static int run(const struct options *o)
 		return 2;
 	}
 	bool works = true;
-	for (unsigned i = 0; i < o->crowds && works; i++)
-		works = one_crowd(&k, o, o->seed * UINT64_C(1000003) + i, &t, &err);
+	for (unsigned i = 0; i < o->crowds && works; i++) {
+		const uint64_t seed = o->seed * UINT64_C(1000003) + i;
+		if (o->connect)
+			works = !kernel_reset(&k, &err) && connect_crowd(o, seed, &t, &err);
+		else
+			works = one_crowd(&k, o, seed, &t, &err);
+	}
 	kernel_close(&k);
 	const bool good = works && !t.wrong && !(o->no_depends && t.depends);
-	printf("# seed %llu: %u crowds, %u questions: %u ok, %u refused, %u depends, %u changed "
-	       "meanwhile, %u wrong\n",
+	printf("# seed %llu: %u crowds, %u questions: %u ok, %u refused, %u depends, %u by chance, "
+	       "%u changed meanwhile, %u wrong\n",
 	       (unsigned long long)o->seed, t.crowds, t.questions, t.ok, t.refused, t.depends,
-	       t.changed, t.wrong);
+	       t.chance, t.changed, t.wrong);
 	if (!works)
 		printf("# %s\n", err.text);
-	printf("%sok 1 - tcpwhy bind is right about %u crowds\n", good ? "" : "not ", o->crowds);
+	printf("%sok 1 - tcpwhy %s is right about %u crowds\n", good ? "" : "not ",
+	       o->connect ? "connect" : "bind", o->crowds);
 	return good ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
 	struct options o = {.tcpwhy = "build/tcpwhy", .seed = 1, .crowds = 100};
-	static const struct option longs[] = {{"tcpwhy", required_argument, NULL, 't'},
-					      {"seed", required_argument, NULL, 's'},
-					      {"crowds", required_argument, NULL, 'n'},
-					      {"no-depends", no_argument, NULL, 'd'},
-					      {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {
+		{"tcpwhy", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
+		{"crowds", required_argument, NULL, 'n'}, {"no-depends", no_argument, NULL, 'd'},
+		{"connect", no_argument, NULL, 'c'},      {NULL, 0, NULL, 0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 't') {
@@ -403,8 +401,10 @@ int main(int argc, char **argv)
 			o.crowds = (unsigned)strtoul(optarg, NULL, 0);
 		} else if (c == 'd') {
 			o.no_depends = true;
+		} else if (c == 'c') {
+			o.connect = true;
 		} else {
-			fputs("usage: crowd [--tcpwhy PATH] [--seed S] [--crowds N] "
+			fputs("usage: crowd [--connect] [--tcpwhy PATH] [--seed S] [--crowds N] "
 			      "[--no-depends]\n",
 			      stderr);
 			return 2;
