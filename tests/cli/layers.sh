@@ -89,6 +89,20 @@ int explain(void) { return engine(0, 0, 0); }'
 archives
 check "pure archives may call each other" 0
 
+mkdir "$copy/src/logs"
+plant logs/logs.c 'extern int pcre2_match_8(void);
+int logs(void) { return pcre2_match_8(); }'
+(cd "$copy/build" && ${CC:-cc} -O1 -c -o logs.o ../src/logs/logs.c && ar rcs liblogs.a logs.o)
+check "logs may call PCRE2" 0
+plant explain/explain.c 'extern int pcre2_match_8(void);
+int explain(void) { return pcre2_match_8(); }'
+(cd "$copy/build" && ${CC:-cc} -O1 -c -o explain.o ../src/explain/explain.c && rm libexplain.a &&
+	ar rcs libexplain.a explain.o)
+check "and explain may not" 1
+rm -r "$copy/src/logs" "$copy/build/liblogs.a"
+plant explain/explain.c 'int explain(void) { return 0; }'
+archives
+
 rm "$copy/build/libengine.a"
 check "an archive that was not built" 1
 

@@ -50,10 +50,12 @@ run tcpwhy bind 0.0.0.0:8080 --json
 documented "bind refused"
 run tcpwhy bind 0.0.0.0:0 --try --json
 documented "bind to port 0, with --try"
+run tcpwhy log tests/logs/java-logs.log --json
+documented "log"
 run tcpwhy fix destroy-time-wait 0.0.0.0:8080 --json --dry-run
 documented "fix"
 
-for command in bind fix; do
+for command in bind log fix; do
 	run tcpwhy $command --help
 	lacking=
 	for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
