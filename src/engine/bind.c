@@ -82,6 +82,7 @@ static bool device_missing(const struct tcpwhy_engine *e, uint32_t device)
 static bool refuse(struct tcpwhy_verdict *v, int error, enum tcpwhy_rule rule)
 {
 	verdict_refuse(v, TCPWHY_CALL_BIND, error, rule);
+	v->missing = 0;
 	return false;
 }
 
@@ -357,6 +358,19 @@ static uint32_t next_in_bucket(const struct tcpwhy_engine *e, uint32_t b, uint32
 	return b2 == NIL ? NIL : bucket2_at(e, b2)->first;
 }
 
+/* A bucket that lets the claim pass without a scan has owners, but no holders. */
+static bool passes_unscanned(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q,
+			     const struct claim *c)
+{
+	uint32_t b = q->port ? bucket_find(e, q->port, c->l3mdev) : NIL;
+	struct tcpwhy_verdict v;
+
+	if (b == NIL || fast_accepts(&bucket_at(e, b)->fast, c) != TCPWHY_YES)
+		return false;
+	tcpwhy_would_bind(e, q, &v);
+	return v.holders == 0;
+}
+
 bool tcpwhy_next_holder(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q,
 			struct tcpwhy_cursor *cursor, struct tcpwhy_owner *owner,
 			enum tcpwhy_holder *holder)
@@ -366,6 +380,8 @@ bool tcpwhy_next_holder(const struct tcpwhy_engine *e, const struct tcpwhy_bind_
 	struct scan_mode mode = {.relax = q->port || e->sysctls.autobind_reuse,
 				 .reuseport_ok = q->port != 0};
 
+	if (!cursor->started && passes_unscanned(e, q, &c))
+		return false;
 	if (!cursor->started && !next_bucket(e, q, c.l3mdev, cursor))
 		return false;
 	for (;;) {

@@ -7,18 +7,6 @@
 
 #include "engine/state.h"
 
-struct bucket *bucket_at(const struct tcpwhy_engine *e, uint32_t b)
-{
-	must(b < e->buckets.used);
-	return (struct bucket *)e->buckets.block + b;
-}
-
-struct bucket2 *bucket2_at(const struct tcpwhy_engine *e, uint32_t b2)
-{
-	must(b2 < e->buckets2.used);
-	return (struct bucket2 *)e->buckets2.block + b2;
-}
-
 static uint32_t port_chain(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev)
 {
 	return hash_mix(port, l3mdev) & (e->by_port.size - 1);
@@ -200,7 +188,8 @@ void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b)
 		bucket_unlink(e, b);
 		return;
 	}
-	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES) || !tb->fast.known)
+	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES) || !tb->fast.known ||
+	    (tb->fast.reuse == -1 && tb->fast.reuseport == -1))
 		return;
 	if (all_connect_only(e, tb)) {
 		tb->fast.reuse = tb->fast.reuseport = -1;
@@ -242,10 +231,19 @@ void bucket2_drop_if_empty(struct tcpwhy_engine *e, uint32_t b2)
 		bucket2_unlink(e, b2);
 		return;
 	}
-	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES))
+	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES) ||
+	    (tb2->fastreuse == -1 && tb2->fastreuseport == -1))
 		return;
 	if (owners_connect_bound(e, tb2))
 		tb2->fastreuse = tb2->fastreuseport = -1;
+}
+
+void owner_prefetch(const struct tcpwhy_engine *e, const struct sock *s)
+{
+	if (s->owner_next != NIL)
+		__builtin_prefetch(sock_at(e, s->owner_next), 1);
+	if (s->owner_prev != NIL)
+		__builtin_prefetch(sock_at(e, s->owner_prev), 1);
 }
 
 void owner_add(struct tcpwhy_engine *e, uint32_t i, uint32_t b2)

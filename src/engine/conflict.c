@@ -161,21 +161,19 @@ static bool same_device(uint32_t a, uint32_t b)
 	return !a || !b || a == b;
 }
 
-static uint32_t what_is_missing(const struct claim *c, const struct sock *s)
+static uint32_t missing_flags(const struct claim *c, const struct sock *s)
 {
 	uint32_t missing = 0;
 
-	if (s->v6only == TCPWHY_UNKNOWN)
-		missing |= TCPWHY_MISSING_V6ONLY;
 	if (s->reuse == TCPWHY_REUSE_UNKNOWN && c->reuse != TCPWHY_REUSE_NO &&
 	    s->state != TCPWHY_LISTEN)
 		missing |= TCPWHY_MISSING_REUSEADDR;
-	if (c->reuseport && !c->reuseport_cb) {
-		if (s->reuseport == TCPWHY_UNKNOWN)
-			missing |= TCPWHY_MISSING_REUSEPORT;
-		if (!s->uid_known && !s->timewait && s->reuseport != TCPWHY_NO)
-			missing |= TCPWHY_MISSING_UID;
-	}
+	if (!c->reuseport || c->reuseport_cb)
+		return missing;
+	if (s->reuseport == TCPWHY_UNKNOWN)
+		missing |= TCPWHY_MISSING_REUSEPORT;
+	if (!s->uid_known && !s->timewait && s->reuseport != TCPWHY_NO)
+		missing |= TCPWHY_MISSING_UID;
 	return missing;
 }
 
@@ -194,7 +192,9 @@ static enum tcpwhy_holder reuseport_class(const struct claim *c, const struct so
 
 static enum tcpwhy_holder reuse_class(const struct sock *s)
 {
-	bool lacks = owner_reuses(s) != TCPWHY_YES;
+	/* Unseen: the new socket lacks the option for certain, or this would not be a certain
+	 * conflict. */
+	bool lacks = owner_reuses(s) == TCPWHY_NO;
 
 	if (s->timewait && s->state == TCPWHY_FIN_WAIT2)
 		return lacks ? TCPWHY_H_FW2_WITHOUT_REUSE : TCPWHY_H_FW2_NEEDS_REUSE;
@@ -221,11 +221,16 @@ enum tcpwhy_tri pair_conflict(const struct tcpwhy_engine *e, const struct claim 
 
 	if (owner == c->self || !same_device(c->device, s->device))
 		return TCPWHY_NO;
-	enum tcpwhy_tri conflict = tri_and(flags_conflict(c, s, mode), addresses_meet(c, s));
+	enum tcpwhy_tri flags = flags_conflict(c, s, mode), meet = addresses_meet(c, s);
+	enum tcpwhy_tri conflict = tri_and(flags, meet);
 	if (conflict == TCPWHY_NO)
 		return conflict;
 	*why = conflict == TCPWHY_YES ? classify(c, s) : TCPWHY_H_UNKNOWN;
-	*missing = conflict == TCPWHY_YES ? 0 : what_is_missing(c, s);
+	*missing = 0;
+	if (meet == TCPWHY_UNKNOWN)
+		*missing |= TCPWHY_MISSING_V6ONLY;
+	if (flags == TCPWHY_UNKNOWN)
+		*missing |= missing_flags(c, s);
 	return conflict;
 }
 

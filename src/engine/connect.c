@@ -72,6 +72,7 @@ struct search {
 	const struct tcpwhy_engine *e;
 	const struct sock *s;
 	struct portwalk walk;
+	bool takes_over; /* a TIME_WAIT may stand at the port that was found */
 };
 
 static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
@@ -82,19 +83,23 @@ static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 }
 
 /* One pass from that offset: by the sets, or port by port where they cannot tell. */
-static uint16_t walk_pass(const struct search *search, uint32_t offset)
+static uint16_t walk_pass(struct search *search, uint32_t offset)
 {
 	struct tuple t = tuple_of(search->e, search->s, 0);
 	const struct portwalk *w = &search->walk;
 	struct range r = {w->low, w->low + w->count - 1};
 	bool slow;
-	uint16_t port = portset_search(search->e, &t, r, w->step, offset, &slow);
+	uint16_t port =
+		portset_search(search->e, &t, r, w->step, offset, &slow, &search->takes_over);
 
-	return slow ? portwalk_from(w, offset) : port;
+	if (!slow)
+		return port;
+	search->takes_over = true;
+	return portwalk_from(w, offset);
 }
 
 /* Even offsets, then odd ones, from a drawn start; all in one pass with IP_LOCAL_PORT_RANGE. */
-static uint16_t choose_drawn(const struct search *search, const struct tcpwhy_choice *choice)
+static uint16_t choose_drawn(struct search *search, const struct tcpwhy_choice *choice)
 {
 	uint32_t step = search->walk.step;
 	uint32_t offset =
@@ -133,11 +138,13 @@ static bool leads_to(const struct portwalk *w, uint16_t port)
 	return even_may_fail && portwalk_is_odd(w, port) && portwalk_is_free(w, port);
 }
 
+/* *takes_over: a TIME_WAIT may stand at the port. */
 static uint16_t choose_port(struct tcpwhy_engine *e, const struct sock *s,
-			    const struct tcpwhy_choice *choice)
+			    const struct tcpwhy_choice *choice, bool *takes_over)
 {
 	struct range r = range_of(e, s->range);
 	struct search search = {.e = e, .s = s};
+	uint16_t port;
 
 	search.walk = (struct portwalk){.low = r.low,
 					.count = r.high - r.low + 1,
@@ -146,11 +153,14 @@ static uint16_t choose_port(struct tcpwhy_engine *e, const struct sock *s,
 					.ctx = &search};
 	if (e->sysctls.tw_reuse)
 		timewait_ripen(e);
+	*takes_over = true;
 	if (choice->none)
 		return choose_unavoidable(&search.walk);
-	if (!choice->follow)
-		return choose_drawn(&search, choice);
-	return leads_to(&search.walk, choice->follow) ? choice->follow : 0;
+	if (choice->follow)
+		return leads_to(&search.walk, choice->follow) ? choice->follow : 0;
+	port = choose_drawn(&search, choice);
+	*takes_over = search.takes_over;
+	return port;
 }
 
 static void refuse(struct tcpwhy_verdict *v, int error, enum tcpwhy_rule rule)
@@ -192,14 +202,21 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 {
 	struct sock *s = sock_at(e, i);
 	bool bound = s->bucket2 != NIL;
-	uint16_t port = bound ? s->port : choose_port(e, s, choice);
+	bool takes_over = true;
+	uint16_t port = bound ? s->port : choose_port(e, s, choice, &takes_over);
 
 	v->port = port;
 	if (!port) {
 		refuse(v, EADDRNOTAVAIL, TCPWHY_RULE_CONNECT_RANGE_EXHAUSTED);
 		return false;
 	}
-	struct place p = bound ? check_established(e, s, port, true) : look_at(e, s, port);
+	struct place p = {.usable = true, .bucket = NIL, .timewait = NIL};
+	if (bound)
+		p = check_established(e, s, port, true);
+	else if (takes_over)
+		p = look_at(e, s, port);
+	else
+		tuple_prefetch(e, s, port);
 	if (!p.usable) {
 		refuse(v, EADDRNOTAVAIL, TCPWHY_RULE_CONNECT_TUPLE_TAKEN);
 		return false;

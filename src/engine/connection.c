@@ -280,6 +280,10 @@ int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_sent *
 	if (!s || s->orphan || s->timewait || s->pending)
 		return -EBADF;
 	*sent = TCPWHY_SENT_NOTHING;
+	if (s->hashed) {
+		tuple_prefetch(e, s, s->port);
+		owner_prefetch(e, s);
+	}
 	s->orphan = true;
 	if (s->state == TCPWHY_LISTEN) {
 		*sent = TCPWHY_SENT_RST;

@@ -46,7 +46,7 @@ void tcpwhy_engine_free(struct tcpwhy_engine *e)
 	memory_drop(e, &e->by_port.head, e->by_port.size, sizeof(uint32_t));
 	memory_drop(e, &e->by_seen.head, e->by_seen.size, sizeof(uint32_t));
 	memory_drop(e, &e->heap, e->heap_size, sizeof(uint32_t));
-	memory_drop(e, &e->seen_next, e->seen_next ? e->seen_size : 0, sizeof(uint32_t));
+	memory_drop(e, &e->seen_next, e->seen_next_size, sizeof(uint32_t));
 	memory_drop(e, &e->seen, e->seen_size, sizeof(struct tcpwhy_addr));
 	memory_drop(e, &e->locals, e->locals_size, sizeof(struct local));
 	memory_drop(e, &e->devices, e->devices_size, sizeof(struct device));

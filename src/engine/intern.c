@@ -39,12 +39,9 @@ static void seen_link(struct tcpwhy_engine *e, uint32_t i)
 
 static bool seen_room(struct tcpwhy_engine *e)
 {
-	uint32_t size = e->seen_size;
-
-	if (!memory_grow(e, &e->seen, &e->seen_size, e->seen_used + 1, sizeof(*e->seen)))
-		return false;
-	if (e->seen_size != size &&
-	    !memory_grow(e, &e->seen_next, &size, e->seen_size, sizeof(*e->seen_next)))
+	if (!memory_grow(e, &e->seen, &e->seen_size, e->seen_used + 1, sizeof(*e->seen)) ||
+	    !memory_grow(e, &e->seen_next, &e->seen_next_size, e->seen_used + 1,
+			 sizeof(*e->seen_next)))
 		return false;
 	if (!chains_want_more(&e->by_seen))
 		return true;
@@ -99,21 +96,6 @@ struct tcpwhy_addr ref_address(const struct tcpwhy_engine *e, struct ref r)
 	if (!r.six)
 		return address_v4_number(r.v);
 	return r.v ? e->seen[r.v] : (struct tcpwhy_addr){{0}};
-}
-
-bool ref_equal(struct ref a, struct ref b)
-{
-	return a.v == b.v && a.six == b.six;
-}
-
-bool ref_is_any(struct ref r)
-{
-	return r.v == 0;
-}
-
-bool ref_is_any6(struct ref r)
-{
-	return r.six && r.v == 0;
 }
 
 uint32_t ref_rcv4(struct ref r)

@@ -65,14 +65,14 @@ void memory_drop(struct tcpwhy_engine *e, void *block, uint32_t size, size_t ent
 
 bool chains_want_more(const struct chains *c)
 {
-	return c->entries >= c->size;
+	return c->entries * 2 >= c->size;
 }
 
 bool chains_resize(struct tcpwhy_engine *e, struct chains *c)
 {
 	uint32_t size = c->size ? c->size : 8, *head;
 
-	while (size <= c->entries && size < 1u << 30)
+	while (size <= c->entries * 2 && size < 1u << 30)
 		size *= 2;
 	if (size == c->size)
 		return true;
@@ -87,12 +87,4 @@ bool chains_resize(struct tcpwhy_engine *e, struct chains *c)
 	c->head = head;
 	c->size = size;
 	return true;
-}
-
-uint32_t hash_mix(uint64_t a, uint64_t b)
-{
-	uint64_t z = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + UINT64_C(0xd1b54a32d192ed03));
-
-	z = (z ^ z >> 32) * UINT64_C(0xd6e8feb86659fd93);
-	return (uint32_t)(z ^ z >> 32);
 }

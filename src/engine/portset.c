@@ -446,14 +446,24 @@ static struct view view_of(const struct tcpwhy_engine *e, const struct tuple *t,
 	return v;
 }
 
+static bool is_taken(const struct view *v, uint16_t port)
+{
+	for (unsigned n = 0; n < v->sets; n++)
+		if (v->set[n]->bits ? portbits_has(v->set[n]->bits, port)
+				    : few_at(v->set[n], port) < v->set[n]->count)
+			return true;
+	return false;
+}
+
 uint16_t portset_search(const struct tcpwhy_engine *e, const struct tuple *t, struct range r,
-			uint32_t step, uint32_t offset, bool *slow)
+			uint32_t step, uint32_t offset, bool *slow, bool *takes_over)
 {
 	uint32_t count = r.high - r.low + 1,
 		 remaining = step == 1 || count == 1 ? count : count & ~1u;
 	uint32_t visits = (remaining + step - 1) / step;
 
 	*slow = e->blocked_blind;
+	*takes_over = false;
 	struct view v = view_of(e, t, slow);
 	if (*slow)
 		return 0;
@@ -465,8 +475,10 @@ uint16_t portset_search(const struct tcpwhy_engine *e, const struct tuple *t, st
 		ahead = visits;
 	uint32_t first = r.low + offset,
 		 port = find_between(&v, first, first + (ahead - 1) * step, step);
-	if (port || ahead == visits)
-		return (uint16_t)port;
-	first += ahead * step - remaining;
-	return (uint16_t)find_between(&v, first, first + (visits - ahead - 1) * step, step);
+	if (!port && ahead < visits) {
+		first += ahead * step - remaining;
+		port = find_between(&v, first, first + (visits - ahead - 1) * step, step);
+	}
+	*takes_over = port && v.ripe && is_taken(&v, (uint16_t)port);
+	return (uint16_t)port;
 }

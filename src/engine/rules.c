@@ -35,7 +35,9 @@ static const struct tcpwhy_rule_info rules[TCPWHY_RULES] = {
 					 "__inet6_bind()"},
 	[TCPWHY_RULE_BIND_TW_NEEDS_REUSE] =
 		{"bind.time-wait-needs-reuseaddr",
-		 "A connection in TIME_WAIT had SO_REUSEADDR; the new socket lacks it.", CONFLICT},
+		 "The new socket lacks SO_REUSEADDR, without which it cannot pass a "
+		 "connection in TIME_WAIT.",
+		 CONFLICT},
 	[TCPWHY_RULE_BIND_TW_WITHOUT_REUSE] =
 		{"bind.time-wait-without-reuseaddr",
 		 "A connection in TIME_WAIT did not have SO_REUSEADDR when it lived, so "
@@ -43,22 +45,24 @@ static const struct tcpwhy_rule_info rules[TCPWHY_RULES] = {
 		 CONFLICT},
 	[TCPWHY_RULE_BIND_FW2_NEEDS_REUSE] =
 		{"bind.fin-wait2-needs-reuseaddr",
-		 "An orphan in FIN_WAIT2 had SO_REUSEADDR; the new socket lacks it.", CONFLICT},
+		 "The new socket lacks SO_REUSEADDR, without which it cannot pass an "
+		 "orphan in FIN_WAIT2.",
+		 CONFLICT},
 	[TCPWHY_RULE_BIND_FW2_WITHOUT_REUSE] =
 		{"bind.fin-wait2-without-reuseaddr",
 		 "An orphan in FIN_WAIT2 did not have SO_REUSEADDR when it was closed.", CONFLICT},
 	[TCPWHY_RULE_BIND_CONN_NEEDS_REUSE] =
 		{"bind.connection-needs-reuseaddr",
-		 "A living connection on this port has SO_REUSEADDR; the new socket "
-		 "lacks it.",
+		 "The new socket lacks SO_REUSEADDR, without which it cannot share the "
+		 "port with a connection.",
 		 CONFLICT},
 	[TCPWHY_RULE_BIND_CONN_WITHOUT_REUSE] =
 		{"bind.connection-without-reuseaddr",
 		 "A living connection on this port does not have SO_REUSEADDR.", CONFLICT},
 	[TCPWHY_RULE_BIND_OUT_NEEDS_REUSE] =
 		{"bind.outgoing-needs-reuseaddr",
-		 "An outgoing connection was given this port by connect(); it has "
-		 "SO_REUSEADDR, the new socket lacks it.",
+		 "An outgoing connection was given this port by connect(); the new "
+		 "socket lacks SO_REUSEADDR, without which it cannot share it.",
 		 CONFLICT},
 	[TCPWHY_RULE_BIND_OUT_WITHOUT_REUSE] =
 		{"bind.outgoing-without-reuseaddr",
@@ -67,8 +71,8 @@ static const struct tcpwhy_rule_info rules[TCPWHY_RULES] = {
 		 CONFLICT},
 	[TCPWHY_RULE_BIND_BOUND_NEEDS_REUSE] =
 		{"bind.bound-needs-reuseaddr",
-		 "A socket that only bound holds the port with SO_REUSEADDR; the new "
-		 "socket lacks it.",
+		 "A socket that only bound holds the port; the new socket lacks "
+		 "SO_REUSEADDR, without which it cannot share it.",
 		 CONFLICT},
 	[TCPWHY_RULE_BIND_BOUND_WITHOUT_REUSE] =
 		{"bind.bound-without-reuseaddr",

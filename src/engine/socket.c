@@ -71,16 +71,6 @@ void sock_drop(struct tcpwhy_engine *e, uint32_t i)
 	e->socks.free = i;
 }
 
-struct ref sock_local(const struct sock *s)
-{
-	return (struct ref){.v = s->local, .six = s->local6};
-}
-
-struct ref sock_peer(const struct sock *s)
-{
-	return (struct ref){.v = s->peer, .six = s->peer6};
-}
-
 void sock_set_local(struct sock *s, struct ref r)
 {
 	s->local = r.v;

@@ -180,7 +180,7 @@ struct tcpwhy_engine {
 	uint32_t timewaits; /* mini-sockets: what tcp_max_tw_buckets counts */
 
 	struct tcpwhy_addr *seen; /* IPv6 addresses; 0 is :: */
-	uint32_t seen_size, seen_used;
+	uint32_t seen_size, seen_next_size, seen_used;
 	struct chains by_seen;
 	uint32_t *seen_next;
 
@@ -206,7 +206,13 @@ void *memory_new(struct tcpwhy_engine *e, size_t bytes);
 /* Doubles the chains when entries pass their number; the caller links again what it has. */
 bool chains_want_more(const struct chains *c);
 bool chains_resize(struct tcpwhy_engine *e, struct chains *c);
-uint32_t hash_mix(uint64_t a, uint64_t b);
+static inline uint32_t hash_mix(uint64_t a, uint64_t b)
+{
+	uint64_t z = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + UINT64_C(0xd1b54a32d192ed03));
+
+	z = (z ^ z >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	return (uint32_t)(z ^ z >> 32);
+}
 
 /* ------------------------------------------------------------------------------- intern.c */
 bool ref_of(struct tcpwhy_engine *e, const struct tcpwhy_addr *a,
@@ -214,9 +220,20 @@ bool ref_of(struct tcpwhy_engine *e, const struct tcpwhy_addr *a,
 bool ref_find(const struct tcpwhy_engine *e, const struct tcpwhy_addr *a,
 	      struct ref *out); /* false: never seen */
 struct tcpwhy_addr ref_address(const struct tcpwhy_engine *e, struct ref r);
-bool ref_equal(struct ref a, struct ref b);
-bool ref_is_any(struct ref r);
-bool ref_is_any6(struct ref r);
+static inline bool ref_equal(struct ref a, struct ref b)
+{
+	return a.v == b.v && a.six == b.six;
+}
+
+static inline bool ref_is_any(struct ref r)
+{
+	return r.v == 0;
+}
+
+static inline bool ref_is_any6(struct ref r)
+{
+	return r.six && r.v == 0;
+}
 /* sk_rcv_saddr of a socket with that address, host order: 127.0.0.6 (LOOPBACK4_IPV6) stands for
  * native IPv6. */
 uint32_t ref_rcv4(struct ref r);
@@ -248,16 +265,32 @@ struct sock *sock_live(const struct tcpwhy_engine *e, tcpwhy_sock s,
 tcpwhy_sock sock_handle(const struct tcpwhy_engine *e, uint32_t i);
 uint32_t sock_new(struct tcpwhy_engine *e); /* NIL: no memory */
 void sock_drop(struct tcpwhy_engine *e, uint32_t i);
-struct ref sock_local(const struct sock *s);
-struct ref sock_peer(const struct sock *s);
+static inline struct ref sock_local(const struct sock *s)
+{
+	return (struct ref){.v = s->local, .six = s->local6};
+}
+
+static inline struct ref sock_peer(const struct sock *s)
+{
+	return (struct ref){.v = s->peer, .six = s->peer6};
+}
 void sock_set_local(struct sock *s, struct ref r);
 void sock_set_peer(struct sock *s, struct ref r, uint16_t port);
 void sock_report(const struct tcpwhy_engine *e, uint32_t i, struct tcpwhy_owner *o);
 uint32_t device_l3mdev(const struct tcpwhy_engine *e, uint32_t device); /* inet_sk_bound_l3mdev() */
 
 /* ------------------------------------------------------------------------------- bucket.c */
-struct bucket *bucket_at(const struct tcpwhy_engine *e, uint32_t b);
-struct bucket2 *bucket2_at(const struct tcpwhy_engine *e, uint32_t b2);
+static inline struct bucket *bucket_at(const struct tcpwhy_engine *e, uint32_t b)
+{
+	must(b < e->buckets.used);
+	return (struct bucket *)e->buckets.block + b;
+}
+
+static inline struct bucket2 *bucket2_at(const struct tcpwhy_engine *e, uint32_t b2)
+{
+	must(b2 < e->buckets2.used);
+	return (struct bucket2 *)e->buckets2.block + b2;
+}
 uint32_t bucket_find(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev);
 uint32_t bucket_need(struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev); /* made if missing */
 uint32_t bucket2_find(const struct tcpwhy_engine *e, uint32_t b, struct ref addr);
@@ -267,6 +300,8 @@ void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b);
 void bucket_changed(struct tcpwhy_engine *e, uint32_t b);
 const struct portbits *blocked_ports(const struct tcpwhy_engine *e, uint32_t l3mdev);
 void bucket2_drop_if_empty(struct tcpwhy_engine *e, uint32_t b2);
+/* Touches the records that owner_remove() will write to. */
+void owner_prefetch(const struct tcpwhy_engine *e, const struct sock *s);
 void owner_add(struct tcpwhy_engine *e, uint32_t i, uint32_t b2);
 /* Takes a socket out of its bucket: inet_put_port(), inet_twsk_bind_unhash(). */
 void owner_remove(struct tcpwhy_engine *e, uint32_t i);
@@ -333,6 +368,7 @@ struct tuple {
 	uint32_t device, l3mdev; /* of the one who looks */
 };
 uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t);
+void tuple_prefetch(const struct tcpwhy_engine *e, const struct sock *s, uint16_t port);
 /* Whether that owner has the 4-tuple and answers to the device. */
 bool tuple_matches(const struct tcpwhy_engine *e, uint32_t i, const struct tuple *t);
 bool tuple_add(struct tcpwhy_engine *e, uint32_t i);
@@ -350,7 +386,7 @@ void portset_ripen(struct tcpwhy_engine *e, uint32_t i, bool ripe);
 /* The port that the search of connect() finds from that start; 0 if none. *slow: the sets cannot
  * tell. */
 uint16_t portset_search(const struct tcpwhy_engine *e, const struct tuple *t, struct range r,
-			uint32_t step, uint32_t offset, bool *slow);
+			uint32_t step, uint32_t offset, bool *slow, bool *takes_over);
 void portset_free_all(struct tcpwhy_engine *e);
 static inline void portbits_put(struct portbits *b, uint16_t port, bool on)
 {

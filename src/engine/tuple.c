@@ -16,6 +16,15 @@ static uint32_t sock_hash(const struct sock *s)
 	return tuple_hash(sock_local(s), sock_peer(s), s->port, s->peer_port);
 }
 
+/* What tuple_add() will write to: far away, and known before it is needed. */
+void tuple_prefetch(const struct tcpwhy_engine *e, const struct sock *s, uint16_t port)
+{
+	uint32_t hash = tuple_hash(sock_local(s), sock_peer(s), port, s->peer_port);
+
+	if (e->by_tuple.size)
+		__builtin_prefetch(&e->by_tuple.head[hash & (e->by_tuple.size - 1)], 1);
+}
+
 static void link_tuple(struct tcpwhy_engine *e, uint32_t i)
 {
 	struct sock *s = sock_at(e, i);

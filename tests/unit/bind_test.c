@@ -197,6 +197,50 @@ static void test_holders(void **state)
 	assert_false(tcpwhy_next_holder(e, &q, &c, &o, &why));
 }
 
+/* TCP_REPAIR passes every bind: there are owners, but no holders. */
+static void test_no_holders_when_passed(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	struct tcpwhy_bind_request q = asks("0.0.0.0", 80, 0);
+	struct tcpwhy_cursor c = {0};
+	struct tcpwhy_owner o;
+	enum tcpwhy_holder why;
+
+	assert_int_equal(do_bind(e, sock4(e, 0), "127.0.0.1", 80), 0);
+	q.reuse = TCPWHY_REUSE_FORCE;
+	assert_false(tcpwhy_next_holder(e, &q, &c, &o, &why));
+}
+
+/* Whatever fails an allocation, nothing is left half made (the resize that fails is each in turn).
+ */
+static unsigned calls_left;
+
+static void *failing_resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+	if (new_size && calls_left-- == 0)
+		return NULL;
+	return fixture_resize(ctx, old, old_size, new_size);
+}
+
+static void test_each_allocation_fails(void **state)
+{
+	(void)state;
+	for (unsigned fail = 0; fail < 60; fail++) {
+		struct tcpwhy_memory memory = {.resize = failing_resize};
+		calls_left = fail;
+		struct tcpwhy_engine *e = tcpwhy_engine_new(tcpwhy_row_at(0), &memory);
+		for (uint8_t i = 0; e && i < 60; i++) {
+			struct tcpwhy_owner o = {
+				.port = 80, .family = TCPWHY_IPV6, .state = TCPWHY_BOUND};
+			o.local.b[0] = 0xfd;
+			o.local.b[15] = i;
+			if (tcpwhy_import_owner(e, &o, NULL))
+				assert_int_equal(tcpwhy_import_owner(e, &o, NULL), 0);
+		}
+		tcpwhy_engine_free(e);
+	}
+}
+
 /* -------------------------------------------------------------------------- three values */
 
 static struct tcpwhy_owner seen(uint8_t st, bool timewait)
@@ -357,6 +401,8 @@ int main(void)
 		cmocka_unit_test(test_unknown_flags),
 		engine_test(test_unseen_owners),
 		engine_test(test_import),
+		engine_test(test_no_holders_when_passed),
+		cmocka_unit_test(test_each_allocation_fails),
 		engine_test(test_stale_handles),
 		cmocka_unit_test(test_memory_limit),
 	};

@@ -179,7 +179,7 @@ static void test_random_histories(void **state)
 		tcpwhy_sock l = listener_at(e, "10.0.0.1", 80), last = 0;
 		s.port_low = 20000;
 		s.port_high = (uint16_t)(20000 + unit_random(&x) % 8);
-		s.tw_reuse = unit_random(&x) % 3;
+		s.tw_reuse = (uint8_t)(unit_random(&x) % 3);
 		tcpwhy_set_sysctls(e, &s);
 		for (int i = 0; i < 24; i++) {
 			last = random_step(e, &x, l, last);
