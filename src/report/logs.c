@@ -126,10 +126,11 @@ static void print_group_title(const struct logs_report *r, size_t i, FILE *out)
 		add_place(&t, h);
 	text_add(&t, " failed with ");
 	text_add(&t, name_errno(h->error));
-	text_add(&t, "   ");
+	text_add(&t, " (");
 	text_add(&t, h->format);
 	text_add(&t, ", ");
 	add_where(&t, r, g);
+	text_char(&t, ')');
 	print_line(out, label, line);
 }
 
