@@ -59,7 +59,8 @@ void text_seconds(struct text *t, uint64_t ns)
 		text_add(t, " s");
 		return;
 	}
-	uint64_t seconds = (tenths + 9) / 10;
+	/* A fresh TIME_WAIT has 60 s and some milliseconds; nobody waits for these. */
+	uint64_t seconds = tenths <= 100 ? (tenths + 9) / 10 : (ns + 5 * tenth) / (10 * tenth);
 	if (seconds < 180) {
 		text_count(t, seconds);
 		text_add(t, " s");

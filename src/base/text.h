@@ -24,7 +24,9 @@ void text_add(struct text *t, const char *s);
 void text_char(struct text *t, char c);
 void text_number(struct text *t, uint64_t n);   /* 28232 */
 void text_count(struct text *t, uint64_t n);    /* 28,232 */
-void text_seconds(struct text *t, uint64_t ns); /* "58 s", "0.4 s", "3 min", rounded up */
+/* "58 s", "0.4 s", "3 min". Up to ten seconds and from three minutes on rounded up, between them to
+ * the nearest second. */
+void text_seconds(struct text *t, uint64_t ns);
 /* "1 socket", "2 sockets": count, a space, and the noun with an s unless n is 1. */
 void text_counted(struct text *t, uint64_t n, const char *noun);
 

@@ -4,7 +4,8 @@
 /* What no cure can make visible: it must not spoil the proof of a cure that has nothing to do with
  * it. */
 #define NOT_OF_THE_CURE                                                                            \
-	((uint32_t)(TCPWHY_MISSING_OWNERS | TCPWHY_MISSING_PRIVILEGE | TCPWHY_MISSING_LOCAL))
+	((uint32_t)(TCPWHY_MISSING_OWNERS | TCPWHY_MISSING_PRIVILEGE | TCPWHY_MISSING_LOCAL |      \
+		    TCPWHY_MISSING_CONNECT_BIND))
 
 static enum trial judge(const struct tcpwhy_verdict *before, const struct tcpwhy_verdict *after)
 {

@@ -30,25 +30,29 @@ static int explain_address(const struct snapshot *snap, const struct tcpwhy_row 
 }
 
 /* Would connect() have found a port, had it been left to it? */
-static bool works_without_port(struct asked *a, const struct explain_connect *q)
+static enum trial try_without_port(struct asked *a, const struct explain_connect *q)
 {
 	struct tcpwhy_connect_request late = q->connect;
 	struct tcpwhy_verdict v;
 
 	late.port = 0;
 	a->verdict.answer = TCPWHY_REFUSED;
-	return asked_try_connect(a, NULL, &late, &v) == TRIAL_PROVEN;
+	return asked_try_connect(a, NULL, &late, &v);
 }
 
 /* The cure that only connect() has: put before the others, for it is an option of the new socket.
  */
 static void offer_no_port(struct asked *a, const struct explain_connect *q, struct result *out)
 {
-	struct cure c = {.id = "bind-address-no-port", .reach = CURE_SOCKET, .proven = true};
+	struct cure c = {.id = "bind-address-no-port", .reach = CURE_SOCKET};
 	struct text t = text_in(c.does, sizeof(c.does));
 
-	if (q->from != FROM_BIND_FIRST || q->route_error || !works_without_port(a, q))
+	if (q->from != FROM_BIND_FIRST || q->route_error)
 		return;
+	enum trial trial = try_without_port(a, q);
+	if (trial == TRIAL_NO)
+		return;
+	c.proven = trial == TRIAL_PROVEN;
 	text_add(&t, "set IP_BIND_ADDRESS_NO_PORT before bind(): connect() then chooses the port");
 	t = text_in(c.costs, sizeof(c.costs));
 	text_add(&t, "now: a port is taken for one destination, not for all of them");

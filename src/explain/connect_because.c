@@ -32,12 +32,17 @@ static void add_range(struct text *t, const struct asked *a)
 
 /* Whether another destination would find a port: what bind() owns and what is reserved is closed
  * to all. */
-static const char *reach_of(const struct tcpwhy_verdict *v)
+static const char *reach_of(const struct asked *a)
 {
+	const struct tcpwhy_verdict *v = &a->verdict;
 	uint32_t closed = v->range_owned + v->range_reserved;
 
 	if (closed == v->range_total)
 		return " All are reserved or owned by bind(): no destination finds a port.";
+	/* Who chose the port of a connection is seen of all or of none. */
+	for (size_t i = 0; i < a->snap->owners_n; i++)
+		if (a->snap->owners[i].o.connect_bind == TCPWHY_UNKNOWN)
+			return "";
 	return v->range_taken > closed ? " Other destinations are not affected."
 				       : " Most are reserved or owned by bind(), which counts for "
 					 "every destination.";
@@ -59,7 +64,7 @@ static void write_exhausted(const struct asked *a, struct text *t)
 		text_add(t, " the search never looks at the last port of an odd-sized range.");
 		return;
 	}
-	text_add(t, reach_of(v));
+	text_add(t, reach_of(a));
 }
 
 static void write_taken(const struct asked *a, struct text *t)

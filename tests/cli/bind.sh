@@ -126,7 +126,8 @@ run "$RESTART" serve 127.0.0.1:8080 3
 tap_status "the server left TIME_WAIT: refused" 1 bind 0.0.0.0:8080 --try
 tap_has "in the first line" '^REFUSED   bind\(0.0.0.0:8080\) fails now with EADDRINUSE, for another '
 tap_has "the kernel agrees" '^tried .*failed with EADDRINUSE, as predicted'
-tap_has "the holders are named" 'TIME_WAIT  127.0.0.1:8080  127.0.0.1:'
+tap_has "the holders are named" 'TIME_WAIT  127.0.0.1:8080  '
+tap_has "and their peers, on the same line or below" '(8080  |^ +peer )127.0.0.1:'
 tap_has "the cure is a command" '  tcpwhy fix destroy-time-wait 0.0.0.0:8080$'
 tap_has "tcp_tw_reuse is no help" '^no help .*tcp_tw_reuse'
 if [ "$TAP_ROOT" = 1 ]; then
