@@ -31,13 +31,14 @@ static bool try_request(struct offer *o, const struct tcpwhy_connect_request *q,
  * how long that takes, else 0. */
 static bool try_soon(struct offer *o, struct load_change *c, uint64_t *when_ns)
 {
-	uint64_t now = o->a->snap->taken_ns;
+	uint64_t now = o->a->snap->taken_ns, by_itself = o->a->verdict.next_free_ns;
 	struct tcpwhy_verdict after;
 
 	*when_ns = 0;
 	if (try_change(o, c, &after))
 		return true;
-	if (after.next_free_ns <= now)
+	/* Not sooner than without it: no cure. */
+	if (after.next_free_ns <= now || (by_itself && after.next_free_ns >= by_itself))
 		return false;
 	c->wait_until_ns = after.next_free_ns;
 	*when_ns = after.next_free_ns - now;
@@ -264,7 +265,7 @@ static bool offer_timestamps(struct offer *o)
 	if (!o->a->verdict.tw_kept[TCPWHY_TW_NO_TIMESTAMPS])
 		return false;
 	s.timestamps = true;
-	if (!try_soon(o, &change, &when_ns) || when_ns > 10000000000u) {
+	if (!try_soon(o, &change, &when_ns)) {
 		s.tw_reuse = 1;
 		change.wait_until_ns = 0;
 		if (reuse || !try_soon(o, &change, &when_ns))
