@@ -2,6 +2,7 @@
  *
  * fix.c - applies a cure: what it was asked to do, what it did, what is given up by it
  */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -20,7 +21,8 @@
 struct fix_request {
 	struct live_target target;
 	struct plan_place place;
-	const char *text; /* the address as it was typed */
+	const char *text;   /* the address as it was typed */
+	const char *device; /* NULL none */
 	bool json, dry_run;
 };
 
@@ -34,6 +36,7 @@ static const char usage_text[] =
 	"  --netns NAME|PATH  in that network namespace\n"
 	"  --pid N            in the network namespace of that process\n"
 	"  --v6only           leaves IPv4 alone, as a v6only server would\n"
+	"  --device IF        for a server bound to that device\n"
 	"  --dry-run          says what would be destroyed, and changes nothing\n"
 	"  --json             the same as one JSON object\n"
 	"\n"
@@ -253,11 +256,35 @@ static bool print_json(const struct fix_request *q, const struct apply_report *r
 /* --------------------------------------------------------------------------------------- the call
  */
 
-/* The listing alone: the flags that only BPF shows do not matter to who must go. */
+/* A dry run that would be refused says so in its status too. */
+static int status_of(const struct apply_report *r)
+{
+	bool refused = r->end == APPLY_LEFT || r->end == APPLY_REFUSED ||
+		       (r->end == APPLY_DRY_RUN && r->error);
+
+	return refused ? STATUS_REFUSED : STATUS_OK;
+}
+
+static int find_device(struct live *live, const struct fix_request *q, struct plan_place *place,
+		       struct err *err)
+{
+	if (!q->device)
+		return 0;
+	place->device = live_device_index(live, q->device);
+	if (place->device)
+		return 0;
+	snprintf(err->text, sizeof(err->text), "there is no device '%s' in this namespace",
+		 q->device);
+	return -ENODEV;
+}
+
+/* From the listing, which gives the cookies, and beside it iter/tcp: it alone shows IPV6_V6ONLY of
+ * a mini-socket, which decides whether 0.0.0.0 meets it. */
 static int destroy_time_wait(const struct fix_request *q)
 {
-	const unsigned avoid = LIVE_AVOID_BIND_HASH | LIVE_AVOID_ITER_TCP | LIVE_AVOID_PIDFD;
+	const unsigned avoid = LIVE_AVOID_BIND_HASH | LIVE_AVOID_PIDFD;
 	struct apply_report *report = calloc(1, sizeof(*report));
+	struct plan_place place = q->place;
 	struct live *live;
 	struct err err;
 	int rc = STATUS_UNDECIDED;
@@ -271,11 +298,11 @@ static int destroy_time_wait(const struct fix_request *q)
 		free(report);
 		return STATUS_UNDECIDED;
 	}
-	if (apply_destroy_time_wait(live, &q->place, q->dry_run, report, &err)) {
+	if (find_device(live, q, &place, &err) ||
+	    apply_destroy_time_wait(live, &place, &cli_heap, q->dry_run, report, &err)) {
 		fprintf(stderr, "tcpwhy fix: %s\n", err.text);
 	} else {
-		rc = report->end == APPLY_LEFT || report->end == APPLY_REFUSED ? STATUS_REFUSED
-									       : STATUS_OK;
+		rc = status_of(report);
 		if (!q->json)
 			print_report(q, report);
 		else if (!print_json(q, report))
@@ -300,11 +327,14 @@ static bool parse_pid(const char *text, int *pid)
 /* 0, or the status to end with. */
 static int parse_options(int argc, char **argv, struct fix_request *q)
 {
-	enum { NETNS = 'n', PID = 'p', V6ONLY = '6', DRY_RUN = 'd', JSON = 'j' };
-	static const struct option options[] = {
-		{"netns", required_argument, NULL, NETNS}, {"pid", required_argument, NULL, PID},
-		{"v6only", no_argument, NULL, V6ONLY},     {"dry-run", no_argument, NULL, DRY_RUN},
-		{"json", no_argument, NULL, JSON},         {NULL, 0, NULL, 0}};
+	enum { NETNS = 'n', PID = 'p', V6ONLY = '6', DEVICE = 'i', DRY_RUN = 'd', JSON = 'j' };
+	static const struct option options[] = {{"netns", required_argument, NULL, NETNS},
+						{"pid", required_argument, NULL, PID},
+						{"v6only", no_argument, NULL, V6ONLY},
+						{"dry-run", no_argument, NULL, DRY_RUN},
+						{"json", no_argument, NULL, JSON},
+						{"device", required_argument, NULL, DEVICE},
+						{NULL, 0, NULL, 0}};
 	int c;
 
 	optind = 1;
@@ -316,6 +346,8 @@ static int parse_options(int argc, char **argv, struct fix_request *q)
 			q->target.netns = optarg;
 		else if (c == V6ONLY)
 			q->place.v6only = true;
+		else if (c == DEVICE)
+			q->device = optarg;
 		else if (c == DRY_RUN)
 			q->dry_run = true;
 		else if (c == JSON)

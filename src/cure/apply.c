@@ -28,20 +28,19 @@ static uint64_t time_left(const struct snapshot *snap, const struct snapshot_own
 	return owner->o.expires_ns > snap->taken_ns ? owner->o.expires_ns - snap->taken_ns : 0;
 }
 
-static void show_targets(const struct plan_place *place, const struct snapshot *snap,
-			 struct apply_report *report)
+static void show_targets(const struct snapshot *snap, struct apply_report *report)
 {
 	for (size_t i = 0; i < snap->owners_n && report->shown_n < APPLY_SHOWN_MAX; i++) {
 		const struct snapshot_owner *owner = &snap->owners[i];
 
-		if (plan_fate(place, owner) != PLAN_DESTROY)
+		if (report->plan.fates[i] != PLAN_DESTROY)
 			continue;
 		report->shown[report->shown_n++] =
 			(struct apply_socket){.seen = *owner, .left_ns = time_left(snap, owner)};
 	}
 }
 
-static json_t *journal_sockets(const struct plan_place *place, const struct snapshot *snap)
+static json_t *journal_sockets(const struct plan *plan, const struct snapshot *snap)
 {
 	json_t *list = json_array();
 
@@ -49,7 +48,7 @@ static json_t *journal_sockets(const struct plan_place *place, const struct snap
 		const struct snapshot_owner *owner = &snap->owners[i];
 		char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX];
 
-		if (plan_fate(place, owner) != PLAN_DESTROY)
+		if (plan->fates[i] != PLAN_DESTROY)
 			continue;
 		endpoint_format(&owner->o.local, owner->o.port, false, local);
 		endpoint_format(&owner->o.peer, owner->o.peer_port, false, peer);
@@ -75,50 +74,84 @@ static char *with_newline(char *text)
 	return longer;
 }
 
-/* One line: what, where, when, by whom. There is no old value: a mini-socket cannot be made again.
- */
-static char *journal_line(const struct plan_place *place, const struct snapshot *snap, size_t n)
+/* What every line begins with: when, what, where, by whom. */
+static json_t *journal_head(const struct plan_place *place, const struct snapshot *snap)
 {
 	char address[ADDRESS_TEXT_MAX], when[32] = "";
 	time_t now = time(NULL);
 	struct tm utc;
-	json_t *line;
-	char *text;
 
 	if (gmtime_r(&now, &utc))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	line = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:s, s:i, s:i, s:I, s:o, s:n}", "schema",
-			 1, "when", when, "action", "destroy-time-wait", "address",
+	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:s, s:i, s:i}", "schema", 1, "when", when,
+			 "action", "destroy-time-wait", "address",
 			 address_format(&place->addr, address), "port", (int)place->port, "netns",
 			 (json_int_t)snap->netns, "kernel", snap->kernel, "uid", (int)getuid(),
-			 "pid", (int)getpid(), "count", (json_int_t)n, "sockets",
-			 journal_sockets(place, snap), "undo");
-	text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-	json_decref(line);
-	return text ? with_newline(text) : NULL;
+			 "pid", (int)getpid());
 }
 
-static int write_journal(const struct plan_place *place, const struct snapshot *snap,
-			 struct apply_report *report, struct err *err)
+/* The line before: what is about to go. There is no old value: a mini-socket cannot be made again.
+ */
+static json_t *journal_intent(const struct plan_place *place, const struct snapshot *snap,
+			      const struct plan *plan)
 {
-	struct journal journal;
-	char *line = journal_line(place, snap, report->plan.by_fate[PLAN_DESTROY]);
-	int rc = line ? journal_open(&journal, err) : -ENOMEM;
+	json_t *line = journal_head(place, snap);
 
-	if (!line)
-		snprintf(err->text, sizeof(err->text), "journal: no memory");
-	if (!rc) {
-		rc = journal_append(&journal, line, err);
-		memcpy(report->journal, journal.path, sizeof(report->journal));
-		journal_close(&journal);
+	json_object_set_new(line, "count", json_integer((json_int_t)plan->by_fate[PLAN_DESTROY]));
+	json_object_set_new(line, "sockets", journal_sockets(plan, snap));
+	json_object_set_new(line, "undo", json_null());
+	return line;
+}
+
+static const char *result_word(enum apply_end end)
+{
+	switch (end) {
+	case APPLY_DONE:
+		return "done";
+	case APPLY_LEFT:
+		return "left";
+	case APPLY_NOTHING:
+	case APPLY_DRY_RUN:
+	case APPLY_REFUSED:
+		break;
 	}
-	free(line);
+	return "refused";
+}
+
+/* The line after: what came of it. The pid ties it to the line before. */
+static json_t *journal_result(const struct plan_place *place, const struct snapshot *snap,
+			      const struct apply_report *report)
+{
+	json_t *line = journal_head(place, snap);
+	const char *name = report->error ? strerrorname_np(report->error) : NULL;
+
+	json_object_set_new(line, "result", json_string(result_word(report->end)));
+	json_object_set_new(line, "destroyed", json_integer((json_int_t)report->destroyed));
+	json_object_set_new(line, "left",
+			    json_integer((json_int_t)(report->still + report->fresh)));
+	json_object_set_new(line, "errno", name ? json_string(name) : json_null());
+	return line;
+}
+
+/* Takes line. */
+static int journal_write(struct journal *journal, json_t *line, struct err *err)
+{
+	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	int rc = -ENOMEM;
+
+	json_decref(line);
+	if (text)
+		text = with_newline(text);
+	if (text)
+		rc = journal_append(journal, text, err);
+	else
+		snprintf(err->text, sizeof(err->text), "journal: no memory");
+	free(text);
 	return rc;
 }
 
-static int destroy_planned(struct live *live, const struct plan_place *place,
-			   const struct snapshot *snap, struct destroy_tally *tally,
-			   struct err *err)
+static int destroy_planned(struct live *live, const struct snapshot *snap, const struct plan *plan,
+			   struct destroy_tally *tally, struct err *err)
 {
 	struct destroy *d;
 	int rc = destroy_open(live_netns_fd(live), &d, err);
@@ -126,7 +159,7 @@ static int destroy_planned(struct live *live, const struct plan_place *place,
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < snap->owners_n && !rc; i++) {
-		if (plan_fate(place, &snap->owners[i]) == PLAN_DESTROY)
+		if (plan->fates[i] == PLAN_DESTROY)
 			rc = destroy_add(d, &snap->owners[i], err);
 	}
 	if (!rc)
@@ -156,20 +189,25 @@ static void refuse(struct apply_report *report, int error, const char *because)
 	snprintf(report->because, sizeof(report->because), "%s", because);
 }
 
-static void count_left(const struct plan_place *place, const struct snapshot *after,
-		       struct apply_report *report)
+static int count_left(const struct plan_place *place, const struct snapshot *after,
+		      const struct tcpwhy_memory *memory, struct apply_report *report)
 {
-	for (size_t i = 0; i < after->owners_n; i++) {
-		const struct snapshot_owner *owner = &after->owners[i];
+	struct plan now;
+	int rc = plan_make(place, after, memory, &now);
 
-		if (plan_fate(place, owner) != PLAN_DESTROY)
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < after->owners_n; i++) {
+		if (now.fates[i] != PLAN_DESTROY)
 			continue;
-		if (plan_has(&report->plan, owner->cookie))
+		if (plan_has(&report->plan, after->owners[i].cookie))
 			report->still++;
 		else
 			report->fresh++;
 	}
+	plan_free(&now, memory);
 	report->destroyed = report->plan.by_fate[PLAN_DESTROY] - report->still;
+	return 0;
 }
 
 /* The end as the second look shows it. */
@@ -190,57 +228,118 @@ static void judge(struct apply_report *report)
 		refuse(report, 0, "the listing gave no cookie to name them safely");
 }
 
-static int carry_out(struct live *live, const struct plan_place *place, const struct snapshot *snap,
-		     struct apply_report *report, struct err *err)
+static int look_again(struct live *live, const struct plan_place *place,
+		      const struct tcpwhy_memory *memory, struct apply_report *report,
+		      struct err *err)
 {
-	struct destroy_tally tally = {0};
 	struct snapshot after;
-	struct err why;
-	int rc = write_journal(place, snap, report, &why);
+	int rc = look(live, place, &after, err);
 
-	if (!rc)
-		rc = destroy_planned(live, place, snap, &tally, &why);
-	if (rc) {
-		refuse(report, -rc, why.text);
-		report->end = APPLY_REFUSED;
-	}
-	if (tally.error)
-		refuse(report, tally.error, refusal_text(tally.error));
-	rc = look(live, place, &after, err);
 	if (rc)
 		return rc;
-	count_left(place, &after, report);
+	rc = count_left(place, &after, memory, report);
+	if (rc)
+		snprintf(err->text, sizeof(err->text), "no memory for %zu sockets", after.owners_n);
 	snapshot_free(&after);
-	judge(report);
+	if (!rc)
+		judge(report);
+	return rc;
+}
+
+/* Nothing is touched: said with the reason, and all of it is left. */
+static void give_up(struct apply_report *report, int error, const char *because)
+{
+	refuse(report, error, because);
+	report->still = report->plan.by_fate[PLAN_DESTROY];
+	report->end = APPLY_REFUSED;
+}
+
+/* The journal has the line before; the line after tells what the second look showed. */
+static int change(struct live *live, const struct plan_place *place, const struct snapshot *snap,
+		  const struct tcpwhy_memory *memory, struct journal *journal,
+		  struct apply_report *report, struct err *err)
+{
+	struct destroy_tally tally = {0};
+	struct err why;
+	int rc = destroy_planned(live, snap, &report->plan, &tally, &why);
+
+	if (rc)
+		refuse(report, -rc, why.text);
+	else if (tally.error)
+		refuse(report, tally.error, refusal_text(tally.error));
+	rc = look_again(live, place, memory, report, err);
+	if (!rc && journal_write(journal, journal_result(place, snap, report), &why) &&
+	    !report->because[0])
+		refuse(report, 0, why.text);
+	return rc;
+}
+
+static int carry_out(struct live *live, const struct plan_place *place, const struct snapshot *snap,
+		     const struct tcpwhy_memory *memory, struct apply_report *report,
+		     struct err *err)
+{
+	struct journal journal;
+	struct err why;
+	int rc = journal_open(&journal, &why);
+
+	if (!rc) {
+		memcpy(report->journal, journal.path, sizeof(report->journal));
+		rc = journal_write(&journal, journal_intent(place, snap, &report->plan), &why);
+		if (!rc) {
+			rc = change(live, place, snap, memory, &journal, report, err);
+			journal_close(&journal);
+			return rc;
+		}
+		journal_close(&journal);
+	}
+	give_up(report, -rc, why.text);
 	return 0;
 }
 
-int apply_destroy_time_wait(struct live *live, const struct plan_place *place, bool dry_run,
+static int act(struct live *live, const struct plan_place *place, const struct snapshot *snap,
+	       const struct tcpwhy_memory *memory, bool dry_run, struct apply_report *report,
+	       struct err *err)
+{
+	const struct plan *plan = &report->plan;
+	const bool forbidden = plan->by_fate[PLAN_DESTROY] && live_may_destroy(live) == TCPWHY_NO;
+
+	if (!plan->by_fate[PLAN_DESTROY]) {
+		report->end = APPLY_NOTHING;
+		if (plan->by_fate[PLAN_NAMELESS])
+			judge(report);
+		return 0;
+	}
+	if (dry_run) {
+		report->end = APPLY_DRY_RUN;
+		if (forbidden)
+			refuse(report, EPERM, refusal_text(EPERM));
+		return 0;
+	}
+	if (!forbidden)
+		return carry_out(live, place, snap, memory, report, err);
+	give_up(report, EPERM, refusal_text(EPERM));
+	return 0;
+}
+
+int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
+			    const struct tcpwhy_memory *memory, bool dry_run,
 			    struct apply_report *report, struct err *err)
 {
 	struct snapshot snap;
-	uint64_t *cookies;
 	int rc = look(live, place, &snap, err);
 
 	if (rc)
 		return rc;
-	cookies = calloc(snap.owners_n + 1, sizeof(*cookies));
-	if (!cookies) {
+	*report = (struct apply_report){.netns = snap.netns, .truncated = snap.truncated};
+	rc = plan_make(place, &snap, memory, &report->plan);
+	if (rc) {
 		snprintf(err->text, sizeof(err->text), "no memory for %zu sockets", snap.owners_n);
 		snapshot_free(&snap);
-		return -ENOMEM;
+		return rc;
 	}
-	*report = (struct apply_report){.netns = snap.netns, .truncated = snap.truncated};
-	plan_make(place, &snap, cookies, &report->plan);
-	show_targets(place, &snap, report);
-	if (report->plan.by_fate[PLAN_DESTROY] && !dry_run)
-		rc = carry_out(live, place, &snap, report, err);
-	else if (report->plan.by_fate[PLAN_NAMELESS])
-		judge(report);
-	else
-		report->end = report->plan.by_fate[PLAN_DESTROY] ? APPLY_DRY_RUN : APPLY_NOTHING;
-	report->plan.cookies = NULL;
-	free(cookies);
+	show_targets(&snap, report);
+	rc = act(live, place, &snap, memory, dry_run, report, err);
+	plan_free(&report->plan, memory);
 	snapshot_free(&snap);
 	return rc;
 }

@@ -3,7 +3,8 @@
  * apply.h - the only code that changes a system
  *
  * Every change goes the same way: look, plan, write the journal, change, look again. What the
- * second look shows is the result; what the kernel acknowledged is not.
+ * second look shows is the result; what the kernel acknowledged is not. The journal gets a second
+ * line with that result, so that what was refused does not stand there as done.
  */
 #ifndef TCPWHY_CURE_APPLY_H
 #define TCPWHY_CURE_APPLY_H
@@ -30,12 +31,12 @@ struct apply_socket {
 
 struct apply_report {
 	enum apply_end end;
-	struct plan plan;               /* of the first look; plan.cookies is gone */
-	size_t destroyed;               /* of those planned, gone in the second look */
-	size_t still;                   /* of those planned, still there */
-	size_t fresh;                   /* came between the looks */
-	int error;                      /* the errno of the first refusal, 0 none */
-	char because[256];              /* why not all of it was done, "" otherwise */
+	struct plan plan; /* of the first look; its arrays are gone */
+	size_t destroyed; /* of those planned, gone in the second look */
+	size_t still;     /* of those planned, still there */
+	size_t fresh;     /* came between the looks */
+	int error; /* the errno of the first refusal, 0 none; of a dry run: what would come */
+	char because[256];              /* why not all of it was done, or would be; "" otherwise */
 	char journal[JOURNAL_PATH_MAX]; /* "" when nothing was written */
 	uint64_t netns;
 	bool truncated;                             /* the first look did not show all */
@@ -47,8 +48,9 @@ struct apply_report {
  * SOCK_DESTROY with the cookie of the listing: a socket that took the 4-tuple meanwhile has another
  * cookie and is not met (sock_diag_check_cookie(); a mini-socket's cookie is its own,
  * inet_twsk_alloc()). 0 with *report filled, or -errno with err->text if it was not possible to
- * look. */
-int apply_destroy_time_wait(struct live *live, const struct plan_place *place, bool dry_run,
+ * look. Without the capability for it nothing is written or tried. */
+int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
+			    const struct tcpwhy_memory *memory, bool dry_run,
 			    struct apply_report *report, struct err *err);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * One file, one JSON object a line, appended and synced: /run/tcpwhy/journal, or
  * $XDG_RUNTIME_DIR/tcpwhy/journal for whoever may not write there. Nothing may be changed when the
- * line cannot be written.
+ * line cannot be written. Folder and file must be the user's own and no symbolic links: /run/tcpwhy
+ * is a name that others could take first.
  */
 #ifndef TCPWHY_CURE_JOURNAL_H
 #define TCPWHY_CURE_JOURNAL_H

@@ -1,33 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cure/plan.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/address.h"
-
-/* Both sides are IPv4 inside: equal, or one is 0.0.0.0. */
-static bool overlaps_v4(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b)
-{
-	return address_is_any(a) || address_is_any(b) || address_equal(a, b);
-}
-
-bool plan_overlaps(const struct plan_place *place, const struct tcpwhy_owner *owner)
-{
-	bool place4 = address_is_v4(&place->addr), owner4 = address_is_v4(&owner->local);
-
-	if (place->port != owner->port)
-		return false;
-	if (place4 && owner4)
-		return overlaps_v4(&place->addr, &owner->local);
-	if (address_is_any6(&place->addr) && address_is_any6(&owner->local))
-		return true;
-	/* A :: that is not v6only also covers IPv4. */
-	if (address_is_any6(&place->addr))
-		return !(place->v6only && owner4);
-	if (address_is_any6(&owner->local))
-		return !(owner->v6only == TCPWHY_YES && place4);
-	return address_equal(&place->addr, &owner->local);
-}
+#include "load/load.h"
 
 /* timewait alone would do, if whoever looked never errs; the state must agree. */
 static bool is_mini_socket(const struct tcpwhy_owner *o)
@@ -35,13 +13,43 @@ static bool is_mini_socket(const struct tcpwhy_owner *o)
 	return o->timewait && (o->state == TCPWHY_TIME_WAIT || o->state == TCPWHY_FIN_WAIT2);
 }
 
-enum plan_fate plan_fate(const struct plan_place *place, const struct snapshot_owner *owner)
+static enum plan_fate fate_of_holder(const struct snapshot_owner *owner)
 {
-	if (!plan_overlaps(place, &owner->o))
-		return PLAN_ELSEWHERE;
 	if (!is_mini_socket(&owner->o) || owner->inode)
 		return PLAN_LIVING;
 	return owner->cookie ? PLAN_DESTROY : PLAN_NAMELESS;
+}
+
+/* Without SO_REUSEADDR and SO_REUSEPORT the address and the device alone decide. */
+static struct tcpwhy_bind_request request_of(const struct plan_place *place)
+{
+	return (struct tcpwhy_bind_request){
+		.addr = place->addr,
+		.port = place->port,
+		.family = place->family,
+		.reuse = TCPWHY_REUSE_NO,
+		.v6only = place->v6only,
+		.device = place->device,
+	};
+}
+
+/* The walk of bind() over the holders. PLAN_ELSEWHERE is 0: what it does not meet. */
+static int find_fates(const struct plan_place *place, const struct snapshot *snap,
+		      const struct tcpwhy_memory *memory, uint8_t *fates)
+{
+	const struct tcpwhy_bind_request q = request_of(place);
+	struct tcpwhy_cursor cursor = {0};
+	struct tcpwhy_engine *e;
+	struct tcpwhy_owner o;
+	enum tcpwhy_holder why;
+	int rc = load_engine(snap, load_row_for(snap->kernel), NULL, memory, &e);
+
+	if (rc)
+		return rc;
+	while (tcpwhy_next_holder(e, &q, &cursor, &o, &why))
+		fates[o.tag] = (uint8_t)fate_of_holder(&snap->owners[o.tag]);
+	tcpwhy_engine_free(e);
+	return 0;
 }
 
 static int compare_cookies(const void *a, const void *b)
@@ -64,25 +72,58 @@ static void note_target(struct plan *plan, const struct snapshot *snap,
 		plan->fin_wait2++;
 }
 
-void plan_make(const struct plan_place *place, const struct snapshot *snap, uint64_t *cookies,
-	       struct plan *plan)
+static void count_fates(struct plan *plan, const struct snapshot *snap)
 {
 	size_t n = 0;
 
-	*plan = (struct plan){.cookies = cookies};
 	for (size_t i = 0; i < snap->owners_n; i++) {
-		const struct snapshot_owner *owner = &snap->owners[i];
-		enum plan_fate fate = plan_fate(place, owner);
-
-		plan->by_fate[fate]++;
-		if (fate != PLAN_DESTROY)
+		plan->by_fate[plan->fates[i]]++;
+		if (plan->fates[i] != PLAN_DESTROY)
 			continue;
-		note_target(plan, snap, owner);
-		if (cookies)
-			cookies[n++] = owner->cookie;
+		note_target(plan, snap, &snap->owners[i]);
+		plan->cookies[n++] = snap->owners[i].cookie;
 	}
 	if (n)
-		qsort(cookies, n, sizeof(*cookies), compare_cookies);
+		qsort(plan->cookies, n, sizeof(*plan->cookies), compare_cookies);
+}
+
+static void *zeroed(const struct tcpwhy_memory *memory, size_t size)
+{
+	void *p = memory->resize(memory->ctx, NULL, 0, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
+int plan_make(const struct plan_place *place, const struct snapshot *snap,
+	      const struct tcpwhy_memory *memory, struct plan *plan)
+{
+	struct plan p = {.owners_n = snap->owners_n};
+	int rc = 0;
+
+	if (p.owners_n) {
+		p.fates = zeroed(memory, p.owners_n * sizeof(*p.fates));
+		p.cookies = zeroed(memory, p.owners_n * sizeof(*p.cookies));
+		rc = p.fates && p.cookies ? find_fates(place, snap, memory, p.fates) : -ENOMEM;
+	}
+	if (rc) {
+		plan_free(&p, memory);
+		return rc;
+	}
+	count_fates(&p, snap);
+	*plan = p;
+	return 0;
+}
+
+void plan_free(struct plan *plan, const struct tcpwhy_memory *memory)
+{
+	size_t n = plan->owners_n;
+
+	if (plan->fates)
+		memory->resize(memory->ctx, plan->fates, n * sizeof(*plan->fates), 0);
+	if (plan->cookies)
+		memory->resize(memory->ctx, plan->cookies, n * sizeof(*plan->cookies), 0);
+	plan->fates = NULL;
+	plan->cookies = NULL;
 }
 
 bool plan_has(const struct plan *plan, uint64_t cookie)

@@ -54,6 +54,12 @@ void offer_target(struct text *t, const struct explain_question *q, const struct
 		text_add(t, " --pid ");
 		text_number(t, (uint64_t)q->pid);
 	}
+	if (q->device) {
+		text_add(t, " --device ");
+		add_word(t, q->device);
+	}
+	if (q->bind.v6only && address_is_any6(addr))
+		text_add(t, " --v6only");
 	text_char(t, ' ');
 	/* Brackets are a pattern to a shell, and stay what they are only if quoted or if no file
 	 * matches. */

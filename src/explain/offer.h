@@ -31,7 +31,8 @@ void offer_all(struct asked *a, const struct offer_row *rows, size_t n, struct r
 struct text offer_does(struct offer *o);
 /* Writes a whole text of a cure. */
 void offer_say(char *out, const char *s);
-/* The namespace of the question and an endpoint, as arguments of a command. */
+/* The namespace of the question, what of its socket decides whom it meets, and an endpoint, as
+ * arguments of a command. */
 void offer_target(struct text *t, const struct explain_question *q, const struct tcpwhy_addr *addr,
 		  uint16_t port);
 

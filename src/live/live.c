@@ -171,6 +171,18 @@ static void tell_unknown(struct snapshot *snap, bool options_matter)
 		collect_missing(snap, "sockets that only bound (this kernel or source lists none)");
 }
 
+/* The bucket that a socket is in, which only the bind hash shows (inet_sk_bound_l3mdev()). */
+static void place_in_vrf(struct snapshot *snap)
+{
+	for (size_t i = 0; i < snap->owners_n && !snap->sysctls.l3mdev_accept; i++) {
+		struct tcpwhy_owner *o = &snap->owners[i].o;
+
+		for (size_t k = 0; k < snap->devices_n && o->device; k++)
+			if (snap->devices[k].index == o->device)
+				o->l3mdev = snap->devices[k].l3mdev;
+	}
+}
+
 /* The bind hash shows all. Without it: who is there from netlink (or /proc), what flags they have
  * from iter/tcp, and then from the sockets of living processes. */
 static int look_owners(struct look *look)
@@ -194,6 +206,7 @@ static int look_owners(struct look *look)
 	if (!look->scope->one_peer && !(look->live->avoid & LIVE_AVOID_PIDFD) &&
 	    pidfd_fill(look->snap) > 0)
 		look->snap->sources |= SNAPSHOT_PIDFD;
+	place_in_vrf(look->snap);
 	tell_unknown(look->snap, !look->scope->one_peer);
 	return 0;
 }
@@ -234,6 +247,11 @@ void live_owners(struct live *live, struct result_holder *holders, size_t n)
 enum tcpwhy_tri live_may_bind_low(struct live *live)
 {
 	return privilege_may_bind_low(live->ns.fd);
+}
+
+enum tcpwhy_tri live_may_destroy(struct live *live)
+{
+	return privilege_may_destroy(live->ns.fd);
 }
 
 struct device_question {

@@ -53,6 +53,8 @@ void live_owners(struct live *live, struct result_holder *holders, size_t n);
 /* CAP_NET_BIND_SERVICE over the namespace, for the calling process; TCPWHY_UNKNOWN if it cannot be
  * told. */
 enum tcpwhy_tri live_may_bind_low(struct live *live);
+/* The same of CAP_NET_ADMIN, without which sock_diag destroys nothing. */
+enum tcpwhy_tri live_may_destroy(struct live *live);
 
 /* The ifindex of a device of the namespace, 0 if there is none. */
 unsigned live_device_index(struct live *live, const char *name);

@@ -29,7 +29,7 @@ bool privilege_may_trace(void)
 }
 
 /* Walks from the owner up to our own user namespace. fd is closed. */
-static enum tcpwhy_tri search_up(int fd, ino_t own)
+static enum tcpwhy_tri search_up(int fd, ino_t own, unsigned capability)
 {
 	bool made = false;
 
@@ -42,8 +42,7 @@ static enum tcpwhy_tri search_up(int fd, ino_t own)
 			break;
 		if (st.st_ino == own) {
 			close(fd);
-			return made || has_capability(CAP_NET_BIND_SERVICE) ? TCPWHY_YES
-									    : TCPWHY_NO;
+			return made || has_capability(capability) ? TCPWHY_YES : TCPWHY_NO;
 		}
 		/* Who made a child of our namespace has every capability in it and below. Of the
 		 * last step up only: if the parent is not ours, the next step overwrites this. */
@@ -58,7 +57,7 @@ static enum tcpwhy_tri search_up(int fd, ino_t own)
 	return TCPWHY_UNKNOWN;
 }
 
-enum tcpwhy_tri privilege_may_bind_low(int netns_fd)
+static enum tcpwhy_tri capable_over(int netns_fd, unsigned capability)
 {
 	int owner = ioctl(netns_fd, NS_GET_USERNS);
 	struct stat own;
@@ -71,7 +70,17 @@ enum tcpwhy_tri privilege_may_bind_low(int netns_fd)
 		close(owner);
 		return TCPWHY_UNKNOWN;
 	}
-	return search_up(owner, own.st_ino);
+	return search_up(owner, own.st_ino, capability);
+}
+
+enum tcpwhy_tri privilege_may_bind_low(int netns_fd)
+{
+	return capable_over(netns_fd, CAP_NET_BIND_SERVICE);
+}
+
+enum tcpwhy_tri privilege_may_destroy(int netns_fd)
+{
+	return capable_over(netns_fd, CAP_NET_ADMIN);
 }
 
 /* A socket's uid is the fsuid of the thread that makes it (sock_alloc()). */

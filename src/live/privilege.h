@@ -11,6 +11,8 @@
  * if it is effective in a user namespace that owns the network namespace or contains the owner, or
  * if the process made the owner. */
 enum tcpwhy_tri privilege_may_bind_low(int netns_fd);
+/* The same of CAP_NET_ADMIN, which sock_diag_destroy() asks for. */
+enum tcpwhy_tri privilege_may_destroy(int netns_fd);
 
 /* Whether BPF programs that read kernel memory can be worth a try: CAP_BPF and CAP_PERFMON, or
  * CAP_SYS_ADMIN. */

@@ -113,7 +113,9 @@ tap_status "as JSON" 0 fix --json 0.0.0.0:8080
 out=$(echo "$out" | tr -d '\n ')
 tap_has "one object" \
 	'^\{"schema":1,"fix":"destroy-time-wait","address":"0.0.0.0","port":8080,.*"answer":"done",.*"destroyed":2,"left":0,.*\}$'
-tap_equal "two lines in the journal" "$(wc -l <"$journal")" 2
+tap_equal "two lines in the journal for each" "$(wc -l <"$journal")" 4
+run tail -n 1 "$journal"
+tap_has "the second says what came of it" '"result":"done","destroyed":2,"left":0,"errno":null\}$'
 
 # ---- only that place
 run "$RESTART" serve 127.0.0.1:8080 1
@@ -135,6 +137,17 @@ tap_equal "IPv4 stays" "$(count time-wait 9090)" 1
 run "$RESTART" serve '[::1]:9090' 1
 tap_status "[::] is both" 0 fix '[::]:9090'
 tap_equal "none stays" "$(count time-wait 9090)" 0
+
+# A dual-stack server's IPv6 connection: to 0.0.0.0 a native IPv6 address that is not v6only is in the
+# way, to another IPv4 address it is not (inet_rcv_saddr_equal(), LOOPBACK4_IPV6).
+run "$RESTART" serve '[::]:9191' 1
+tap_equal "an IPv6 TIME_WAIT of a dual-stack server" "$(count time-wait 9191)" 1
+tap_status "the restart as 0.0.0.0 is refused by it" 1 "$RESTART" start 0.0.0.0:9191
+tap_status "127.0.0.1 does not meet it" 0 fix 127.0.0.1:9191
+tap_has "said so" 'nothing to do'
+tap_status "0.0.0.0 does" 0 fix 0.0.0.0:9191
+tap_has "it is gone" 'destroyed 1 TIME_WAIT'
+tap_status "the restart works" 0 "$RESTART" start 0.0.0.0:9191
 
 # ---- the living survive
 run "$RESTART" -r serve 127.0.0.1:7070 2
@@ -198,13 +211,52 @@ without()
 {
 	setpriv --bounding-set -net_admin --inh-caps -net_admin "$@"
 }
+lines=$(wc -l <"$journal")
+tap_status "dry run without CAP_NET_ADMIN" 1 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040 --dry-run
+tap_has "says what would be refused" 'CAP_NET_ADMIN'
 tap_status "without CAP_NET_ADMIN" 1 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
 tap_has "the capability is named" 'CAP_NET_ADMIN'
+tap_equal "nothing is written" "$(wc -l <"$journal")" "$lines"
 tap_has "none is claimed" 'destroyed none of 2'
 tap_equal "they are still there" "$(count time-wait 4040)" 2
 run without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040 --json
 out=$(echo "$out" | tr -d '\n ')
 tap_has "JSON has the errno" '"answer":"refused",.*"errno":"EPERM"'
+
+# ---- without privilege and without a journal: what is lacking is the capability, not the file
+run setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all --inh-caps -all \
+	"$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
+tap_has "a user without a journal is told of the capability" 'CAP_NET_ADMIN'
+
+# ---- a journal that is not a plain file of ours is not followed, and does not hang
+journal_refused() # TEXT
+{
+	tap_status "$1" 1 timeout 10 env -u XDG_RUNTIME_DIR "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
+	tap_has "it is named" 'journal: cannot write'
+	tap_equal "nothing was destroyed" "$(count time-wait 4040)" 2
+}
+rm -rf /run/tcpwhy
+mkdir -p "$dir/elsewhere"
+ln -s "$dir/elsewhere" /run/tcpwhy
+journal_refused "the folder is a symbolic link"
+tap_equal "nothing was made behind it" "$(ls "$dir/elsewhere")" ""
+rm /run/tcpwhy
+mkdir /run/tcpwhy
+mkfifo /run/tcpwhy/journal
+journal_refused "the journal is a FIFO"
+rm /run/tcpwhy/journal
+ln -s "$dir/elsewhere/journal" /run/tcpwhy/journal
+journal_refused "the journal is a symbolic link"
+if [ "$TAP_ROOT" = 1 ]; then
+	rm /run/tcpwhy/journal
+	touch /run/tcpwhy/journal
+	chown 65534 /run/tcpwhy/journal
+	journal_refused "the journal belongs to another user"
+	rm -rf /run/tcpwhy
+	mkdir /run/tcpwhy
+	chown 65534 /run/tcpwhy
+	journal_refused "the folder belongs to another user"
+fi
 
 # ---- no journal, no change
 rm -rf /run/tcpwhy "$dir/tcpwhy"

@@ -3,8 +3,7 @@
 
 #include "base/address.h"
 #include "cure/plan.h"
-
-#define SECOND 1000000000u
+#include "scene.h"
 
 static struct plan_place place(const char *text, bool v6only)
 {
@@ -28,8 +27,22 @@ static struct snapshot_owner owner(const char *local, enum tcpwhy_state state, b
 	return s;
 }
 
+static enum plan_fate fate_of(const struct plan_place *p, struct snapshot_owner *o)
+{
+	struct snapshot snap = {.owners = o, .owners_n = 1};
+	enum plan_fate fate;
+	struct plan plan;
+
+	assert_int_equal(plan_make(p, &snap, &scene_memory, &plan), 0);
+	fate = (enum plan_fate)plan.fates[0];
+	assert_int_equal(plan.by_fate[fate], 1);
+	plan_free(&plan, &scene_memory);
+	return fate;
+}
+
 /* Place asked for, v6only of the asker, local end of the owner, v6only of the owner, overlap. The
- * same table as inet_rcv_saddr_equal() with wildcards matched. */
+ * same table as inet_rcv_saddr_equal() with wildcards matched: to 0.0.0.0 a native IPv6 address is
+ * 127.0.0.6 (LOOPBACK4_IPV6), unless it is v6only. */
 static void test_overlap(void **state)
 {
 	static const struct {
@@ -44,7 +57,10 @@ static void test_overlap(void **state)
 		{"10.0.0.5:80", false, "10.0.0.6:80", TCPWHY_NO, false},
 		{"0.0.0.0:80", false, "10.0.0.6:80", TCPWHY_NO, true},
 		{"10.0.0.5:80", false, "0.0.0.0:80", TCPWHY_NO, true},
-		{"0.0.0.0:80", false, "[2001:db8::1]:80", TCPWHY_NO, false},
+		{"0.0.0.0:80", false, "[2001:db8::1]:80", TCPWHY_NO, true},
+		{"0.0.0.0:80", false, "[2001:db8::1]:80", TCPWHY_YES, false},
+		{"0.0.0.0:80", false, "[2001:db8::1]:80", TCPWHY_UNKNOWN, true},
+		{"10.0.0.5:80", false, "[2001:db8::1]:80", TCPWHY_NO, false},
 		{"0.0.0.0:80", false, "[::ffff:10.0.0.6]:80", TCPWHY_NO, true},
 		{"0.0.0.0:80", false, "[::]:80", TCPWHY_NO, true},
 		{"0.0.0.0:80", false, "[::]:80", TCPWHY_YES, false},
@@ -71,7 +87,7 @@ static void test_overlap(void **state)
 		struct snapshot_owner o = owner(rows[i].local, TCPWHY_TIME_WAIT, true);
 
 		o.o.v6only = rows[i].v6only;
-		if (plan_overlaps(&p, &o.o) != rows[i].overlaps)
+		if ((fate_of(&p, &o) == PLAN_DESTROY) != rows[i].overlaps)
 			fail_msg("row %zu: %s meets %s", i, rows[i].place, rows[i].local);
 	}
 }
@@ -87,8 +103,8 @@ static void test_only_mini_sockets(void **state)
 		struct snapshot_owner mini = owner("10.0.0.5:80", (enum tcpwhy_state)s, true);
 		bool ours = s == TCPWHY_TIME_WAIT || s == TCPWHY_FIN_WAIT2;
 
-		assert_int_equal(plan_fate(&p, &living), PLAN_LIVING);
-		assert_int_equal(plan_fate(&p, &mini), ours ? PLAN_DESTROY : PLAN_LIVING);
+		assert_int_not_equal(fate_of(&p, &living), PLAN_DESTROY);
+		assert_int_equal(fate_of(&p, &mini) == PLAN_DESTROY, ours);
 	}
 }
 
@@ -99,11 +115,11 @@ static void test_doubt_spares(void **state)
 
 	(void)state;
 	o.cookie = 0;
-	assert_int_equal(plan_fate(&p, &o), PLAN_NAMELESS);
+	assert_int_equal(fate_of(&p, &o), PLAN_NAMELESS);
 	/* A mini-socket has no inode: what has one is a socket, whatever else was read. */
 	o.cookie = 1;
 	o.inode = 77;
-	assert_int_equal(plan_fate(&p, &o), PLAN_LIVING);
+	assert_int_equal(fate_of(&p, &o), PLAN_LIVING);
 }
 
 static void test_counts_and_cookies(void **state)
@@ -117,9 +133,7 @@ static void test_counts_and_cookies(void **state)
 		owner("0.0.0.0:80", TCPWHY_LISTEN, false),
 		owner("10.0.0.6:80", TCPWHY_TIME_WAIT, true),
 	};
-	struct snapshot snap = {
-		.owners = owners, .owners_n = 6, .taken_ns = 100 * (uint64_t)SECOND};
-	uint64_t cookies[6];
+	struct snapshot snap = {.owners = owners, .owners_n = 6, .taken_ns = 100 * SECOND};
 	struct plan plan;
 
 	(void)state;
@@ -129,21 +143,19 @@ static void test_counts_and_cookies(void **state)
 	owners[3].cookie = 50;
 	owners[4].cookie = 60;
 	owners[5].cookie = 20;
-	owners[0].o.expires_ns = 103 * (uint64_t)SECOND;
-	owners[1].o.expires_ns = 99 * (uint64_t)SECOND;
-	owners[5].o.expires_ns = 158 * (uint64_t)SECOND;
-	plan_make(&p, &snap, cookies, &plan);
+	owners[0].o.expires_ns = 103 * SECOND;
+	owners[1].o.expires_ns = 99 * SECOND;
+	owners[5].o.expires_ns = 158 * SECOND;
+	assert_int_equal(plan_make(&p, &snap, &scene_memory, &plan), 0);
 	assert_int_equal(plan.by_fate[PLAN_DESTROY], 3);
 	assert_int_equal(plan.by_fate[PLAN_LIVING], 2);
 	assert_int_equal(plan.by_fate[PLAN_ELSEWHERE], 1);
 	assert_int_equal(plan.by_fate[PLAN_NAMELESS], 0);
 	assert_int_equal(plan.fin_wait2, 1);
-	assert_int_equal(plan.longest_ns, 58 * (uint64_t)SECOND);
+	assert_int_equal(plan.longest_ns, 58 * SECOND);
 	for (uint64_t c = 0; c <= 70; c += 5)
 		assert_int_equal(plan_has(&plan, c), c == 10 || c == 20 || c == 30);
-
-	plan_make(&p, &snap, NULL, &plan);
-	assert_int_equal(plan.by_fate[PLAN_DESTROY], 3);
+	plan_free(&plan, &scene_memory);
 	assert_false(plan_has(&plan, 10));
 }
 
@@ -154,10 +166,26 @@ static void test_empty(void **state)
 	struct plan plan;
 
 	(void)state;
-	plan_make(&p, &snap, NULL, &plan);
+	assert_int_equal(plan_make(&p, &snap, &scene_memory, &plan), 0);
 	for (int f = 0; f < PLAN_FATES; f++)
 		assert_int_equal(plan.by_fate[f], 0);
 	assert_false(plan_has(&plan, 0));
+	plan_free(&plan, &scene_memory);
+}
+
+/* A server bound to a device meets what has none, or the same one. */
+static void test_device(void **state)
+{
+	struct plan_place p = place("0.0.0.0:80", false);
+	struct snapshot_owner o = owner("10.0.0.5:80", TCPWHY_TIME_WAIT, true);
+
+	(void)state;
+	p.device = 2;
+	assert_int_equal(fate_of(&p, &o), PLAN_DESTROY);
+	o.o.device = 2;
+	assert_int_equal(fate_of(&p, &o), PLAN_DESTROY);
+	o.o.device = 3;
+	assert_int_equal(fate_of(&p, &o), PLAN_ELSEWHERE);
 }
 
 int main(void)
@@ -165,7 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_overlap),      cmocka_unit_test(test_only_mini_sockets),
 		cmocka_unit_test(test_doubt_spares), cmocka_unit_test(test_counts_and_cookies),
-		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_empty),        cmocka_unit_test(test_device),
 	};
 
 	return unit_run("cure_plan", tests);
