@@ -18,6 +18,13 @@
 
 #define FEW 32u
 
+/* Ports of a destination with many. A bit of full says that a word of taken has no hole, so that a
+ * used up half of the range is passed over in a few steps. */
+struct many {
+	struct portbits taken;
+	uint64_t full[2][PORT_WORDS / 64];
+};
+
 struct portset {
 	uint32_t local, peer;
 	uint16_t peer_port;
@@ -28,7 +35,7 @@ struct portset {
 	uint32_t count, odd;
 	uint32_t few_size;     /* entries of few; 0: inline_few is used, or bits */
 	uint32_t few_ripe;     /* bit n: the n-th port of the array */
-	struct portbits *bits; /* more than FEW ports */
+	struct many *bits;     /* more than FEW ports */
 	struct portbits *ripe; /* NULL: none was ever ripe */
 	union {
 		uint16_t *few;
@@ -144,7 +151,7 @@ static void set_empty(struct tcpwhy_engine *e, struct portset *set)
 {
 	if (set->few_size)
 		memory_drop(e, &set->few, set->few_size, sizeof(uint16_t));
-	memory_drop(e, &set->bits, set->bits ? 1 : 0, sizeof(struct portbits));
+	memory_drop(e, &set->bits, set->bits ? 1 : 0, sizeof(struct many));
 	memory_drop(e, &set->ripe, set->ripe ? 1 : 0, sizeof(struct portbits));
 }
 
@@ -221,10 +228,20 @@ static struct portbits *ripe_need(struct tcpwhy_engine *e, struct portset *set)
 	return set->ripe;
 }
 
+static void many_put(struct many *m, uint16_t port, bool on)
+{
+	unsigned parity = port % 2;
+	uint32_t w = port / 128;
+	uint64_t *full = &m->full[parity][w / 64], bit = UINT64_C(1) << w % 64;
+
+	portbits_put(&m->taken, port, on);
+	*full = ~m->taken.word[parity][w] ? *full & ~bit : *full | bit;
+}
+
 /* From the array to bits. */
 static bool make_bits(struct tcpwhy_engine *e, struct portset *set)
 {
-	struct portbits *bits = memory_new(e, sizeof(*bits));
+	struct many *bits = memory_new(e, sizeof(*bits));
 
 	if (!bits)
 		return false;
@@ -233,7 +250,7 @@ static bool make_bits(struct tcpwhy_engine *e, struct portset *set)
 		return false;
 	}
 	for (uint32_t n = 0; n < set->count; n++) {
-		portbits_put(bits, few_ports(set)[n], true);
+		many_put(bits, few_ports(set)[n], true);
 		if (set->few_ripe >> n & 1)
 			portbits_put(set->ripe, few_ports(set)[n], true);
 	}
@@ -251,7 +268,7 @@ static bool put_port(struct tcpwhy_engine *e, struct portset *set, uint16_t port
 	if (!set->bits && set->count == FEW && !make_bits(e, set))
 		return false;
 	if (set->bits)
-		portbits_put(set->bits, port, true);
+		many_put(set->bits, port, true);
 	else
 		few_of(set)[set->count] = port;
 	set->count++;
@@ -262,7 +279,7 @@ static void take_port(struct portset *set, uint16_t port)
 {
 	set->count--;
 	if (set->bits) {
-		portbits_put(set->bits, port, false);
+		many_put(set->bits, port, false);
 		if (set->ripe)
 			portbits_put(set->ripe, port, false);
 		return;
@@ -348,7 +365,7 @@ struct view {
 
 static uint64_t set_word(const struct portset *set, bool use_ripe, unsigned parity, uint32_t w)
 {
-	uint64_t taken = set->bits->word[parity][w];
+	uint64_t taken = set->bits->taken.word[parity][w];
 
 	return use_ripe && set->ripe ? taken & ~set->ripe->word[parity][w] : taken;
 }
@@ -377,13 +394,31 @@ static uint64_t busy_word(const struct view *v, unsigned parity, uint32_t w)
 	return busy;
 }
 
+/* The first word from w on that some set does not fill; may be past the end. */
+static uint32_t skip_full(const struct view *v, unsigned parity, uint32_t w)
+{
+	for (unsigned n = 0; n < v->sets && !v->ripe; n++) {
+		const struct portset *set = v->set[n];
+		while (set->bits && w < PORT_WORDS) {
+			uint64_t holes = ~set->bits->full[parity][w / 64] >> w % 64;
+			if (holes) {
+				w += (uint32_t)__builtin_ctzll(holes);
+				break;
+			}
+			w = (w / 64 + 1) * 64;
+		}
+	}
+	return w;
+}
+
 /* The first port of that parity in first..last that can be had, 0 if none. Both have the parity. */
 static uint32_t find_parity(const struct view *v, uint32_t first, uint32_t last)
 {
 	unsigned parity = first % 2;
 	uint32_t a = first / 2, b = last / 2;
 
-	for (uint32_t w = a / 64; w <= b / 64; w++) {
+	for (uint32_t w = skip_full(v, parity, a / 64); w <= b / 64;
+	     w = skip_full(v, parity, w + 1)) {
 		uint64_t can = ~busy_word(v, parity, w);
 		if (w == a / 64)
 			can &= ~UINT64_C(0) << a % 64;
@@ -449,7 +484,7 @@ static struct view view_of(const struct tcpwhy_engine *e, const struct tuple *t,
 static bool is_taken(const struct view *v, uint16_t port)
 {
 	for (unsigned n = 0; n < v->sets; n++)
-		if (v->set[n]->bits ? portbits_has(v->set[n]->bits, port)
+		if (v->set[n]->bits ? portbits_has(&v->set[n]->bits->taken, port)
 				    : few_at(v->set[n], port) < v->set[n]->count)
 			return true;
 	return false;
