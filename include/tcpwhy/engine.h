@@ -365,11 +365,24 @@ bool tcpwhy_get_bucket(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3
  * kernel's get_random_u32_below(). follow != 0: the kernel chose that port; the engine checks that it was
  * admissible and takes it, and answers with rule ..._RANGE_EXHAUSTED and EADDRINUSE / EADDRNOTAVAIL if it was not.
  * none: the kernel found no port; the engine finds none either if some start of the search leads to that. */
+struct tcpwhy_perturb;
 struct tcpwhy_choice {
 	uint32_t (*draw)(void *ctx, uint32_t n);
 	void *ctx;
 	uint16_t follow;
 	bool none;
+	struct tcpwhy_perturb *perturb; /* connect(): the start by key and table; NULL: drawn */
+};
+
+/* Where connect() starts to look: a keyed hash of (source, destination, destination port), another one every ten
+ * seconds, plus what earlier connects added to the table's entry. draw() serves the step only. For one key and the
+ * same draws the same ports are chosen. A live kernel's key is its secret and is never read; the hash is SipHash-2-4
+ * of the addresses, the port and the time, so it is the kernel's in form, not in its byte order.
+ * __inet_hash_connect(), secure_ipv4_port_ephemeral(), 5.18+. */
+struct tcpwhy_perturb {
+	uint64_t key[2];
+	uint32_t *table; /* the caller's; one entry changes with every connect() */
+	uint32_t size;   /* of the table: a power of two; the kernel's default is 65,536 */
 };
 
 enum tcpwhy_option {

@@ -98,15 +98,30 @@ static uint16_t walk_pass(struct search *search, uint32_t offset)
 	return portwalk_from(w, offset);
 }
 
+/* How far a port is from the start of its pass, along the walk. */
+static uint32_t walked(const struct portwalk *w, uint32_t offset, uint16_t port)
+{
+	uint32_t at = port - w->low;
+
+	return at >= offset ? at - offset : at + portwalk_remaining(w) - offset;
+}
+
 /* Even offsets, then odd ones, from a drawn start; all in one pass with IP_LOCAL_PORT_RANGE. */
 static uint16_t choose_drawn(struct search *search, const struct tcpwhy_choice *choice)
 {
-	uint32_t step = search->walk.step;
-	uint32_t offset =
-		choice->draw(choice->ctx, portwalk_remaining(&search->walk)) & ~(step - 1);
-	uint16_t port = walk_pass(search, offset);
+	const struct portwalk *w = &search->walk;
+	uint32_t remaining = portwalk_remaining(w), entry = 0;
+	uint32_t offset = choice->perturb ? perturb_start(search->e, choice->perturb, search->s,
+							  remaining, &entry)
+					  : choice->draw(choice->ctx, remaining);
 
-	return port || step == 1 ? port : walk_pass(search, offset + 1);
+	offset &= ~(w->step - 1);
+	uint16_t port = walk_pass(search, offset);
+	if (!port && w->step == 2)
+		port = walk_pass(search, ++offset);
+	if (port && choice->perturb)
+		perturb_advance(choice, entry, walked(w, offset, port), w->step);
+	return port;
 }
 
 static bool even_may_fail(const struct portwalk *w)

@@ -361,6 +361,14 @@ bool port_is_reserved(const struct tcpwhy_engine *e, uint16_t port);
 uint16_t port_search(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
 		     const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 
+/* ------------------------------------------------------------------------------- perturb.c */
+/* The offset of the start, before it is made even, and the entry of the table it came from. */
+uint32_t perturb_start(const struct tcpwhy_engine *e, const struct tcpwhy_perturb *p,
+		       const struct sock *s, uint32_t remaining, uint32_t *entry);
+/* After a success at that distance from the start of its pass. */
+void perturb_advance(const struct tcpwhy_choice *choice, uint32_t entry, uint32_t walked,
+		     uint32_t step);
+
 /* ------------------------------------------------------------------------------- tuple.c */
 struct tuple {
 	struct ref local, peer;
