@@ -5,7 +5,8 @@
  *
  * A random script of the conformance test fills a namespace with sockets in every state. Then the
  * command is asked, as a user would ask it, and the real calls are made. Output is TAP; status 1 if
- * one answer was wrong, or if --no-depends is given and one was "depends".
+ * one answer was wrong, or a cure called proven did not help, or if --no-depends is given and one
+ * was "depends".
  */
 #include "crowd/crowd.h"
 
@@ -169,6 +170,22 @@ static bool is_chance(const json_t *root)
 	return false;
 }
 
+/* Of a cure that is said to be proven, and is a command. */
+static void copy_cure(const json_t *root, char *out, size_t size)
+{
+	const json_t *cure;
+	size_t i;
+
+	*out = '\0';
+	json_array_foreach(json_object_get(root, "cures"), i, cure)
+	{
+		const char *id = json_string_value(json_object_get(cure, "id"));
+		if (id && !strcmp(id, "destroy-time-wait") &&
+		    json_is_true(json_object_get(cure, "proven")))
+			copy_string(cure, "command", out, size);
+	}
+}
+
 bool ask_tcpwhy(const char *tcpwhy, struct args *a, struct outcome_pair *said)
 {
 	posix_spawn_file_actions_t actions;
@@ -192,6 +209,7 @@ bool ask_tcpwhy(const char *tcpwhy, struct args *a, struct outcome_pair *said)
 	copy_string(root, "errno", said->error, sizeof(said->error));
 	copy_string(root, "at", said->at, sizeof(said->at));
 	said->chance = is_chance(root);
+	copy_cure(root, said->cure, sizeof(said->cure));
 	json_decref(root);
 	return true;
 }
@@ -311,6 +329,25 @@ enum score score(const struct options *o, struct args *a, const struct outcome_p
 	return SCORE_WRONG;
 }
 
+/* A cure that was called proven is typed as it was printed; then the calls must succeed. */
+static void judge_cure(const struct options *o, const struct script *s, const struct question *q,
+		       struct args *a, const struct outcome_pair *said, struct tally *t)
+{
+	struct outcome_pair happened = {0};
+	const int status = cure_apply(o->tcpwhy, said->cure);
+
+	t->cured++;
+	if (status == 0 && do_really(q, &happened) && !strcmp(happened.answer, "ok"))
+		return;
+	t->cure_failed++;
+	printf("# '%s' ended with %d, then %s %s %s, asked", said->cure, status, happened.answer,
+	       happened.error, happened.at);
+	args_print(a);
+	printf("\n# after:\n");
+	script_print(s, stdout);
+	fflush(stdout);
+}
+
 /* False: the machinery failed. */
 static bool judge(const struct options *o, const struct script *s, const struct question *q,
 		  struct tally *t)
@@ -325,6 +362,8 @@ static bool judge(const struct options *o, const struct script *s, const struct 
 		printf("# after:\n");
 		script_print(s, stdout);
 		fflush(stdout);
+	} else if (said.cure[0]) {
+		judge_cure(o, s, q, &a, &said, t);
 	}
 	return true;
 }
@@ -372,11 +411,11 @@ static int run(const struct options *o)
 			works = one_crowd(&k, o, seed, &t, &err);
 	}
 	kernel_close(&k);
-	const bool good = works && !t.wrong && !(o->no_depends && t.depends);
+	const bool good = works && !t.wrong && !t.cure_failed && !(o->no_depends && t.depends);
 	printf("# seed %llu: %u crowds, %u questions: %u ok, %u refused, %u depends, %u by chance, "
-	       "%u changed meanwhile, %u wrong\n",
+	       "%u changed meanwhile, %u wrong; %u cures typed, %u failed\n",
 	       (unsigned long long)o->seed, t.crowds, t.questions, t.ok, t.refused, t.depends,
-	       t.chance, t.changed, t.wrong);
+	       t.chance, t.changed, t.wrong, t.cured, t.cure_failed);
 	if (!works)
 		printf("# %s\n", err.text);
 	printf("%sok 1 - tcpwhy %s is right about %u crowds\n", good ? "" : "not ",

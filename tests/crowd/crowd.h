@@ -23,11 +23,13 @@ struct args {
 /* What was said, or what happened. */
 struct outcome_pair {
 	char answer[12], error[24], at[12];
-	bool chance; /* depends on the random start of the kernel's search, on nothing unseen */
+	bool chance;    /* depends on the random start of the kernel's search, on nothing unseen */
+	char cure[256]; /* the command of a proven destroy-time-wait, "" none */
 };
 
 struct tally {
 	unsigned crowds, questions, ok, refused, chance, depends, wrong, changed;
+	unsigned cured, cure_failed;
 };
 
 struct options {
@@ -54,6 +56,9 @@ enum score { SCORE_GOOD, SCORE_DEPENDS, SCORE_WRONG };
  * fault of the first answer. */
 enum score score(const struct options *o, struct args *a, const struct outcome_pair *said,
 		 const struct outcome_pair *happened, struct tally *t);
+
+/* cure.c: types the command of a cure, as it was printed. Its status, -1 if it could not be run. */
+int cure_apply(const char *tcpwhy, const char *command);
 
 /* connect.c: one crowd of connections that fills a port range, and questions about it, in the
  * namespace the process is in. False with err: the machinery failed. */
