@@ -228,16 +228,20 @@ static const char *reason_words(enum tcpwhy_tw_reason reason)
 	return "";
 }
 
+/* One count with its word, never parted by the margin. */
 static void print_count(struct fold *f, uint32_t n, const char *what, bool last)
 {
-	char line[RESULT_TEXT_MAX];
-	struct text t = text_in(line, sizeof(line));
+	char item[RESULT_TEXT_MAX];
+	struct text t = text_in(item, sizeof(item));
 
 	text_count(&t, n);
 	text_char(&t, ' ');
 	text_add(&t, what);
 	text_add(&t, last ? "" : " \xc2\xb7");
-	fold_words(f, line);
+	if (f->column + 1 + fold_columns(item) > FOLD_WIDTH)
+		fold_newline(f);
+	fold_to(f, f->column < f->indent ? f->indent : f->column);
+	fold_plain(f, item);
 }
 
 static void print_ports(const struct result *r, FILE *out)

@@ -48,6 +48,8 @@ documented() # TEXT
 
 run tcpwhy bind 0.0.0.0:8080 --json
 documented "bind refused"
+run tcpwhy connect 127.0.0.1:8080 --json
+documented "connect"
 run tcpwhy bind 0.0.0.0:0 --try --json
 documented "bind to port 0, with --try"
 run tcpwhy log tests/logs/java-logs.log --json
@@ -55,7 +57,7 @@ documented "log"
 run tcpwhy fix destroy-time-wait 0.0.0.0:8080 --json --dry-run
 documented "fix"
 
-for command in bind log fix; do
+for command in bind connect log fix; do
 	run tcpwhy $command --help
 	lacking=
 	for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
