@@ -75,12 +75,15 @@ static int take_bucket(struct bindhash_reader *reader, const struct bindhash_rec
 				 : collect_address(AF_INET, r->peer);
 		memcpy(&b.fast_addr4, r->peer, sizeof(b.fast_addr4));
 	}
-	if (mark_bucket(reader))
-		return -ENOMEM;
 	reader->in_bucket = true;
 	reader->port = r->port;
 	reader->l3mdev = r->device;
 	reader->fastreuse = r->fastreuse;
+	reader->fastreuseport = r->fastreuseport;
+	if (reader->sink)
+		return 0;
+	if (mark_bucket(reader))
+		return -ENOMEM;
 	return collect_bucket(reader->snap, &b);
 }
 
@@ -120,6 +123,18 @@ static bool take_state(const struct bindhash_record *r, uint8_t *state)
 	       r->state != TCPWHY_TIME_WAIT;
 }
 
+/* connect() looks at a bucket only if both fields are below 0 (__inet_hash_connect()). */
+static struct overview_port port_of(const struct bindhash_reader *reader,
+				    const struct bindhash_record *r)
+{
+	bool owned = reader->fastreuse >= 0 || reader->fastreuseport >= 0;
+
+	return (struct overview_port){
+		.owned = owned ? TCPWHY_YES : TCPWHY_NO,
+		.named = r->flags & BINDHASH_PORT_LOCKED ? TCPWHY_YES : TCPWHY_NO,
+	};
+}
+
 static int take_owner(struct bindhash_reader *reader, const struct bindhash_record *r)
 {
 	struct snapshot_owner s = {
@@ -150,7 +165,10 @@ static int take_owner(struct bindhash_reader *reader, const struct bindhash_reco
 		s.o.peer = collect_address(r->family, r->peer);
 	if (s.o.timewait)
 		s.o.expires_ns = expires_ns(reader, r->left);
-	return collect_owner(reader->snap, &s);
+	if (!reader->sink)
+		return collect_owner(reader->snap, &s);
+	reader->sink->owner(reader->sink->ctx, &s, port_of(reader, r));
+	return 0;
 }
 
 int bindhash_take(struct bindhash_reader *reader, const struct bindhash_record *records, size_t n)
@@ -178,8 +196,16 @@ void bindhash_rewind(struct bindhash_reader *reader, uint64_t base)
 		reader->snap->buckets_n--;
 		reader->in_bucket = false;
 	}
-	if (base < reader->taken)
-		reader->taken = base;
+	if (base >= reader->taken)
+		return;
+	if (reader->sink)
+		reader->sink->twice += reader->taken - base;
+	reader->taken = base;
+}
+
+static bool *incomplete(struct bindhash_reader *reader)
+{
+	return reader->sink ? &reader->sink->torn : &reader->snap->truncated;
 }
 
 /* Runs until the walk is complete, or the snapshot is full. */
@@ -204,13 +230,13 @@ static int walk(struct bindhash *skel, struct bindhash_reader *reader, uint64_t 
 		if (bindhash_take(reader, skel->bss->records, control->n))
 			return -ENOMEM;
 		if (!control->more) {
-			reader->snap->truncated |= control->torn != 0;
+			*incomplete(reader) |= control->torn != 0;
 			return 0;
 		}
-		if (reader->snap->truncated)
+		if (*incomplete(reader))
 			return 0;
 	}
-	reader->snap->truncated = true;
+	*incomplete(reader) = true;
 	return 0;
 }
 
@@ -273,13 +299,21 @@ static int load(bool cached, struct bindhash **out)
 	return error;
 }
 
-int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netns,
-		  struct snapshot *snap)
+static void set_scope(struct bindhash_control *control, const struct snapshot_scope *scope)
 {
-	size_t owners = snap->owners_n, buckets = snap->buckets_n;
-	struct bindhash_reader reader = {.snap = snap, .tick_ns = bindhash_tick_ns()};
-	struct bindhash *skel = NULL;
+	control->begin = 1;
+	control->all_ports = scope->all_ports;
+	control->port = scope->port;
+	control->one_peer = scope->one_peer;
+	control->peer_be = htons(scope->peer_port);
+	memcpy(&control->peer_tail, scope->peer.b + 12, 4);
+}
+
+static int read_into(struct bindhash_reader *reader, bool cached,
+		     const struct snapshot_scope *scope, uint64_t netns)
+{
 	libbpf_print_fn_t before;
+	struct bindhash *skel = NULL;
 	int error;
 
 	if (!privilege_may_trace())
@@ -287,20 +321,33 @@ int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netn
 	before = quiet_begin();
 	error = load(cached, &skel);
 	if (!error) {
-		skel->bss->control.begin = 1;
-		skel->bss->control.all_ports = scope->all_ports;
-		skel->bss->control.port = scope->port;
-		skel->bss->control.one_peer = scope->one_peer;
-		skel->bss->control.peer_be = htons(scope->peer_port);
-		memcpy(&skel->bss->control.peer_tail, scope->peer.b + 12, 4);
-		error = walk(skel, &reader, netns);
+		set_scope(&skel->bss->control, scope);
+		error = walk(skel, reader, netns);
 		bindhash__destroy(skel);
 	}
 	quiet_end(before);
-	free(reader.marks);
+	free(reader->marks);
+	return error;
+}
+
+int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netns,
+		  struct snapshot *snap)
+{
+	size_t owners = snap->owners_n, buckets = snap->buckets_n;
+	struct bindhash_reader reader = {.snap = snap, .tick_ns = bindhash_tick_ns()};
+	int error = read_into(&reader, cached, scope, netns);
+
 	if (error) {
 		snap->owners_n = owners;
 		snap->buckets_n = buckets;
 	}
 	return error;
+}
+
+int bindhash_stream(bool cached, uint64_t netns, struct bindhash_sink *sink)
+{
+	const struct snapshot_scope all = {.all_ports = true, .owners_wanted = true};
+	struct bindhash_reader reader = {.sink = sink, .tick_ns = bindhash_tick_ns()};
+
+	return read_into(&reader, cached, &all, netns);
 }

@@ -11,6 +11,7 @@
 
 #include "facts/snapshot.h"
 #include "live/bindhash_record.h"
+#include "live/overview.h"
 
 /* Where a bucket's records start, so that a chain that is read again can replace what it gave
  * before. */
@@ -19,19 +20,28 @@ struct bindhash_mark {
 	size_t owners;
 };
 
-/* Turns records into buckets and owners of snap. Zero but for snap and tick_ns; free marks at the
- * end. */
+/* Who takes the owners instead of a snapshot, one by one: nothing is kept of them. */
+struct bindhash_sink {
+	void (*owner)(void *ctx, const struct snapshot_owner *owner, struct overview_port port);
+	void *ctx;
+	uint64_t twice; /* owners that were given and then read again, at most */
+	bool torn;      /* not all could be read */
+};
+
+/* Turns records into buckets and owners of snap, or gives them to sink. Zero but for snap, sink and
+ * tick_ns; free marks at the end. */
 struct bindhash_reader {
 	struct snapshot *snap;
-	uint64_t tick_ns; /* length of a jiffy */
-	uint64_t now_ns;  /* of the records taken next */
-	uint64_t taken;   /* records so far */
+	struct bindhash_sink *sink; /* NULL: none */
+	uint64_t tick_ns;           /* length of a jiffy */
+	uint64_t now_ns;            /* of the records taken next */
+	uint64_t taken;             /* records so far */
 	struct bindhash_mark *marks;
 	size_t marks_n, marks_room;
 	bool in_bucket;
 	bool without_buckets; /* the stream has owners only (iter/tcp) */
 	uint32_t l3mdev;      /* of the bucket we are in */
-	int8_t fastreuse;
+	int8_t fastreuse, fastreuseport;
 	uint16_t port;
 };
 
@@ -46,6 +56,9 @@ void bindhash_rewind(struct bindhash_reader *reader, uint64_t base);
  * before: -EPERM without privilege, others if this kernel cannot. */
 int bindhash_read(bool cached, const struct snapshot_scope *scope, uint64_t netns,
 		  struct snapshot *snap);
+
+/* The same of all ports, into a sink. */
+int bindhash_stream(bool cached, uint64_t netns, struct bindhash_sink *sink);
 
 /* Length of a jiffy in ns: what CLOCK_MONOTONIC_COARSE's resolution is by definition. */
 uint64_t bindhash_tick_ns(void);

@@ -6,6 +6,7 @@
 #include "live/collect.h"
 #include "live/itertcp.h"
 #include "live/netns.h"
+#include "live/overview.h"
 #include "live/owners.h"
 #include "live/pidfd.h"
 #include "live/privilege.h"
@@ -236,6 +237,149 @@ int live_snapshot(struct live *live, const struct snapshot_scope *scope, struct 
 	if (error)
 		snapshot_free(snap);
 	return error;
+}
+
+/* -------------------------------------------------------------------------------- the overview */
+
+struct survey {
+	struct live *live;
+	struct overview *out;
+	struct snapshot *seen; /* sysctls and what is missing; no owners */
+	struct overview_count *count;
+	struct err *err;
+	bool bound_seen;
+};
+
+static void survey_owner(void *ctx, const struct snapshot_owner *owner, struct overview_port port)
+{
+	overview_socket(ctx, owner, port);
+}
+
+/* Netlink and /proc do not say who chose a port. */
+static int survey_listed(const struct snapshot_owner *owner, void *ctx)
+{
+	const struct overview_port unknown = {TCPWHY_UNKNOWN, TCPWHY_UNKNOWN};
+
+	overview_socket(ctx, owner, unknown);
+	return 0;
+}
+
+static void survey_again(void *ctx)
+{
+	overview_again(ctx);
+}
+
+static bool survey_bindhash(struct survey *s, struct bindhash_sink *sink)
+{
+	int error;
+
+	if (s->live->avoid & LIVE_AVOID_BIND_HASH)
+		return false;
+	error = bindhash_stream(!(s->live->avoid & LIVE_AVOID_BTF_CACHE), s->live->ns.inode, sink);
+	if (!error) {
+		s->seen->sources |= SNAPSHOT_BIND_HASH;
+		s->bound_seen = true;
+		return true;
+	}
+	collect_missing(s->seen, "the bind hash: %s%s", strerror(-error),
+			error == -EPERM ? " (needs CAP_BPF and CAP_PERFMON)" : "");
+	overview_again(s->count);
+	return false;
+}
+
+static int survey_sockets(struct survey *s, struct bindhash_sink *sink)
+{
+	int error = -EPERM;
+
+	if (survey_bindhash(s, sink))
+		return 0;
+	if (!(s->live->avoid & LIVE_AVOID_SOCK_DIAG))
+		error = sockdiag_stream(survey_listed, survey_again, s->count, &s->bound_seen);
+	if (!error) {
+		s->seen->sources |= SNAPSHOT_SOCK_DIAG;
+		return 0;
+	}
+	collect_missing(s->seen, "sock_diag: %s", strerror(-error));
+	overview_again(s->count);
+	error = procnet_stream(survey_listed, s->count);
+	if (!error)
+		s->seen->sources |= SNAPSHOT_PROC_NET;
+	else
+		snprintf(s->err->text, sizeof(s->err->text), "reading the TCP sockets: %s",
+			 strerror(-error));
+	return error;
+}
+
+static int survey_inside(void *ctx)
+{
+	struct survey *s = ctx;
+	struct bindhash_sink sink = {.owner = survey_owner};
+	int error;
+
+	sysctl_read(s->seen);
+	s->seen->taken_ns = collect_now_ns();
+	s->count = overview_begin(s->seen);
+	if (!s->count) {
+		snprintf(s->err->text, sizeof(s->err->text), "no memory");
+		return -ENOMEM;
+	}
+	sink.ctx = s->count;
+	error = survey_sockets(s, &sink);
+	overview_end(s->count, s->out);
+	s->out->twice = sink.twice;
+	s->out->incomplete = sink.torn;
+	return error;
+}
+
+static void survey_tell(const struct survey *s)
+{
+	struct overview *out = s->out;
+	const struct snapshot *seen = s->seen;
+	struct utsname name;
+
+	if (uname(&name) == 0)
+		snprintf(out->kernel, sizeof(out->kernel), "%s", name.release);
+	out->netns = s->live->ns.inode;
+	out->taken_ns = seen->taken_ns;
+	out->sources = seen->sources;
+	out->sysctls = seen->sysctls;
+	out->sysctls_unknown = seen->sysctls_unknown;
+	out->bound_unseen = !s->bound_seen;
+	memcpy(out->missing, seen->missing, sizeof(out->missing));
+	out->missing_n = seen->missing_n;
+}
+
+int live_overview(struct live *live, struct overview *out, struct err *err)
+{
+	struct snapshot *seen = calloc(1, sizeof(*seen));
+	struct survey s = {.live = live, .out = out, .seen = seen, .err = err};
+	int error = -ENOMEM;
+
+	if (!seen)
+		snprintf(err->text, sizeof(err->text), "no memory");
+	else
+		error = netns_run(&live->ns, false, survey_inside, &s, err);
+	if (!error)
+		survey_tell(&s);
+	free(seen);
+	return error;
+}
+
+static int ask_sockstat(void *ctx)
+{
+	bool *some = ctx;
+
+	*some = procnet_has_sockets();
+	return 0;
+}
+
+bool live_has_sockets(struct live *live)
+{
+	bool some = true;
+	struct err err;
+
+	netns_run(&live->ns, false, ask_sockstat, &some, &err);
+	return some;
 }
 
 void live_owners(struct live *live, struct result_holder *holders, size_t n)

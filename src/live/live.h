@@ -13,6 +13,7 @@
 #define TCPWHY_LIVE_LIVE_H
 
 #include "base/error.h"
+#include "facts/overview.h"
 #include "facts/result.h"
 #include "facts/snapshot.h"
 #include "live/route.h"
@@ -46,6 +47,14 @@ void live_close(struct live *live);
 int live_snapshot(struct live *live, const struct snapshot_scope *scope, struct snapshot *snap,
 		  struct err *err);
 void snapshot_free(struct snapshot *snap);
+
+/* Counts the sockets of the namespace, in constant memory. 0, or -errno with err->text when nothing
+ * at all could be read. out is overwritten; its name stays "". */
+int live_overview(struct live *live, struct overview *out, struct err *err);
+
+/* Whether the namespace has hashed TCP sockets (/proc/net/sockstat, sockstat6), which costs next to
+ * nothing beside a listing. Yes if it cannot be told. */
+bool live_has_sockets(struct live *live);
 
 /* Fills owners of each holder that has an inode, by one walk of /proc, and their units. */
 void live_owners(struct live *live, struct result_holder *holders, size_t n);

@@ -134,7 +134,7 @@ static int take_owner(const struct snapshot_owner *owner, void *ctx)
 }
 
 /* Line by line: the file may be larger than we want to hold. */
-static int read_file(const char *path, int family, struct filter *f)
+static int read_file(const char *path, int family, sockdiag_take *take, void *ctx)
 {
 	FILE *file = fopen(path, "re");
 	uint64_t now_ns = collect_now_ns();
@@ -144,27 +144,68 @@ static int read_file(const char *path, int family, struct filter *f)
 	if (!file)
 		return -errno;
 	while (!error && fgets(line, sizeof(line), file))
-		error = procnet_parse(line, strlen(line), family, now_ns, take_owner, f);
+		error = procnet_parse(line, strlen(line), family, now_ns, take, ctx);
 	if (!error && ferror(file))
 		error = -EIO;
 	fclose(file);
 	return error;
 }
 
+int procnet_stream(sockdiag_take *take, void *ctx)
+{
+	int error = read_file("/proc/thread-self/net/tcp", AF_INET, take, ctx);
+	int error6 = error ? 0 : read_file("/proc/thread-self/net/tcp6", AF_INET6, take, ctx);
+
+	/* A kernel without IPv6 has no tcp6. */
+	return error6 && error6 != -ENOENT ? error6 : error;
+}
+
 int procnet_read(const struct snapshot_scope *scope, struct snapshot *snap)
 {
 	size_t before = snap->owners_n;
 	struct filter f = {.wanted.scope = scope, .snap = snap};
-	int error = read_file("/proc/thread-self/net/tcp", AF_INET, &f);
-	int error6 = error ? 0 : read_file("/proc/thread-self/net/tcp6", AF_INET6, &f);
+	int error = procnet_stream(take_owner, &f);
 
-	/* A kernel without IPv6 has no tcp6. */
-	if (error6 && error6 != -ENOENT)
-		error = error6;
 	if (error) {
 		snap->owners_n = before;
 		return error;
 	}
 	snap->bound_unseen = true;
 	return 0;
+}
+
+/* ------------------------------------------------------------------------------------- sockstat */
+
+/* "TCP: inuse 4 orphan 0 tw 2 alloc 5 mem 1": of these, orphan, alloc and mem are of the machine.
+ */
+bool procnet_counts_sockets(const char *sockstat, const char *sockstat6)
+{
+	const char *tcp = strstr(sockstat, "TCP: "), *tcp6 = strstr(sockstat6, "TCP6: ");
+	unsigned inuse = 1, tw = 1, inuse6 = 0;
+
+	if (!tcp || sscanf(tcp, "TCP: inuse %u orphan %*u tw %u", &inuse, &tw) != 2)
+		return true;
+	if (tcp6 && sscanf(tcp6, "TCP6: inuse %u", &inuse6) != 1)
+		return true;
+	return inuse || tw || inuse6;
+}
+
+/* Empty if there is no such file: a kernel without IPv6 has no sockstat6. */
+static void read_small(const char *path, char *text, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	size_t n = file ? fread(text, 1, size - 1, file) : 0;
+
+	text[n] = '\0';
+	if (file)
+		fclose(file);
+}
+
+bool procnet_has_sockets(void)
+{
+	char sockstat[1024], sockstat6[1024];
+
+	read_small("/proc/thread-self/net/sockstat", sockstat, sizeof(sockstat));
+	read_small("/proc/thread-self/net/sockstat6", sockstat6, sizeof(sockstat6));
+	return procnet_counts_sockets(sockstat, sockstat6);
 }

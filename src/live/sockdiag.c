@@ -139,30 +139,37 @@ static struct nlmsghdr *put_request(char *buf, const struct snapshot_scope *scop
 
 /* One dump. */
 struct dump {
-	struct collect_filter filter;
-	struct snapshot *snap;
+	sockdiag_take *take;
+	void *ctx; /* of take */
 	uint64_t now_ns;
 	struct netlink_progress progress;
 };
 
+/* Where a dump goes that a snapshot is made of. */
+struct into_snapshot {
+	struct collect_filter filter;
+	struct snapshot *snap;
+};
+
 static int take_owner(const struct snapshot_owner *owner, void *ctx)
 {
-	struct dump *d = ctx;
+	struct into_snapshot *to = ctx;
 
-	return collect_wanted(&d->filter, &owner->o) ? collect_owner(d->snap, owner) : 0;
+	return collect_wanted(&to->filter, &owner->o) ? collect_owner(to->snap, owner) : 0;
 }
 
 static int take_reply(const void *reply, size_t len, void *ctx)
 {
 	struct dump *d = ctx;
 
-	return sockdiag_parse(reply, len, d->now_ns, &d->progress, take_owner, d);
+	return sockdiag_parse(reply, len, d->now_ns, &d->progress, d->take, d->ctx);
 }
 
 /* *interrupted: entries may be missing. */
-static int dump_once(const struct snapshot_scope *scope, struct snapshot *snap, bool *interrupted)
+static int dump_once(const struct snapshot_scope *scope, sockdiag_take *take, void *ctx,
+		     bool *interrupted)
 {
-	struct dump d = {.filter.scope = scope, .snap = snap, .now_ns = collect_now_ns()};
+	struct dump d = {.take = take, .ctx = ctx, .now_ns = collect_now_ns()};
 	_Alignas(struct nlmsghdr) char request[256] = {0};
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	int error;
@@ -176,20 +183,24 @@ static int dump_once(const struct snapshot_scope *scope, struct snapshot *snap, 
 	return error == -ENOBUFS ? 0 : error;
 }
 
-/* Whether this kernel lists sockets that only bound: one was seen, or it is 6.8 or later. Asking
- * with a socket of our own would be surer, but taking a port is a change. */
-static bool lists_bound(const struct snapshot *snap, size_t from)
+/* Whether this kernel lists sockets that only bound. Asking with a socket of our own would be
+ * surer, but taking a port is a change. */
+static bool lists_bound(void)
 {
 	struct utsname name;
 	int major = 0, minor = 0;
 
-	for (size_t i = from; i < snap->owners_n; i++) {
-		if (snap->owners[i].o.state == BOUND_STATE)
-			return true;
-	}
 	if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
 		return false;
 	return major > 6 || (major == 6 && minor >= 8);
+}
+
+static bool has_bound(const struct snapshot *snap, size_t from)
+{
+	for (size_t i = from; i < snap->owners_n; i++)
+		if (snap->owners[i].o.state == BOUND_STATE)
+			return true;
+	return false;
 }
 
 int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap)
@@ -199,8 +210,10 @@ int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap)
 	int error = 0;
 
 	for (int i = 0; i < ATTEMPTS && interrupted && !error; i++) {
+		struct into_snapshot to = {.filter.scope = scope, .snap = snap};
+
 		snap->owners_n = before;
-		error = dump_once(scope, snap, &interrupted);
+		error = dump_once(scope, take_owner, &to, &interrupted);
 	}
 	if (!error && interrupted)
 		error = -EINTR;
@@ -208,6 +221,21 @@ int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap)
 		snap->owners_n = before;
 		return error;
 	}
-	snap->bound_unseen = !lists_bound(snap, before);
+	snap->bound_unseen = !has_bound(snap, before) && !lists_bound();
 	return 0;
+}
+
+int sockdiag_stream(sockdiag_take *take, void (*again)(void *ctx), void *ctx, bool *bound_seen)
+{
+	const struct snapshot_scope all = {.all_ports = true, .owners_wanted = true};
+	bool interrupted = true;
+	int error = 0;
+
+	for (int i = 0; i < ATTEMPTS && interrupted && !error; i++) {
+		if (i)
+			again(ctx);
+		error = dump_once(&all, take, ctx, &interrupted);
+	}
+	*bound_seen = lists_bound();
+	return !error && interrupted ? -EINTR : error;
 }

@@ -24,4 +24,9 @@ int sockdiag_parse(const void *reply, size_t len, uint64_t now_ns,
  * before: -ENOENT if this kernel has no tcp_diag, -EINTR if every dump was interrupted. */
 int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap);
 
+/* Hands every owner to take as it is read, and keeps none; again(ctx) says that a dump was
+ * interrupted and what was given is void. *bound_seen: this kernel lists sockets that only bound.
+ * 0, -errno as above, or what take returned. */
+int sockdiag_stream(sockdiag_take *take, void (*again)(void *ctx), void *ctx, bool *bound_seen);
+
 #endif
