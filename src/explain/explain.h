@@ -11,6 +11,7 @@
 #ifndef TCPWHY_EXPLAIN_EXPLAIN_H
 #define TCPWHY_EXPLAIN_EXPLAIN_H
 
+#include "facts/overview.h"
 #include "facts/result.h"
 
 #define EXPLAIN_HOLDERS 100 /* shown unless all are asked for */
@@ -45,6 +46,17 @@ struct explain_connect {
 int explain_connect(const struct snapshot *snap, const struct tcpwhy_row *row,
 		    const struct explain_connect *question, const struct tcpwhy_memory *memory,
 		    struct result *out);
+
+/* What is wrong in a namespace, from its numbers. netns and pid are as the user gave them, for the
+ * commands; NULL and 0 if not given. Which TIME_WAIT may be taken over is asked of the engine; a
+ * port range that is used up is only as good as the counts are: see explain_confirm(). 0, or
+ * -ENOMEM. */
+int explain_overview(const struct overview *seen, const struct tcpwhy_row *row, const char *netns,
+		     int pid, const struct tcpwhy_memory *memory, struct diagnosis *out);
+
+/* A finding about a destination, held against the answer to connect() there: takes over its cures,
+ * and is a warning only if a port would be found after all. */
+void explain_confirm(struct diagnosis *d, struct finding *f, const struct result *connect);
 
 /* Once the holders have their processes: names them in the cure "end-owner". */
 void explain_name_owners(struct result *r);
