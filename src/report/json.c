@@ -4,26 +4,7 @@
 #include <jansson.h>
 
 #include "report/name.h"
-
-/* Text that came from outside (the name of a process) need not be UTF-8, which JSON is. */
-static json_t *string_of(const char *s)
-{
-	char ascii[RESULT_TEXT_MAX];
-	json_t *j = json_string(s);
-	size_t i;
-
-	if (j)
-		return j;
-	for (i = 0; s[i] && i + 1 < sizeof(ascii); i++)
-		ascii[i] = (char)((unsigned char)s[i] < 0x80 ? s[i] : '?');
-	ascii[i] = '\0';
-	return json_string(ascii);
-}
-
-static json_t *string_or_null(const char *s)
-{
-	return s && *s ? string_of(s) : json_null();
-}
+#include "report/value.h"
 
 static json_t *tri_of(uint8_t tri)
 {
@@ -33,14 +14,6 @@ static json_t *tri_of(uint8_t tri)
 static json_t *reuse_of(uint8_t reuse)
 {
 	return reuse == TCPWHY_REUSE_UNKNOWN ? json_null() : json_boolean(reuse != TCPWHY_REUSE_NO);
-}
-
-/* Steals every value; jansson ignores a NULL object and fails on a NULL value, so one check at the
- * end is enough. */
-static void put(json_t *object, const char *name, json_t *value, bool *ok)
-{
-	if (json_object_set_new(object, name, value))
-		*ok = false;
 }
 
 static json_t *address_of(const struct tcpwhy_addr *a, uint8_t family)
@@ -58,18 +31,18 @@ static json_t *connect_of(const struct result *r, bool *ok)
 	const bool binds = r->connect.from != FROM_ROUTE;
 	json_t *j = json_object();
 
-	put(j, "call", json_string("connect"), ok);
-	put(j, "address", address_of(&c->peer, c->family), ok);
-	put(j, "port", json_integer(c->peer_port), ok);
-	put(j, "from", binds ? address_of(&q->addr, c->family) : json_null(), ok);
-	put(j, "from_port", json_integer(q->port), ok);
-	put(j, "bind_first", json_boolean(r->connect.from == FROM_BIND_FIRST), ok);
-	put(j, "source", r->connect.has_source ? address_of(&c->source, c->family) : json_null(),
-	    ok);
-	put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
-	put(j, "reuseport", json_boolean(q->reuseport), ok);
-	put(j, "device", string_or_null(r->device), ok);
-	put(j, "uid", json_integer(q->uid), ok);
+	value_put(j, "call", json_string("connect"), ok);
+	value_put(j, "address", address_of(&c->peer, c->family), ok);
+	value_put(j, "port", json_integer(c->peer_port), ok);
+	value_put(j, "from", binds ? address_of(&q->addr, c->family) : json_null(), ok);
+	value_put(j, "from_port", json_integer(q->port), ok);
+	value_put(j, "bind_first", json_boolean(r->connect.from == FROM_BIND_FIRST), ok);
+	value_put(j, "source",
+		  r->connect.has_source ? address_of(&c->source, c->family) : json_null(), ok);
+	value_put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
+	value_put(j, "reuseport", json_boolean(q->reuseport), ok);
+	value_put(j, "device", value_string_or_null(r->device), ok);
+	value_put(j, "uid", json_integer(q->uid), ok);
 	return j;
 }
 
@@ -78,16 +51,16 @@ static json_t *question_of(const struct result *r, bool *ok)
 	const struct tcpwhy_bind_request *q = &r->question;
 	json_t *j = json_object();
 
-	put(j, "call", json_string("bind"), ok);
-	put(j, "address", address_of(&q->addr, q->family), ok);
-	put(j, "port", json_integer(q->port), ok);
-	put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
-	put(j, "reuseport", json_boolean(q->reuseport), ok);
-	put(j, "v6only", json_boolean(q->v6only), ok);
-	put(j, "freebind", json_boolean(q->freebind), ok);
-	put(j, "listen", json_boolean(q->listen), ok);
-	put(j, "device", string_or_null(r->device), ok);
-	put(j, "uid", json_integer(q->uid), ok);
+	value_put(j, "call", json_string("bind"), ok);
+	value_put(j, "address", address_of(&q->addr, q->family), ok);
+	value_put(j, "port", json_integer(q->port), ok);
+	value_put(j, "reuseaddr", json_boolean(q->reuse != TCPWHY_REUSE_NO), ok);
+	value_put(j, "reuseport", json_boolean(q->reuseport), ok);
+	value_put(j, "v6only", json_boolean(q->v6only), ok);
+	value_put(j, "freebind", json_boolean(q->freebind), ok);
+	value_put(j, "listen", json_boolean(q->listen), ok);
+	value_put(j, "device", value_string_or_null(r->device), ok);
+	value_put(j, "uid", json_integer(q->uid), ok);
 	return j;
 }
 
@@ -110,9 +83,9 @@ static json_t *owners_of(const struct result_holder *h, bool *ok)
 
 	for (unsigned i = 0; i < h->owners_n; i++) {
 		json_t *j = json_object();
-		put(j, "pid", json_integer(h->owners[i].pid), ok);
-		put(j, "comm", string_of(h->owners[i].comm), ok);
-		put(j, "unit", string_or_null(h->owners[i].unit), ok);
+		value_put(j, "pid", json_integer(h->owners[i].pid), ok);
+		value_put(j, "comm", value_string(h->owners[i].comm), ok);
+		value_put(j, "unit", value_string_or_null(h->owners[i].unit), ok);
 		json_array_append_new(list, j);
 	}
 	return list;
@@ -134,15 +107,15 @@ static json_t *blocker_of(const struct result *r, const struct result_holder *h,
 
 	name_endpoint(&o->local, o->port, o->family, local);
 	name_endpoint(&o->peer, o->peer_port, o->family, peer);
-	put(j, "local", json_string(local), ok);
-	put(j, "peer", name_has_peer(o) ? json_string(peer) : json_null(), ok);
-	put(j, "state", json_string(tcpwhy_state_name((enum tcpwhy_state)o->state)), ok);
-	put(j, "expires_s", expiry_of(r, o), ok);
-	put(j, "uid", o->uid_known ? json_integer(o->uid) : json_null(), ok);
-	put(j, "inode", h->seen.inode ? json_integer(h->seen.inode) : json_null(), ok);
-	put(j, "reuseaddr", reuse_of(o->reuse), ok);
-	put(j, "reuseport", tri_of(o->reuseport), ok);
-	put(j, "owners", owners_of(h, ok), ok);
+	value_put(j, "local", json_string(local), ok);
+	value_put(j, "peer", name_has_peer(o) ? json_string(peer) : json_null(), ok);
+	value_put(j, "state", json_string(tcpwhy_state_name((enum tcpwhy_state)o->state)), ok);
+	value_put(j, "expires_s", expiry_of(r, o), ok);
+	value_put(j, "uid", o->uid_known ? json_integer(o->uid) : json_null(), ok);
+	value_put(j, "inode", h->seen.inode ? json_integer(h->seen.inode) : json_null(), ok);
+	value_put(j, "reuseaddr", reuse_of(o->reuse), ok);
+	value_put(j, "reuseport", tri_of(o->reuseport), ok);
+	value_put(j, "owners", owners_of(h, ok), ok);
 	return j;
 }
 
@@ -162,11 +135,11 @@ static json_t *cures_of(const struct result *r, bool *ok)
 	for (size_t i = 0; i < r->cures_n; i++) {
 		const struct cure *c = &r->cures[i];
 		json_t *j = json_object();
-		put(j, "id", json_string(c->id), ok);
-		put(j, "does", string_of(c->does), ok);
-		put(j, "costs", string_of(c->costs), ok);
-		put(j, "proven", json_boolean(c->proven), ok);
-		put(j, "command", string_or_null(c->command), ok);
+		value_put(j, "id", json_string(c->id), ok);
+		value_put(j, "does", value_string(c->does), ok);
+		value_put(j, "costs", value_string(c->costs), ok);
+		value_put(j, "proven", json_boolean(c->proven), ok);
+		value_put(j, "command", value_string_or_null(c->command), ok);
 		json_array_append_new(list, j);
 	}
 	return list;
@@ -178,8 +151,8 @@ static json_t *no_help_of(const struct result *r, bool *ok)
 
 	for (size_t i = 0; i < r->no_help_n; i++) {
 		json_t *j = json_object();
-		put(j, "what", string_of(r->no_help[i].what), ok);
-		put(j, "because", string_of(r->no_help[i].because), ok);
+		value_put(j, "what", value_string(r->no_help[i].what), ok);
+		value_put(j, "because", value_string(r->no_help[i].because), ok);
 		json_array_append_new(list, j);
 	}
 	return list;
@@ -190,7 +163,7 @@ static json_t *unknown_of(const struct result *r)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < r->unknown_n; i++)
-		json_array_append_new(list, string_of(r->unknown[i]));
+		json_array_append_new(list, value_string(r->unknown[i]));
 	return list;
 }
 
@@ -219,7 +192,7 @@ static json_t *kept_of(const struct tcpwhy_verdict *v, bool *ok)
 	json_t *j = json_object();
 
 	for (unsigned i = 0; i < TCPWHY_TW_REASONS; i++)
-		put(j, names[i], json_integer(v->tw_kept[i]), ok);
+		value_put(j, names[i], json_integer(v->tw_kept[i]), ok);
 	return j;
 }
 
@@ -230,13 +203,13 @@ static void put_connect_ports(json_t *p, const struct result *r, bool *ok)
 				? (double)((v->next_free_ns - r->taken_ns) / 1000000) / 1000
 				: 0;
 
-	put(p, "low", json_integer(r->connect.port_low), ok);
-	put(p, "high", json_integer(r->connect.port_high), ok);
-	put(p, "reusable", json_integer(v->range_reusable), ok);
-	put(p, "owned_by_bind", json_integer(v->range_owned), ok);
-	put(p, "time_wait_kept", kept_of(v, ok), ok);
-	put(p, "next_free_s", v->next_free_ns ? json_real(left_s) : json_null(), ok);
-	put(p, "free_within_10s", json_integer(v->free_within_10s), ok);
+	value_put(p, "low", json_integer(r->connect.port_low), ok);
+	value_put(p, "high", json_integer(r->connect.port_high), ok);
+	value_put(p, "reusable", json_integer(v->range_reusable), ok);
+	value_put(p, "owned_by_bind", json_integer(v->range_owned), ok);
+	value_put(p, "time_wait_kept", kept_of(v, ok), ok);
+	value_put(p, "next_free_s", v->next_free_ns ? json_real(left_s) : json_null(), ok);
+	value_put(p, "free_within_10s", json_integer(v->free_within_10s), ok);
 }
 
 /* The ports of a bind(0) and of a connect(). */
@@ -247,12 +220,12 @@ static void put_ports(json_t *j, const struct result *r, bool *ok)
 
 	if (r->call == TCPWHY_CALL_CONNECT)
 		put_connect_ports(p, r, ok);
-	put(p, "total", json_integer(v->range_total), ok);
-	put(p, "free", json_integer(v->range_free), ok);
-	put(p, "taken", json_integer(v->range_taken), ok);
-	put(p, "reserved", json_integer(v->range_reserved), ok);
-	put(p, "unknown", json_integer(v->range_unknown), ok);
-	put(j, "ports", p, ok);
+	value_put(p, "total", json_integer(v->range_total), ok);
+	value_put(p, "free", json_integer(v->range_free), ok);
+	value_put(p, "taken", json_integer(v->range_taken), ok);
+	value_put(p, "reserved", json_integer(v->range_reserved), ok);
+	value_put(p, "unknown", json_integer(v->range_unknown), ok);
+	value_put(j, "ports", p, ok);
 }
 
 static json_t *try_of(const struct result *r, bool *ok)
@@ -262,9 +235,9 @@ static json_t *try_of(const struct result *r, bool *ok)
 	if (!t->done)
 		return json_null();
 	json_t *j = json_object();
-	put(j, "errno", t->error ? json_string(name_errno(t->error)) : json_null(), ok);
-	put(j, "at", t->error ? string_or_null(name_call(t->at)) : json_null(), ok);
-	put(j, "agrees", json_boolean(report_try_agrees(r)), ok);
+	value_put(j, "errno", t->error ? json_string(name_errno(t->error)) : json_null(), ok);
+	value_put(j, "at", t->error ? value_string_or_null(name_call(t->at)) : json_null(), ok);
+	value_put(j, "agrees", json_boolean(report_try_agrees(r)), ok);
 	return j;
 }
 
@@ -274,25 +247,26 @@ static json_t *result_of(const struct result *r, bool *ok)
 	bool good = v->answer == TCPWHY_OK;
 	json_t *j = json_object();
 
-	put(j, "schema", json_integer(1), ok);
-	put(j, "question", r->call == TCPWHY_CALL_CONNECT ? connect_of(r, ok) : question_of(r, ok),
-	    ok);
-	put(j, "release", string_of(r->release), ok);
-	put(j, "kernel", string_of(r->kernel), ok);
-	put(j, "answer", json_string(answer_name(v->answer)), ok);
-	put(j, "errno", good || !v->error ? json_null() : json_string(name_errno(v->error)), ok);
-	put(j, "at", good ? json_null() : string_or_null(name_call(v->at)), ok);
-	put(j, "rule", good || !r->rule ? json_null() : json_string(r->rule->id), ok);
-	put(j, "because", string_of(r->because), ok);
-	put(j, "blockers", blockers_of(r, ok), ok);
-	put(j, "blockers_total", json_integer(v->holders), ok);
-	put(j, "cures", cures_of(r, ok), ok);
-	put(j, "no_help", no_help_of(r, ok), ok);
-	put(j, "unknown", unknown_of(r), ok);
-	put(j, "sources", sources_of(r), ok);
+	value_put(j, "schema", json_integer(1), ok);
+	value_put(j, "question",
+		  r->call == TCPWHY_CALL_CONNECT ? connect_of(r, ok) : question_of(r, ok), ok);
+	value_put(j, "release", value_string(r->release), ok);
+	value_put(j, "kernel", value_string(r->kernel), ok);
+	value_put(j, "answer", json_string(answer_name(v->answer)), ok);
+	value_put(j, "errno", good || !v->error ? json_null() : json_string(name_errno(v->error)),
+		  ok);
+	value_put(j, "at", good ? json_null() : value_string_or_null(name_call(v->at)), ok);
+	value_put(j, "rule", good || !r->rule ? json_null() : json_string(r->rule->id), ok);
+	value_put(j, "because", value_string(r->because), ok);
+	value_put(j, "blockers", blockers_of(r, ok), ok);
+	value_put(j, "blockers_total", json_integer(v->holders), ok);
+	value_put(j, "cures", cures_of(r, ok), ok);
+	value_put(j, "no_help", no_help_of(r, ok), ok);
+	value_put(j, "unknown", unknown_of(r), ok);
+	value_put(j, "sources", sources_of(r), ok);
 	if (r->call == TCPWHY_CALL_CONNECT ? v->range_total != 0 : !r->question.port)
 		put_ports(j, r, ok);
-	put(j, "try", try_of(r, ok), ok);
+	value_put(j, "try", try_of(r, ok), ok);
 	return j;
 }
 
