@@ -20,6 +20,7 @@ enum status {
 	STATUS_UNDECIDED = 3, /* could not decide, or could not look */
 };
 
+int cmd_doctor(int argc, char **argv);
 int cmd_bind(int argc, char **argv);
 int cmd_connect(int argc, char **argv);
 int cmd_fix(int argc, char **argv);

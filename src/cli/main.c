@@ -9,6 +9,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *line;
 } commands[] = {
+	{"doctor", cmd_doctor,
+	 "what is wrong with TCP ports here, and how they stand; also without a command"},
 	{"bind", cmd_bind,
 	 "would this bind() and listen() succeed; if not: the rule, who holds it, what cures it"},
 	{"connect", cmd_connect,
@@ -23,7 +25,7 @@ static void print_usage(FILE *out)
 {
 	fputs("tcpwhy: why did this TCP bind() or connect() go the way it went, and what cures "
 	      "it?\n\n"
-	      "usage: tcpwhy COMMAND [ARGUMENTS]      tcpwhy COMMAND --help\n\n",
+	      "usage: tcpwhy [COMMAND] [ARGUMENTS]      tcpwhy COMMAND --help\n\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].word, commands[i].line);
@@ -47,10 +49,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(word, commands[i].word))
 			return commands[i].run(argc - 1, argv + 1);
-	if (argc > 1)
-		fprintf(stderr, "tcpwhy: there is no command '%s'; tcpwhy --help lists them\n",
-			word);
-	else
-		print_usage(stderr);
+	/* Its options stand without its word too. */
+	if (argc == 1 || word[0] == '-')
+		return cmd_doctor(argc, argv);
+	fprintf(stderr, "tcpwhy: there is no command '%s'; tcpwhy --help lists them\n", word);
 	return STATUS_USAGE;
 }
