@@ -3,6 +3,7 @@
  * A crowd of real sockets in a namespace of its own, looked at in every way live can look, each
  * flag held against what the sockets were made with.
  */
+#include "base/address.h"
 #include "live/live.h"
 #include "unit.h"
 
@@ -464,6 +465,83 @@ static void look_by_port(const struct crowd *c, unsigned avoid)
 	live_close(live);
 }
 
+static bool goes_to(const struct tcpwhy_owner *o, uint16_t port)
+{
+	return o->peer_port == port && address_is_loopback(&o->peer);
+}
+
+/* One peer: all who have it, and one owner at least of each port that is not connect()'s alone. Who
+ * else is there is as few as can be. */
+static void look_at_peer(uint16_t peer_port, unsigned avoid)
+{
+	struct snapshot_scope all = {.all_ports = true, .owners_wanted = true}, peer = all;
+	struct live_target own = {0};
+	struct snapshot every, few;
+	struct live *live;
+	struct err err = {0};
+	size_t wanted = 0, seen = 0;
+
+	peer.one_peer = true;
+	peer.peer = address_v4_number(0x7f000001);
+	peer.peer_port = peer_port;
+	NEED(live_open(&own, avoid, &live, &err) == 0);
+	NEED(live_snapshot(live, &all, &every, &err) == 0);
+	NEED(live_snapshot(live, &peer, &few, &err) == 0);
+	for (size_t i = 0; i < every.owners_n; i++) {
+		const struct tcpwhy_owner *o = &every.owners[i].o;
+		bool owned = false;
+		wanted += goes_to(o, peer_port);
+		if (o->connect_bind != TCPWHY_NO && o->state != TCPWHY_LISTEN)
+			continue;
+		for (size_t k = 0; k < few.owners_n; k++)
+			owned |= few.owners[k].o.port == o->port;
+		NEED(owned);
+	}
+	for (size_t k = 0; k < few.owners_n; k++)
+		seen += goes_to(&few.owners[k].o, peer_port);
+	NEED(wanted > 0 && seen == wanted);
+	NEED(few.owners_n < every.owners_n && few.buckets_n == every.buckets_n);
+	snapshot_free(&every);
+	snapshot_free(&few);
+	live_close(live);
+}
+
+static int route_to(struct live *live, uint32_t to, uint32_t from, struct route *r)
+{
+	struct err err;
+
+	*r = (struct route){.family = TCPWHY_IPV4,
+			    .peer = address_v4_number(to),
+			    .peer_port = 80,
+			    .has_from = from != 0,
+			    .from = address_v4_number(from)};
+	NEED(live_route(live, r, &err) == 0);
+	return r->error;
+}
+
+/* A namespace with lo alone. */
+static void routes(void)
+{
+	struct live_target own = {0};
+	struct live *live;
+	struct route r;
+	struct err err;
+
+	NEED(unshare(CLONE_NEWNET) == 0);
+	loopback_up();
+	NEED(live_open(&own, 0, &live, &err) == 0);
+	NEED(route_to(live, 0x7f000009, 0, &r) == 0);
+	NEED(address_v4_of(&r.source) == 0x7f000001 && address_v4_of(&r.peer) == 0x7f000009);
+	NEED(route_to(live, 0x7f000001, 0x7f000007, &r) == 0);
+	NEED(address_v4_of(&r.source) == 0x7f000007);
+	/* 0.0.0.0 is this host. */
+	NEED(route_to(live, 0, 0, &r) == 0 && address_v4_of(&r.peer) == 0x7f000001);
+	NEED(route_to(live, 0x0a000001, 0, &r) == ENETUNREACH);
+	NEED(route_to(live, 0xe0000001, 0, &r) == ENETUNREACH);
+	NEED(route_to(live, 0x7fffffff, 0, &r) == ENETUNREACH);
+	live_close(live);
+}
+
 /* Runs fn in a child, which ends with 0 if all went well. */
 static void in_child(void (*fn)(void))
 {
@@ -524,6 +602,9 @@ static void every_way(void)
 	look(&c, PROC_NET,
 	     LIVE_AVOID_BIND_HASH | LIVE_AVOID_ITER_TCP | LIVE_AVOID_PIDFD | LIVE_AVOID_SOCK_DIAG,
 	     SNAPSHOT_PROC_NET);
+	look_at_peer(1115, 0);
+	look_at_peer(1115, LIVE_AVOID_BIND_HASH | LIVE_AVOID_ITER_TCP);
+	look_at_peer(1115, LIVE_AVOID_BIND_HASH | LIVE_AVOID_ITER_TCP | LIVE_AVOID_SOCK_DIAG);
 	look_by_port(&c, 0);
 	look_by_port(&c, LIVE_AVOID_BIND_HASH | LIVE_AVOID_ITER_TCP);
 	look_as_nobody(&c);
@@ -534,6 +615,13 @@ static void test_every_way(void **state)
 	(void)state;
 	ROOT_OR_SKIP();
 	in_child(every_way);
+}
+
+static void test_routes(void **state)
+{
+	(void)state;
+	ROOT_OR_SKIP();
+	in_child(routes);
 }
 
 static void from_outside(void)
@@ -761,11 +849,9 @@ static void test_a_dead_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_way),
-		cmocka_unit_test(test_from_outside),
-		cmocka_unit_test(test_owners),
-		cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_no_such_namespace),
+		cmocka_unit_test(test_every_way),      cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_from_outside),   cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_churn),          cmocka_unit_test(test_no_such_namespace),
 		cmocka_unit_test(test_a_dead_process),
 	};
 
