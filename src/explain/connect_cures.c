@@ -311,6 +311,21 @@ static bool offer_wider_range(struct offer *o)
 	return true;
 }
 
+static bool offer_unreserve(struct offer *o)
+{
+	struct load_change change = {.unreserve = true};
+	uint32_t reserved = o->a->verdict.range_reserved;
+
+	if (!is_exhausted(o->a) || !reserved || !try_change(o, &change, NULL))
+		return false;
+	struct text t = offer_does(o);
+	text_add(&t, "take some of the ");
+	text_counted(&t, reserved, "port");
+	text_add(&t, " of the range out of net.ipv4.ip_local_reserved_ports");
+	offer_say(o->cure->costs, "now, this namespace: a service may then find its port taken");
+	return true;
+}
+
 static const struct offer_row cures[] = {
 	{"wait", CURE_NOTHING, offer_wait},
 	{"destroy-time-wait", CURE_NOTHING, offer_destroy},
@@ -322,6 +337,7 @@ static const struct offer_row cures[] = {
 	{"tw-reuse", CURE_NAMESPACE, offer_tw_reuse},
 	{"timestamps-on", CURE_NAMESPACE, offer_timestamps},
 	{"widen-range", CURE_NAMESPACE, offer_wider_range},
+	{"unreserve-ports", CURE_NAMESPACE, offer_unreserve},
 	{"more-destinations", CURE_HOST, offer_destination},
 	{"peer-closes-first", CURE_HOST, offer_peer_closes},
 };
@@ -378,7 +394,7 @@ void connect_no_help_find(struct asked *a, struct result *out)
 	if (asked_tw_kept(&a->verdict))
 		no_help_add(out, "net.ipv4.tcp_tw_recycle",
 			    "gone since 4.12; it broke clients behind NAT");
-	if (is_exhausted(a))
+	if (is_exhausted(a) && !a->verdict.range_reserved)
 		no_help_add(out, "net.ipv4.ip_local_reserved_ports",
 			    "takes ports out of the range");
 }

@@ -284,7 +284,8 @@ static int fill(struct tcpwhy_engine *e, const struct snapshot *snap, const stru
 
 	if (r)
 		return r;
-	load_reserved(e, snap, change->reserve);
+	if (!change->unreserve)
+		load_reserved(e, snap, change->reserve);
 	r = load_places(e, snap);
 	/* The clock first: an owner that is still there at its deadline is still in the way. */
 	tcpwhy_advance(e, snap->taken_ns > change->wait_until_ns ? snap->taken_ns

@@ -24,6 +24,7 @@ struct load_change {
 	bool timestamps;       /* every connection in TIME_WAIT had TCP timestamps */
 	/* Where all owners of a port are connections, connect() chose the port, not bind(). */
 	bool unbind;
+	bool unreserve;   /* no port is reserved */
 	uint16_t reserve; /* connect() has never chosen this port, and will not */
 	const struct tcpwhy_sysctls *sysctls; /* instead of the ones seen; NULL: as seen */
 };

@@ -217,6 +217,20 @@ static void test_owned_by_bind(void **state)
 	run(s, &q, &(struct expected){EXHAUSTED, {"widen-range"}, {"bind-address-no-port"}, {0}});
 }
 
+static void test_reserved(void **state)
+{
+	struct scene *s = full(TCPWHY_ESTABLISHED, true, 0);
+	struct explain_connect q = question();
+
+	(void)state;
+	q.connect.peer_port = 81;
+	for (unsigned port = LOW; port < LOW + PORTS; port++)
+		s->snap.reserved[port / 32] |= 1u << port % 32;
+	run(s, &q,
+	    &(struct expected){
+		    EXHAUSTED, {"unreserve-ports", "widen-range"}, {"more-destinations"}, {0}});
+}
+
 static void test_bind_comes_first(void **state)
 {
 	struct explain_connect q = question();
@@ -430,17 +444,12 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exhausted),
-		cmocka_unit_test(test_reuse_needs_a_second),
-		cmocka_unit_test(test_more_sources),
-		cmocka_unit_test(test_owned_by_bind),
-		cmocka_unit_test(test_bind_comes_first),
-		cmocka_unit_test(test_tuple_taken),
-		cmocka_unit_test(test_routes),
-		cmocka_unit_test(test_depends),
-		cmocka_unit_test(test_screen),
-		cmocka_unit_test(test_json),
-		cmocka_unit_test(test_memory_runs_out),
+		cmocka_unit_test(test_exhausted),    cmocka_unit_test(test_reuse_needs_a_second),
+		cmocka_unit_test(test_more_sources), cmocka_unit_test(test_owned_by_bind),
+		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_bind_comes_first),
+		cmocka_unit_test(test_tuple_taken),  cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_depends),      cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_json),         cmocka_unit_test(test_memory_runs_out),
 	};
 
 	return unit_run("connect_explain", tests);
