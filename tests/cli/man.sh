@@ -54,10 +54,15 @@ run tcpwhy bind 0.0.0.0:0 --try --json
 documented "bind to port 0, with --try"
 run tcpwhy log tests/logs/java-logs.log --json
 documented "log"
+sysctl -qw net.ipv4.ip_local_port_range='8080 8082'
+run tcpwhy doctor --json
+documented "doctor"
+run tcpwhy --all --json
+documented "--all"
 run tcpwhy fix destroy-time-wait 0.0.0.0:8080 --json --dry-run
 documented "fix"
 
-for command in bind connect log fix; do
+for command in doctor bind connect log fix; do
 	run tcpwhy $command --help
 	lacking=
 	for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
