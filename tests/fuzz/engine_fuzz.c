@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * engine_fuzz.c - the public API in any order with any arguments
+ *
+ * The bytes are a program: each call takes its arguments from them, wrong ones included: stale and
+ * made-up handles, absurd times and numbers, allocations that fail. Nothing may crash, leak, hang,
+ * or pass memory.limit.
+ */
+#include "fuzz.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpwhy/engine.h"
+
+enum { SLOTS = 32, CALLS = 4000 };
+
+struct machine {
+	const uint8_t *at, *end;
+	struct tcpwhy_engine *e;
+	tcpwhy_sock slot[SLOTS];
+	unsigned n, allocations, fail_at;
+	size_t limit;
+	uint32_t perturb[16];
+};
+
+static uint8_t byte(struct machine *m)
+{
+	return m->at < m->end ? *m->at++ : 0;
+}
+
+static uint64_t number(struct machine *m)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = byte(m) % 9; i; i--)
+		n = n << 8 | byte(m);
+	return n;
+}
+
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+	struct machine *m = ctx;
+
+	(void)old_size;
+	if (!new_size) {
+		free(old);
+		return NULL;
+	}
+	return m->fail_at && ++m->allocations % m->fail_at == 0 ? NULL : realloc(old, new_size);
+}
+
+static uint32_t draw(void *ctx, uint32_t n)
+{
+	return (uint32_t)number(ctx) % n;
+}
+
+/* Mostly one of few addresses, so that they meet; sometimes any sixteen bytes. */
+static struct tcpwhy_addr address(struct machine *m)
+{
+	struct tcpwhy_addr a = {{0}};
+	const uint8_t kind = byte(m);
+
+	if (kind % 8 == 7) {
+		for (unsigned i = 0; i < 16; i++)
+			a.b[i] = byte(m);
+		return a;
+	}
+	if (kind % 2)
+		a.b[10] = a.b[11] = 0xff;
+	if (kind % 8 > 1)
+		a.b[12] = 127;
+	a.b[15] = kind / 8 % 4;
+	return a;
+}
+
+static uint16_t port(struct machine *m)
+{
+	const uint8_t b = byte(m);
+
+	return b < 250 ? (uint16_t)(20000 + b % 12) : (uint16_t)number(m);
+}
+
+static tcpwhy_sock handle(struct machine *m)
+{
+	const uint8_t b = byte(m);
+
+	return b < 250 ? m->slot[b % SLOTS] : number(m);
+}
+
+static void keep(struct machine *m, tcpwhy_sock s)
+{
+	m->slot[m->n++ % SLOTS] = s;
+}
+
+static struct tcpwhy_choice choice(struct machine *m, struct tcpwhy_perturb *p)
+{
+	struct tcpwhy_choice c = {.draw = draw, .ctx = m};
+	const uint8_t b = byte(m);
+
+	if (b % 4 == 1)
+		c.follow = port(m);
+	c.none = b % 16 == 2;
+	if (b % 4 == 3) {
+		*p = (struct tcpwhy_perturb){.key = {b, b}, .table = m->perturb, .size = 16};
+		c.perturb = p;
+	}
+	return c;
+}
+
+static void import(struct machine *m)
+{
+	struct tcpwhy_owner o = {.local = address(m),
+				 .peer = address(m),
+				 .port = port(m),
+				 .peer_port = port(m),
+				 .family = (uint8_t)(4 + 2 * (byte(m) % 2)),
+				 .state = (uint8_t)(byte(m) % 15),
+				 .reuse = (uint8_t)(byte(m) % 5),
+				 .reuseport = (uint8_t)(byte(m) % 4),
+				 .v6only = (uint8_t)(byte(m) % 4),
+				 .connect_bind = (uint8_t)(byte(m) % 4),
+				 .timewait = byte(m) % 2,
+				 .timestamps = (uint8_t)(byte(m) % 4),
+				 .uid_known = byte(m) % 2,
+				 .device = byte(m) % 4,
+				 .expires_ns = number(m),
+				 .tag = number(m)};
+	struct tcpwhy_bucket b = {.port = o.port,
+				  .known = byte(m) % 4,
+				  .fastreuse = (int8_t)(byte(m) % 3 - 1),
+				  .fastreuseport = (int8_t)(byte(m) % 4 - 1),
+				  .fast_addr = address(m),
+				  .fast_family = o.family};
+	tcpwhy_sock s;
+
+	if (!tcpwhy_import_owner(m->e, &o, &s))
+		keep(m, s);
+	if (byte(m) % 2)
+		tcpwhy_import_bucket(m->e, &b);
+}
+
+static void ask(struct machine *m)
+{
+	struct tcpwhy_bind_request q = {.addr = address(m),
+					.port = byte(m) % 4 ? port(m) : 0,
+					.family = (uint8_t)(4 + 2 * (byte(m) % 2)),
+					.reuse = (uint8_t)(byte(m) % 3),
+					.reuseport = byte(m) % 2,
+					.v6only = byte(m) % 2,
+					.listen = byte(m) % 2,
+					.may_bind_low = (enum tcpwhy_tri)(byte(m) % 3),
+					.device = byte(m) % 4};
+	struct tcpwhy_connect_request c = {.peer = address(m),
+					   .source = address(m),
+					   .peer_port = port(m),
+					   .port = byte(m) % 4 ? 0 : port(m),
+					   .family = q.family,
+					   .device = q.device};
+	struct tcpwhy_cursor cursor = {0};
+	struct tcpwhy_verdict v;
+	struct tcpwhy_owner o;
+	enum tcpwhy_holder why;
+	unsigned n = 0;
+
+	tcpwhy_would_bind(m->e, &q, &v);
+	while (n < CALLS && tcpwhy_next_holder(m->e, &q, &cursor, &o, &why))
+		n++;
+	/* The cursor finds what the verdict counted, where owners decided. */
+	if (q.port && v.rule >= TCPWHY_RULE_BIND_TW_NEEDS_REUSE &&
+	    v.rule <= TCPWHY_RULE_BIND_LISTENER_OTHER_UID && v.holders < CALLS)
+		promise(v.holders == n);
+	promise(v.answer == TCPWHY_DEPENDS || !v.missing);
+	tcpwhy_would_connect(m->e, &c, &v);
+	promise(v.answer == TCPWHY_DEPENDS || !v.missing);
+}
+
+static void sysctls(struct machine *m)
+{
+	struct tcpwhy_sysctls s = *tcpwhy_sysctls(m->e);
+
+	s.port_low = port(m);
+	s.port_high = (uint16_t)(s.port_low + byte(m) % 40);
+	s.autobind_reuse = byte(m) % 2;
+	s.tw_reuse = byte(m) % 4;
+	s.tw_reuse_delay_ms = (uint32_t)number(m);
+	s.max_tw_buckets = byte(m);
+	s.fin_timeout_s = (uint32_t)number(m);
+	s.timestamps = byte(m) % 2;
+	s.l3mdev_accept = byte(m) % 2;
+	tcpwhy_set_sysctls(m->e, &s);
+	tcpwhy_reserve_port(m->e, port(m), byte(m) % 2);
+}
+
+static void call(struct machine *m)
+{
+	struct tcpwhy_perturb perturb;
+	struct tcpwhy_verdict v;
+	enum tcpwhy_sent sent;
+	tcpwhy_sock s = handle(m);
+	const uint8_t what = byte(m) % 20;
+	struct tcpwhy_addr a = address(m), b = address(m);
+	const struct tcpwhy_choice c = choice(m, &perturb);
+
+	switch (what) {
+	case 0:
+	case 1:
+		if (!tcpwhy_socket(m->e, (enum tcpwhy_family)(4 + byte(m) % 3), byte(m) % 3,
+				   byte(m) % 2, &s))
+			keep(m, s);
+		return;
+	case 2:
+	case 3:
+		tcpwhy_setsockopt(m->e, s, (enum tcpwhy_option)(byte(m) % 14), number(m));
+		return;
+	case 4:
+	case 5:
+		tcpwhy_bind(m->e, s, &a, byte(m) % 4 ? port(m) : 0, &c, &v);
+		return;
+	case 6:
+		tcpwhy_listen(m->e, s, &c, &v);
+		return;
+	case 7:
+	case 8:
+		tcpwhy_connect(m->e, s, &a, port(m), &b, &c, &v);
+		return;
+	case 9:
+		tcpwhy_established(m->e, s);
+		return;
+	case 10:
+		if (!tcpwhy_incoming(m->e, s, &a, &b, port(m), &s))
+			keep(m, s);
+		return;
+	case 11:
+		tcpwhy_accepted(m->e, s, byte(m) % 3);
+		return;
+	case 12:
+		tcpwhy_fin_in(m->e, s);
+		return;
+	case 13:
+		tcpwhy_fin_acked(m->e, s, &sent);
+		return;
+	case 14:
+		tcpwhy_reset_in(m->e, s);
+		return;
+	case 15:
+		tcpwhy_shutdown(m->e, s, (enum tcpwhy_how)(byte(m) % 3), &sent);
+		return;
+	case 16:
+		tcpwhy_close(m->e, s, &sent);
+		return;
+	case 17:
+		import(m);
+		return;
+	case 18:
+		ask(m);
+		return;
+	default:
+		tcpwhy_advance(m->e, byte(m) % 8 ? tcpwhy_now(m->e) + number(m) % 100000000000
+						 : number(m));
+		sysctls(m);
+	}
+}
+
+/* Whatever happened, every owner can be read and found. */
+static void walk(const struct tcpwhy_engine *e)
+{
+	struct tcpwhy_cursor c = {0};
+	struct tcpwhy_owner o;
+	struct tcpwhy_bucket b;
+	tcpwhy_sock s;
+
+	while (tcpwhy_next_owner(e, &c, &s, &o)) {
+		promise(o.port && tcpwhy_get_bucket(e, o.port, o.l3mdev, &b));
+		promise(!tcpwhy_get(e, s, &o));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct machine m = {.at = data, .end = data + size};
+
+	m.fail_at = byte(&m) % 64;
+	m.limit = byte(&m) % 4 ? 0 : 4000 + 400 * (size_t)byte(&m);
+	const struct tcpwhy_memory memory = {.resize = resize, .ctx = &m, .limit = m.limit};
+	m.e = tcpwhy_engine_new(tcpwhy_row_at(0), &memory);
+	if (!m.e)
+		return 0;
+	for (unsigned i = 0; i < CALLS && m.at < m.end; i++) {
+		call(&m);
+		promise(!m.limit || tcpwhy_engine_bytes(m.e) <= m.limit);
+	}
+	walk(m.e);
+	tcpwhy_engine_free(m.e);
+	return 0;
+}
