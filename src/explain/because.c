@@ -17,8 +17,16 @@ struct holder_words {
 		", which the other side has not closed,"
 #define CONNECTION_ "A living connection", "living connections", ""
 #define OUTGOING_   "An outgoing connection", "outgoing connections", ", whose port connect() chose,"
-#define BOUND_      "A bound socket", "bound sockets", ", neither listening nor connected,"
-#define LISTENER_   "A listening socket", "listening sockets", ""
+/* The same classes, of connections that nobody uses any more, or not yet. */
+#define CLOSED_                                                                                    \
+	"A connection that its process has closed",                                                \
+		"connections that their processes have closed",                                    \
+		", whose last data or FIN the other side has not acknowledged,"
+#define OPENING_                                                                                   \
+	"An outgoing connection that is still being opened",                                       \
+		"outgoing connections that are still being opened", ""
+#define BOUND_    "A bound socket", "bound sockets", ", neither listening nor connected,"
+#define LISTENER_ "A listening socket", "listening sockets", ""
 
 #define OLD_HAD_IT                                                                                 \
 	"The old socket had SO_REUSEADDR; a new one gets past it by setting it too, before "       \
@@ -62,6 +70,56 @@ static const struct holder_words words[TCPWHY_HOLDER_CLASSES] = {
 /* ------------------------------------------------------------------------------------ the holders
  */
 
+/* What becomes of connections that are not simply alive. */
+enum stage { STAGE_LIVING, STAGE_OPENING, STAGE_CLOSED, STAGE_FIN_WAIT2, STAGE_MIXED, STAGES };
+
+static enum stage stage_of(const struct snapshot_owner *s)
+{
+	if (s->o.state == TCPWHY_SYN_SENT)
+		return STAGE_OPENING;
+	if (!load_is_orphan(s))
+		return STAGE_LIVING;
+	return s->o.state == TCPWHY_FIN_WAIT2 ? STAGE_FIN_WAIT2 : STAGE_CLOSED;
+}
+
+/* The stage that all holders of the class are in. */
+static enum stage common_stage(const struct asked *a, enum tcpwhy_holder c)
+{
+	enum stage common = STAGES;
+
+	for (size_t i = 0; a->why && i < a->few.snap.owners_n; i++) {
+		enum stage s = stage_of(&a->few.snap.owners[i]);
+		if (a->why[i] != (uint8_t)c)
+			continue;
+		if (common != STAGES && s != common)
+			return STAGE_MIXED;
+		common = s;
+	}
+	return common == STAGES ? STAGE_LIVING : common;
+}
+
+static struct holder_words words_of(const struct asked *a, enum tcpwhy_holder c)
+{
+	static const struct holder_words by_stage[STAGES] = {
+		[STAGE_OPENING] = {OPENING_, NULL},
+		[STAGE_CLOSED] = {CLOSED_, NULL},
+		[STAGE_FIN_WAIT2] = {FIN_WAIT2_, NULL},
+		[STAGE_MIXED] = {"A connection", "connections", "", NULL},
+	};
+	struct holder_words w = words[c];
+
+	if (c < TCPWHY_H_CONN_NEEDS_REUSE || c > TCPWHY_H_OUT_WITHOUT_REUSE)
+		return w;
+	enum stage stage = common_stage(a, c);
+	if (stage == STAGE_LIVING)
+		return w;
+	struct holder_words other = by_stage[stage];
+	other.needs = w.needs;
+	if (stage == STAGE_OPENING || stage == STAGE_MIXED)
+		other.behind = w.behind;
+	return other;
+}
+
 static void add_local(struct text *t, const struct asked *a)
 {
 	struct tcpwhy_owner o;
@@ -86,18 +144,19 @@ static void add_time_left(struct text *t, const struct asked *a)
 
 static void add_who_holds(struct text *t, const struct asked *a, enum tcpwhy_holder c)
 {
+	const struct holder_words w = words_of(a, c);
 	uint32_t n = a->verdict.by_class[c];
 
 	if (n > 1) {
 		text_count(t, n);
 		text_char(t, ' ');
-		text_add(t, words[c].many);
+		text_add(t, w.many);
 	} else {
-		text_add(t, words[c].one);
+		text_add(t, w.one);
 		if (a->verdict.holders == 1)
 			add_local(t, a);
 	}
-	text_add(t, words[c].behind);
+	text_add(t, w.behind);
 	text_add(t, n > 1 ? " hold port " : " holds port ");
 	text_number(t, a->verdict.port);
 	add_time_left(t, a);
@@ -113,11 +172,11 @@ static void add_others(struct text *t, const struct asked *a, enum tcpwhy_holder
 	for (unsigned c = TCPWHY_HOLDER_CLASSES; c-- > 0;) {
 		if (!v->by_class[c] || c == (unsigned)first)
 			continue;
+		const struct holder_words w = words_of(a, (enum tcpwhy_holder)c);
 		text_add(t, any ? ", " : " Also in the way: ");
 		text_count(t, v->by_class[c]);
 		text_char(t, ' ');
-		text_add(t, v->by_class[c] == 1 ? words[c].one + 1 + (words[c].one[1] == 'n')
-						: words[c].many);
+		text_add(t, v->by_class[c] == 1 ? w.one + 1 + (w.one[1] == 'n') : w.many);
 		any = true;
 	}
 	if (any)

@@ -329,13 +329,24 @@ static bool offer_end(struct offer *o)
 /* --------------------------------------------------------------------------------- this namespace
  */
 
+/* With a tcp_fin_timeout above 60 s an orphan waits for the rest as a socket, before it is a
+ * mini-socket (tcp_rcv_state_process()). */
+static bool orphans_in_fin_wait2(const struct asked *a)
+{
+	for (size_t i = 0; a->why && i < a->few.snap.owners_n; i++) {
+		const struct snapshot_owner *s = &a->few.snap.owners[i];
+		if (a->why[i] != NOT_A_HOLDER && s->o.state == TCPWHY_FIN_WAIT2 &&
+		    (s->o.timewait || load_is_orphan(s)))
+			return true;
+	}
+	return false;
+}
+
 static bool offer_fin_timeout(struct offer *o)
 {
-	const struct tcpwhy_verdict *v = &o->a->verdict;
-	struct load_change change = {.destroy_fin_wait2 = true};
+	struct load_change change = {.end_fin_wait2 = true};
 
-	if (!asked_holders(v, TCPWHY_H_FW2_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE) ||
-	    !try_change(o, &change))
+	if (!orphans_in_fin_wait2(o->a) || !try_change(o, &change))
 		return false;
 	o->late = true;
 	offer_say(o->cure->does, "sysctl net.ipv4.tcp_fin_timeout=1");

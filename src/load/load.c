@@ -149,21 +149,25 @@ static bool end_by_process(struct tcpwhy_owner *o, bool orphan, uint64_t now_ns)
 	return true;
 }
 
-/* Closed by its process already, and now the kernel's alone: no process can end it. */
-static bool is_orphan(const struct snapshot_owner *s)
+bool load_is_orphan(const struct snapshot_owner *s)
 {
-	return !s->inode && (s->o.state == TCPWHY_FIN_WAIT1 || s->o.state == TCPWHY_FIN_WAIT2);
+	return !s->inode && !s->o.timewait &&
+	       (s->o.state == TCPWHY_FIN_WAIT1 || s->o.state == TCPWHY_FIN_WAIT2 ||
+		s->o.state == TCPWHY_CLOSING || s->o.state == TCPWHY_LAST_ACK);
 }
 
 /* Applies a change to one owner. False: the owner is not there in the changed world. */
 static bool change_owner(const struct load_change *c, const struct snapshot_owner *seen,
 			 struct tcpwhy_owner *o, uint64_t now_ns)
 {
-	if (c->end_living && !end_by_process(o, is_orphan(seen), now_ns))
+	if (c->end_living && !end_by_process(o, load_is_orphan(seen), now_ns))
 		return false;
 	if (o->timewait && o->state == TCPWHY_TIME_WAIT && c->destroy_time_wait)
 		return false;
 	if (o->timewait && o->state == TCPWHY_FIN_WAIT2 && c->destroy_fin_wait2)
+		return false;
+	if (c->end_fin_wait2 && o->state == TCPWHY_FIN_WAIT2 &&
+	    (o->timewait || load_is_orphan(seen)))
 		return false;
 	if (o->timewait && o->expires_ns && o->expires_ns <= c->wait_until_ns)
 		return false;

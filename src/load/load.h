@@ -16,6 +16,7 @@
 struct load_change {
 	bool destroy_time_wait; /* no TIME_WAIT is left */
 	bool destroy_fin_wait2; /* no orphan's FIN_WAIT2 mini-socket is left */
+	bool end_fin_wait2;     /* no orphan is left in FIN_WAIT2, mini-socket or not */
 	uint64_t wait_until_ns; /* then: whatever has a timer that ends by this time is gone */
 	/* Every process closed its sockets: listeners, bound sockets and attempts are gone, and a
 	 * connection leaves the TIME_WAIT of the side that closes first. */
@@ -34,6 +35,11 @@ struct load_change {
 const struct tcpwhy_row *load_row_for(const char *kernel);
 /* Whether kernel is of the row's own series (6.18.44 of 6.18.y). */
 bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel);
+
+/* Closed by its process and not yet over: the kernel alone still works with it, and no process can
+ * end it. A mini-socket is none; nor is a connection that accept() has not taken, which has no
+ * inode either. The uid seen of an orphan is 0, whosever it was (sock_i_uid() until 6.17). */
+bool load_is_orphan(const struct snapshot_owner *s);
 
 /* The sysctls to be used: as seen, and the row's defaults for those that could not be read. */
 struct tcpwhy_sysctls load_sysctls(const struct snapshot *snap, const struct tcpwhy_row *row);

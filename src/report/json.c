@@ -111,7 +111,8 @@ static json_t *blocker_of(const struct result *r, const struct result_holder *h,
 	value_put(j, "peer", name_has_peer(o) ? json_string(peer) : json_null(), ok);
 	value_put(j, "state", json_string(tcpwhy_state_name((enum tcpwhy_state)o->state)), ok);
 	value_put(j, "expires_s", expiry_of(r, o), ok);
-	value_put(j, "uid", o->uid_known ? json_integer(o->uid) : json_null(), ok);
+	/* Without a process it is what the kernel shows for want of one: 0. */
+	value_put(j, "uid", o->uid_known && h->seen.inode ? json_integer(o->uid) : json_null(), ok);
 	value_put(j, "inode", h->seen.inode ? json_integer(h->seen.inode) : json_null(), ok);
 	value_put(j, "reuseaddr", reuse_of(o->reuse), ok);
 	value_put(j, "reuseport", tri_of(o->reuseport), ok);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "load/load.h"
 #include "report/fold.h"
 #include "report/name.h"
 
@@ -321,6 +322,12 @@ static void write_processes(struct text *t, const struct result_holder *h)
 		text_add(t, " and more");
 }
 
+/* No process has it open, and none has closed it. */
+static bool is_unaccepted(const struct tcpwhy_owner *o)
+{
+	return o->state == TCPWHY_ESTABLISHED || o->state == TCPWHY_CLOSE_WAIT;
+}
+
 static void write_owner(struct row *row, const struct result_holder *h)
 {
 	struct text t = text_in(row->owner, sizeof(row->owner));
@@ -331,11 +338,15 @@ static void write_owner(struct row *row, const struct result_holder *h)
 		write_processes(&t, h);
 	else if (h->seen.o.timewait)
 		text_add(&t, "ended");
+	else if (load_is_orphan(&h->seen))
+		text_add(&t, "closed by its process");
 	else if (h->owners_unseen)
 		text_add(&t, "not visible to this user");
+	else if (h->seen.inode)
+		text_add(&t, "no process found");
 	else
-		text_add(&t, h->seen.inode ? "no process found" : "no process");
-	add_uid(&t, h, h->owners_n ? uid_decides : !h->seen.o.timewait);
+		text_add(&t, is_unaccepted(&h->seen.o) ? "not accepted yet" : "no process");
+	add_uid(&t, h, h->owners_n ? uid_decides : h->seen.inode != 0);
 }
 
 static const char *reuse_word(uint8_t reuse)

@@ -120,6 +120,12 @@ static void orphan_closing(struct scene *s)
 	scene_peer(scene_owner(s, TCPWHY_FIN_WAIT1, "10.0.0.5", 8080), "10.0.0.9", 5)->inode = 0;
 }
 
+/* tcp_fin_timeout is above 60 s: not a mini-socket yet. */
+static void orphan_waiting(struct scene *s)
+{
+	scene_peer(scene_owner(s, TCPWHY_FIN_WAIT2, "10.0.0.5", 8080), "10.0.0.9", 5)->inode = 0;
+}
+
 static void outgoing(struct scene *s)
 {
 	scene_peer(scene_owner(s, TCPWHY_ESTABLISHED, "10.0.0.5", 40000), "10.0.0.9", 5)
@@ -284,6 +290,11 @@ static const struct play plays[] = {
 	 orphan_closing,
 	 {.addr = "0.0.0.0", .port = 8080, .uid = 7},
 	 {"bind.connection-without-reuseaddr", "reuseaddr-both other-address",
+	  ADDR_ALONE " " PORT_ALONE}},
+	{"an orphan in FIN_WAIT2 that is no mini-socket yet",
+	 orphan_waiting,
+	 {.addr = "0.0.0.0", .port = 8080, .uid = 7},
+	 {"bind.connection-without-reuseaddr", "reuseaddr-both other-address fin-timeout",
 	  ADDR_ALONE " " PORT_ALONE}},
 	{"connect() took the port",
 	 outgoing,
@@ -496,6 +507,56 @@ static void test_commands_can_be_typed(void **state)
 }
 
 /* What the processes leave behind is part of the cure. */
+/* What the words call a connection, by its state and whether a process has it. */
+static void test_connections_by_stage(void **state)
+{
+	static const struct {
+		enum tcpwhy_state state;
+		bool has_process;
+		const char *words;
+	} rows[] = {
+		{TCPWHY_ESTABLISHED, true, "A living connection (10.0.0.5:8080) holds"},
+		{TCPWHY_ESTABLISHED, false, "A living connection (10.0.0.5:8080) holds"},
+		{TCPWHY_FIN_WAIT2, true, "A living connection (10.0.0.5:8080) holds"},
+		{TCPWHY_SYN_SENT, true, "An outgoing connection that is still being opened ("},
+		{TCPWHY_FIN_WAIT1, false, "A connection that its process has closed ("},
+		{TCPWHY_CLOSING, false, "A connection that its process has closed ("},
+		{TCPWHY_LAST_ACK, false, "A connection that its process has closed ("},
+		{TCPWHY_FIN_WAIT2, false, "An orphaned connection in FIN_WAIT2 ("},
+	};
+	struct explain_question q = question_of(&(struct asks){.addr = "0.0.0.0", .port = 8080});
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct scene *s = scene_new();
+		struct snapshot_owner *o = scene_owner(s, rows[i].state, "10.0.0.5", 8080);
+		struct result r;
+
+		scene_peer(o, "10.0.0.9", 5);
+		if (!rows[i].has_process)
+			o->inode = 0;
+		ask(s, &q, &r);
+		if (strncmp(r.because, rows[i].words, strlen(rows[i].words)) != 0)
+			fail_msg("row %zu: %s", i, r.because);
+		done(s, &r);
+	}
+}
+
+/* Two of them in different stages are only connections. */
+static void test_mixed_stages(void **state)
+{
+	struct scene *s = scene_new();
+	struct explain_question q = question_of(&(struct asks){.addr = "0.0.0.0", .port = 8080});
+	struct result r;
+
+	(void)state;
+	orphan_closing(s);
+	connection(s);
+	ask(s, &q, &r);
+	assert_non_null(strstr(r.because, "2 connections hold port"));
+	done(s, &r);
+}
+
 static void test_ending_leaves_time_wait(void **state)
 {
 	struct explain_question q = question_of(&(struct asks){.addr = "0.0.0.0", .port = 8080});
@@ -731,6 +792,8 @@ int main(void)
 		cmocka_unit_test(test_alike_holders_are_all_counted),
 		cmocka_unit_test(test_commands_can_be_typed),
 		cmocka_unit_test(test_ending_leaves_time_wait),
+		cmocka_unit_test(test_connections_by_stage),
+		cmocka_unit_test(test_mixed_stages),
 		cmocka_unit_test(test_owners_are_named_once),
 		cmocka_unit_test(test_unknown_options),
 		cmocka_unit_test(test_blind),

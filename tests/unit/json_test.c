@@ -245,9 +245,25 @@ static void test_full_disk_is_seen(void **state)
 	free(s);
 }
 
+static void test_orphan_has_no_uid(void **state)
+{
+	struct scene *s = scene_new();
+	struct snapshot_owner *o = scene_owner(s, TCPWHY_FIN_WAIT1, "10.0.0.5", 8080);
+
+	(void)state;
+	o->inode = 0;
+	o->o.uid = 0;
+	json_t *j = answer(s, "0.0.0.0", 8080);
+	const json_t *blocker = json_array_get(json_object_get(j, "blockers"), 0);
+	assert_true(json_is_null(json_object_get(blocker, "uid")));
+	json_decref(j);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_orphan_has_no_uid),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_ok_has_nulls),
 		cmocka_unit_test(test_depends_names_unknowns),

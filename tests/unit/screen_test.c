@@ -193,6 +193,22 @@ static void test_a_wrong_prediction_is_loud(void **state)
 	free(s);
 }
 
+/* No process and no uid is shown of what its process has closed: the kernel's 0 is nobody. */
+static void test_orphans_belong_to_nobody(void **state)
+{
+	struct scene *s = scene_new();
+	struct snapshot_owner *o = scene_owner(s, TCPWHY_LAST_ACK, "10.0.0.5", 8080);
+
+	(void)state;
+	scene_peer(o, "10.0.0.9", 5)->inode = 0;
+	o->o.uid = 0;
+	char *text = shown(s, "0.0.0.0", 8080, false);
+	assert_non_null(strstr(text, "closed by its process\n"));
+	assert_null(strstr(text, "uid"));
+	free(text);
+	free(s);
+}
+
 static void test_fold(void **state)
 {
 	char *text = NULL;
@@ -223,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_long_and_hostile_owners),
 		cmocka_unit_test(test_a_wrong_prediction_is_loud),
 		cmocka_unit_test(test_fold),
+		cmocka_unit_test(test_orphans_belong_to_nobody),
 	};
 
 	return unit_run("screen", tests);
