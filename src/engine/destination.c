@@ -85,7 +85,10 @@ static struct place look_at(const struct question *q, uint16_t port)
 
 	if (port_is_reserved(q->e, port))
 		return p;
-	p.fate = FREE;
+	/* A socket that only bound would own the port; where such are not seen, nothing is known
+	 * free. */
+	p.fate = q->e->bound_unseen ? UNSEEN : FREE;
+	p.missing = q->e->bound_unseen ? TCPWHY_MISSING_OWNERS : 0;
 	uint32_t b = bucket_find(q->e, port, q->tuple.l3mdev);
 	if (b == NIL)
 		return p;

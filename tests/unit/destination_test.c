@@ -113,6 +113,18 @@ static void test_unknown_buckets(void **state)
 	assert_int_equal(would(e, asks("10.0.0.1", 80, "10.0.0.2")).answer, TCPWHY_OK);
 }
 
+static void test_unseen_owners(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+
+	sysctl_set(e, 20000, 20003);
+	tcpwhy_import_blind(e, true);
+	struct tcpwhy_verdict v = would(e, asks("10.0.0.1", 80, "10.0.0.2"));
+	assert_int_equal(v.answer, TCPWHY_DEPENDS);
+	assert_int_equal(v.missing, TCPWHY_MISSING_OWNERS);
+	assert_int_equal(v.range_unknown, 4);
+}
+
 /* ---------------------------------------------------------------------------- random histories */
 
 static const char *const sources[] = {"10.0.0.2", "127.0.0.1"};
@@ -208,6 +220,7 @@ int main(void)
 		engine_test(test_fates),
 		engine_test(test_bound),
 		engine_test(test_unknown_buckets),
+		engine_test(test_unseen_owners),
 		cmocka_unit_test(test_random_histories),
 	};
 
