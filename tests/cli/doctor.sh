@@ -91,7 +91,7 @@ sysctl -qw net.ipv4.ip_local_port_range='20000 20099'
 tap_status "an empty namespace has no problem" 0 "$TCPWHY"
 tap_has "and says so first" '^no problem   this namespace, .*, 0 sockets$'
 tap_has "with what is left" '^ok +bind\(0\) has 100 of 100 ports left'
-tap_has "and what was not looked at last" '^not looked at: UDP$'
+tap_has "and what was not looked at last" '^not looked at: UDP'
 run "$TCPWHY"
 bare=$out
 run "$TCPWHY" doctor
@@ -118,12 +118,13 @@ json "and nothing is found" '"findings":\[\]'
 
 hold services "$OUTGOING" serve 127.0.0.1:20001 127.0.0.1:8080 127.0.0.1:0
 tap_status "a listener in the range is a warning" 0 "$TCPWHY" --json
-json "of the one that named its port" \
+# Without the bind hash it is not seen who named a port, nor are cures proven.
+[ "$TAP_ROOT" = 0 ] || json "of the one that named its port" \
 	'"warnings":1,.*"what":"port20001\(outgoing\)isintheephemeralrangeandnotreserved"'
 json "the cure has no command that does not exist" '"id":"reserve-port",[^}]*"command":null'
 sysctl -qw net.ipv4.ip_local_reserved_ports=20001
 tap_status "reserved, it is none" 0 "$TCPWHY" --json
-json_lacks "and is not warned of" doctor.listener
+[ "$TAP_ROOT" = 0 ] || json_lacks "and is not warned of" doctor.listener
 echo >/proc/sys/net/ipv4/ip_local_reserved_ports
 let_go services
 
@@ -156,12 +157,12 @@ tap_equal "the command for more" "$ask" "tcpwhy connect 127.0.0.1:7003 --from 12
 # shellcheck disable=SC2086 # words of a command
 tap_status "can be typed, and agrees" 1 "$TCPWHY" ${ask#tcpwhy }
 tap_status "--json" 1 "$TCPWHY" --json
-json "its cures are proven by the model" \
+[ "$TAP_ROOT" = 0 ] || json "its cures are proven by the model" \
 	'"rule":"doctor.destination-exhausted",[^]]*"cures":\[\{[^}]*"proven":true'
 
 # ------------------------------------------------------------------------------------ without privilege
 
-if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then
+if command -v setpriv >/dev/null && [ "$TAP_ROOT" = 1 ]; then
 	cp "$TCPWHY" "$dir/tcpwhy"
 	chmod 755 "$dir" "$dir/tcpwhy"
 	tap_status "an ordinary user is told too" 1 \
@@ -174,7 +175,7 @@ fi
 
 # ------------------------------------------------------------------------------------ all of them
 
-if [ "$(id -u)" = 0 ] && mount -t tmpfs tmpfs /run 2>/dev/null; then
+if [ "$TAP_ROOT" = 1 ]; then
 	sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
 	for name in blue green; do
 		ip netns add "$name"
