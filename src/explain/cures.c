@@ -539,8 +539,25 @@ static unsigned add_owners(struct text *t, const struct result *r)
 	return n;
 }
 
+/* All of /proc could be read, and none in it has the socket open. */
+static void tell_unowned(struct result *r)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < r->holders_n; i++)
+		n += r->holders[i].seen.inode && !r->holders[i].owners_n &&
+		     !r->holders[i].owners_unseen;
+	if (!n || r->unknown_n == RESULT_UNKNOWN_MAX)
+		return;
+	struct text t = text_in(r->unknown[r->unknown_n++], sizeof(r->unknown[0]));
+	text_add(&t, "who has ");
+	text_counted(&t, n, "socket");
+	text_add(&t, " open: no process of this PID namespace, or one that has just ended");
+}
+
 void explain_name_owners(struct result *r)
 {
+	tell_unowned(r);
 	for (size_t i = 0; i < r->cures_n; i++) {
 		char buf[CURE_TEXT_MAX];
 		struct text t = text_in(buf, sizeof(buf));

@@ -58,7 +58,8 @@ int explain_overview(const struct overview *seen, const struct tcpwhy_row *row, 
  * and is a warning only if a port would be found after all. */
 void explain_confirm(struct diagnosis *d, struct finding *f, const struct result *connect);
 
-/* Once the holders have their processes: names them in the cure "end-owner". */
+/* Once the holders have their processes: names them in the cure "end-owner", and says of how many
+ * none was found. */
 void explain_name_owners(struct result *r);
 
 void result_free(struct result *r, const struct tcpwhy_memory *memory);

@@ -17,13 +17,21 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* "socket:[12345]" -> 12345; 0 if it is another thing. */
-static uint32_t socket_inode(int dir, const char *name)
+static bool is_forbidden(int error)
+{
+	return error == EACCES || error == EPERM;
+}
+
+/* "socket:[12345]" -> 12345; 0 if it is another thing, or may not be seen: a root without
+ * CAP_SYS_PTRACE may open the folder, but not read what is in it (proc_fd_access_allowed()). */
+static uint32_t socket_inode(int dir, const char *name, bool *unseen)
 {
 	char text[64], *end;
 	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
 	unsigned long inode;
 
+	if (n < 0)
+		*unseen |= is_forbidden(errno);
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
@@ -44,7 +52,7 @@ static int walk_process(int pid, const uint32_t *wanted, size_t n, owners_found 
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	dir = opendir(path);
 	if (!dir) {
-		*unseen |= errno == EACCES || errno == EPERM;
+		*unseen |= is_forbidden(errno);
 		return 0;
 	}
 	while (result == 0 && (entry = readdir(dir))) {
@@ -53,7 +61,7 @@ static int walk_process(int pid, const uint32_t *wanted, size_t n, owners_found 
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		inode = socket_inode(dirfd(dir), entry->d_name);
+		inode = socket_inode(dirfd(dir), entry->d_name, unseen);
 		hit = inode ? bsearch(&inode, wanted, n, sizeof(*wanted), compare) : NULL;
 		if (hit)
 			result = found((size_t)(hit - wanted), pid, atoi(entry->d_name), ctx);

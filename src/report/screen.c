@@ -343,7 +343,7 @@ static void write_owner(struct row *row, const struct result_holder *h)
 	else if (h->owners_unseen)
 		text_add(&t, "not visible to this user");
 	else if (h->seen.inode)
-		text_add(&t, "no process found");
+		text_add(&t, "no process visible from this PID namespace");
 	else
 		text_add(&t, is_unaccepted(&h->seen.o) ? "not accepted yet" : "no process");
 	add_uid(&t, h, h->owners_n ? uid_decides : h->seen.inode != 0);

@@ -174,6 +174,16 @@ tap_has "which is the cure" "stop restart\\[$holder\\]"
 tap_has "the kernel agrees" '^tried .*as predicted'
 tap_status "--no-listen asks for bind alone" 1 bind 0.0.0.0:9000 --no-listen --try
 tap_status "--uid of another user" 1 bind 0.0.0.0:9000 --uid 12345
+if [ "$TAP_ROOT" = 1 ]; then
+	run setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace "$TCPWHY" bind 0.0.0.0:9000
+	tap_has "root without CAP_SYS_PTRACE may not see whose it is" 'not visible to this user'
+	tap_equal "and does not claim that it is nobody's" "$(echo "$out" | grep -c 'no process')" 0
+	run unshare -p -f --mount-proc "$TCPWHY" bind 0.0.0.0:9000
+	tap_has "a process of another PID namespace" 'no process visible from'
+	tap_has "is among what was not seen" '^not seen .*who has 2 sockets open'
+else
+	tap_skip "processes that cannot be seen" "capabilities and PID namespaces need root"
+fi
 let_go
 
 hold orphan 127.0.0.1:9100
