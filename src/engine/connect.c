@@ -12,85 +12,44 @@
 #include "engine/portwalk.h"
 #include "engine/state.h"
 
-/* What stands at one port for this 4-tuple. */
-struct place {
-	bool usable;
-	uint32_t bucket, timewait; /* NIL: none */
-};
-
-static struct tuple tuple_of(const struct tcpwhy_engine *e, const struct sock *s, uint16_t port)
-{
-	return (struct tuple){.local = sock_local(s),
-			      .peer = sock_peer(s),
-			      .port = port,
-			      .peer_port = s->peer_port,
-			      .device = s->device,
-			      .l3mdev = device_l3mdev(e, s->device)};
-}
-
-/* __inet_check_established(): unique, or a TIME_WAIT that may be taken over. */
-static struct place check_established(const struct tcpwhy_engine *e, const struct sock *s,
-				      uint16_t port, bool port_was_bound)
-{
-	struct tuple t = tuple_of(e, s, port);
-	uint32_t found = tuple_find(e, &t);
-	struct place p = {.bucket = NIL, .timewait = NIL};
-
-	uint32_t missing = 0;
-	if (found == NIL) {
-		p.usable = true;
-	} else if (sock_at(e, found)->timewait &&
-		   timewait_kept(e, found, port_was_bound, &missing) == TCPWHY_TW_REASONS) {
-		p.usable = true;
-		p.timewait = found;
-	}
-	return p;
-}
-
-static bool is_connect_only(const struct fast *f)
-{
-	return f->known && f->reuse < 0 && f->reuseport < 0;
-}
-
-static struct place look_at(const struct tcpwhy_engine *e, const struct sock *s, uint16_t port)
-{
-	struct place p = {.usable = true, .bucket = NIL, .timewait = NIL};
-
-	if (port_is_reserved(e, port))
-		return (struct place){.bucket = NIL, .timewait = NIL};
-	uint32_t b = bucket_find(e, port, device_l3mdev(e, s->device));
-	if (b == NIL)
-		return p; /* without a bucket the 4-tuple cannot exist */
-	p.usable = false;
-	if (is_connect_only(&bucket_at(e, b)->fast))
-		p = check_established(e, s, port, false);
-	p.bucket = b;
-	return p;
-}
-
 struct search {
-	const struct tcpwhy_engine *e;
-	const struct sock *s;
+	struct destination to;
 	struct portwalk walk;
 	bool takes_over; /* a TIME_WAIT may stand at the port that was found */
 };
 
+static struct destination destination_of(const struct tcpwhy_engine *e, const struct sock *s)
+{
+	return (struct destination){.e = e,
+				    .is_known = true,
+				    .tuple = {.local = sock_local(s),
+					      .peer = sock_peer(s),
+					      .peer_port = s->peer_port,
+					      .device = s->device,
+					      .l3mdev = device_l3mdev(e, s->device)}};
+}
+
+static bool is_usable(const struct place *p)
+{
+	return p->fate == FREE || p->fate == REUSABLE;
+}
+
 static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 {
 	const struct search *search = ctx;
+	struct place p = place_look(&search->to, port);
 
-	return look_at(search->e, search->s, port).usable ? TCPWHY_NO : TCPWHY_YES;
+	return is_usable(&p) ? TCPWHY_NO : TCPWHY_YES;
 }
 
 /* One pass from that offset: by the sets, or port by port where they cannot tell. */
 static uint16_t walk_pass(struct search *search, uint32_t offset)
 {
-	struct tuple t = tuple_of(search->e, search->s, 0);
 	const struct portwalk *w = &search->walk;
 	struct range r = {w->low, w->low + w->count - 1};
 	bool slow;
-	uint16_t port =
-		portset_search(search->e, &t, r, w->step, offset, &slow, &search->takes_over);
+	uint16_t port = portset_search(search->to.e, &search->to.tuple, r, w->step, offset, &slow,
+				       &search->takes_over);
 
 	if (!slow)
 		return port;
@@ -107,13 +66,14 @@ static uint32_t walked(const struct portwalk *w, uint32_t offset, uint16_t port)
 }
 
 /* Even offsets, then odd ones, from a drawn start; all in one pass with IP_LOCAL_PORT_RANGE. */
-static uint16_t choose_drawn(struct search *search, const struct tcpwhy_choice *choice)
+static uint16_t choose_drawn(struct search *search, const struct sock *s,
+			     const struct tcpwhy_choice *choice)
 {
 	const struct portwalk *w = &search->walk;
 	uint32_t remaining = portwalk_remaining(w), entry = 0;
-	uint32_t offset = choice->perturb ? perturb_start(search->e, choice->perturb, search->s,
-							  remaining, &entry)
-					  : choice->draw(choice->ctx, remaining);
+	uint32_t offset =
+		choice->perturb ? perturb_start(search->to.e, choice->perturb, s, remaining, &entry)
+				: choice->draw(choice->ctx, remaining);
 
 	offset &= ~(w->step - 1);
 	uint16_t port = walk_pass(search, offset);
@@ -158,7 +118,7 @@ static uint16_t choose_port(struct tcpwhy_engine *e, const struct sock *s,
 			    const struct tcpwhy_choice *choice, bool *takes_over)
 {
 	struct range r = range_of(e, s->range);
-	struct search search = {.e = e, .s = s};
+	struct search search = {.to = destination_of(e, s)};
 	uint16_t port;
 
 	search.walk = (struct portwalk){.low = r.low,
@@ -173,7 +133,7 @@ static uint16_t choose_port(struct tcpwhy_engine *e, const struct sock *s,
 		return choose_unavoidable(&search.walk);
 	if (choice->follow)
 		return leads_to(&search.walk, choice->follow) ? choice->follow : 0;
-	port = choose_drawn(&search, choice);
+	port = choose_drawn(&search, s, choice);
 	*takes_over = search.takes_over;
 	return port;
 }
@@ -211,6 +171,15 @@ static bool take_port(struct tcpwhy_engine *e, uint32_t i, uint16_t port)
 	return true;
 }
 
+/* tcp_twsk_unique() hands on ts_recent_stamp, which the next TIME_WAIT is judged by, even if this
+ * connection will do without timestamps. */
+static void take_over(struct tcpwhy_engine *e, struct sock *s, uint32_t tw)
+{
+	if (!s->timestamps)
+		s->timestamps = sock_at(e, tw)->timestamps;
+	timewait_kill(e, tw);
+}
+
 /* Puts the 4-tuple into the table. False: refused, v says why. */
 static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwhy_choice *choice,
 			 struct tcpwhy_verdict *v)
@@ -225,14 +194,15 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 		refuse(v, EADDRNOTAVAIL, TCPWHY_RULE_CONNECT_RANGE_EXHAUSTED);
 		return false;
 	}
-	struct place p = {.usable = true, .bucket = NIL, .timewait = NIL};
+	struct destination to = destination_of(e, s);
+	struct place p = {.fate = FREE, .holder = NIL};
 	if (bound)
-		p = check_established(e, s, port, true);
+		p = place_bound(&to, port);
 	else if (takes_over)
-		p = look_at(e, s, port);
+		p = place_look(&to, port);
 	else
 		tuple_prefetch(e, s, port);
-	if (!p.usable) {
+	if (!is_usable(&p)) {
 		refuse(v, EADDRNOTAVAIL, TCPWHY_RULE_CONNECT_TUPLE_TAKEN);
 		return false;
 	}
@@ -240,16 +210,8 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);
 		return false;
 	}
-	if (p.timewait != NIL) {
-		/* tcp_twsk_unique() hands on ts_recent_stamp, which the next TIME_WAIT is judged
-		 * by, even if this connection will do without timestamps. */
-		const struct sock *tw = sock_at(e, p.timewait);
-		if (!s->timestamps) {
-			s->timestamps = tw->timestamps;
-			s->timestamps_unknown = tw->timestamps_unknown;
-		}
-		timewait_kill(e, p.timewait);
-	}
+	if (p.fate == REUSABLE)
+		take_over(e, s, p.holder);
 	if (!tuple_add(e, i)) {
 		if (!bound)
 			owner_remove(e, i);

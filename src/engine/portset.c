@@ -336,7 +336,7 @@ void portset_ripen(struct tcpwhy_engine *e, uint32_t i, bool ripe)
 	struct key k = key_of_sock(s);
 	struct portset *set;
 
-	if (!s->hashed || sock_connect_bind(s) != TCPWHY_YES || sock_timestamps(s) == TCPWHY_NO)
+	if (!s->hashed || sock_connect_bind(s) != TCPWHY_YES || sock_timestamps(s) != TCPWHY_YES)
 		return;
 	set = set_find(e, &k);
 	must(set != NULL);

@@ -407,6 +407,27 @@ static inline bool portbits_has(const struct portbits *b, uint16_t port)
 	return b->word[port % 2][port / 128] >> port / 2 % 64 & 1;
 }
 
+/* ------------------------------------------------------------------------------- place.c */
+enum fate { FREE, REUSABLE, RESERVED, OWNED, TAKEN, UNSEEN };
+
+/* What stands at one port. */
+struct place {
+	enum fate fate;
+	uint32_t holder;            /* TAKEN, REUSABLE, UNSEEN: who has the 4-tuple, NIL nobody */
+	enum tcpwhy_tw_reason kept; /* TAKEN by a TIME_WAIT: why */
+	uint32_t missing;
+};
+
+struct destination {
+	const struct tcpwhy_engine *e;
+	struct tuple tuple; /* without the local port */
+	bool is_known;      /* both addresses were ever seen: else no 4-tuple can match */
+};
+
+/* To a connect() that chooses its port, and to one whose port was bound. */
+struct place place_look(const struct destination *d, uint16_t port);
+struct place place_bound(const struct destination *d, uint16_t port);
+
 /* ------------------------------------------------------------------------------- timewait.c */
 /* The end of a TIME_WAIT (in the FIFO), or of anything else (in the heap). False: no memory. */
 bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns);
