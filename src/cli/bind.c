@@ -4,6 +4,7 @@
  */
 #include "cli/bind.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +46,8 @@ int bind_ask(struct live *live, const struct question_options *o, struct result 
 	struct snapshot snap;
 	int failed = question_device(live, o, &q.bind.device, err);
 
-	if (!failed)
+	/* A device that is not there is an answer, not a failure to look. */
+	if (!failed || failed == -ENODEV)
 		failed = live_snapshot(live, &scope, &snap, err);
 	if (failed)
 		return failed;

@@ -26,6 +26,13 @@ int cmd_connect(int argc, char **argv);
 int cmd_fix(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 
+/* What every command ends with: status, if ok and all of stdout was written, else a line on stderr
+ * and STATUS_UNDECIDED. command "" is none. */
+int command_written(const char *command, bool ok, int status);
+/* It could not look: text on stderr, and as JSON on stdout if that was asked for. STATUS_UNDECIDED.
+ */
+int command_failed(const char *command, bool json, const char *text);
+
 /* malloc(), as the libraries want it. */
 extern const struct tcpwhy_memory cli_heap;
 

@@ -187,13 +187,6 @@ static int look_at(struct live *live, const struct doctor_options *o, struct loo
 	return failed;
 }
 
-static int written(bool ok, int status)
-{
-	if (!ok || fflush(stdout) || ferror(stdout))
-		return fail(STATUS_UNDECIDED, "the answer could not be written");
-	return status;
-}
-
 static int show_one(const struct look *look, const struct doctor_options *o)
 {
 	int status = look->found.bad ? STATUS_REFUSED : STATUS_OK;
@@ -204,11 +197,12 @@ static int show_one(const struct look *look, const struct doctor_options *o)
 	else if (o->pid)
 		snprintf(where, sizeof(where), "namespace of process %d", o->pid);
 	if (o->json)
-		return written(
+		return command_written(
+			"doctor",
 			report_one_json(report_overview_json(&look->seen, &look->found), stdout),
 			status);
 	report_overview(&look->seen, &look->found, where, stdout);
-	return written(true, status);
+	return command_written("doctor", true, status);
 }
 
 static int doctor_one(const struct doctor_options *o, struct look *look)
@@ -219,10 +213,10 @@ static int doctor_one(const struct doctor_options *o, struct look *look)
 	int failed;
 
 	if (live_open(&target, 0, &live, &err))
-		return fail(STATUS_UNDECIDED, err.text);
+		return command_failed("doctor", o->json, err.text);
 	failed = look_at(live, o, look, &err);
 	live_close(live);
-	return failed ? fail(STATUS_UNDECIDED, err.text) : show_one(look, o);
+	return failed ? command_failed("doctor", o->json, err.text) : show_one(look, o);
 }
 
 /* ---------------------------------------------------------------------------------- all of them */
@@ -294,12 +288,13 @@ static int doctor_all(const struct doctor_options *o, struct look *look)
 	if (r.all.failed == r.all.namespaces)
 		r.status = STATUS_UNDECIDED;
 	if (o->json)
-		return written(report_all_json(&r.all, look->seen.kernel, r.list, stdout) &&
-				       !r.no_memory,
-			       r.status);
+		return command_written("doctor",
+				       report_all_json(&r.all, look->seen.kernel, r.list, stdout) &&
+					       !r.no_memory,
+				       r.status);
 	json_decref(r.list);
 	report_all_screen(&r.all, stdout);
-	return written(true, r.status);
+	return command_written("doctor", true, r.status);
 }
 
 int cmd_doctor(int argc, char **argv)

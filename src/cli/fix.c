@@ -287,26 +287,24 @@ static int destroy_time_wait(const struct fix_request *q)
 	struct plan_place place = q->place;
 	struct live *live;
 	struct err err;
-	int rc = STATUS_UNDECIDED;
+	int rc;
 
-	if (!report) {
-		fputs("tcpwhy fix: no memory\n", stderr);
-		return STATUS_UNDECIDED;
-	}
+	if (!report)
+		return command_failed("fix", q->json, "no memory");
 	if (live_open(&q->target, avoid, &live, &err)) {
-		fprintf(stderr, "tcpwhy fix: %s\n", err.text);
 		free(report);
-		return STATUS_UNDECIDED;
+		return command_failed("fix", q->json, err.text);
 	}
 	if (find_device(live, q, &place, &err) ||
 	    apply_destroy_time_wait(live, &place, &cli_heap, q->dry_run, report, &err)) {
-		fprintf(stderr, "tcpwhy fix: %s\n", err.text);
+		rc = command_failed("fix", q->json, err.text);
 	} else {
-		rc = status_of(report);
-		if (!q->json)
+		bool ok = true;
+		if (q->json)
+			ok = print_json(q, report);
+		else
 			print_report(q, report);
-		else if (!print_json(q, report))
-			rc = STATUS_UNDECIDED;
+		rc = command_written("fix", ok, status_of(report));
 	}
 	live_close(live);
 	free(report);

@@ -382,8 +382,8 @@ static void read_all(struct run *run, char *buffer)
 static int status_of(const struct run *run)
 {
 	if (run->unwritable)
-		fputs("tcpwhy log: the answer could not be written\n", stderr);
-	if (run->unwritable || run->failed)
+		return command_written("log", false, STATUS_UNDECIDED);
+	if (run->failed)
 		return STATUS_UNDECIDED;
 	return run->groups.hits ? STATUS_REFUSED : STATUS_OK;
 }

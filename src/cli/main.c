@@ -34,7 +34,7 @@ static void print_usage(FILE *out)
 	      out);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
 
@@ -54,4 +54,9 @@ int main(int argc, char **argv)
 		return cmd_doctor(argc, argv);
 	fprintf(stderr, "tcpwhy: there is no command '%s'; tcpwhy --help lists them\n", word);
 	return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	return command_written("", true, run(argc, argv));
 }

@@ -10,12 +10,6 @@
 #include "explain/explain.h"
 #include "report/report.h"
 
-static int fail(const char *command, int status, const char *text)
-{
-	fprintf(stderr, "tcpwhy %s: %s\n", command, text);
-	return status;
-}
-
 enum tcpwhy_tri question_may_bind_low(struct live *live, const struct question_options *o)
 {
 	if (!o->uid_given || o->uid == geteuid())
@@ -55,7 +49,7 @@ static bool show(const struct result *r, const struct question_options *o)
 		ok = report_json(r, stdout);
 	else
 		report_screen(r, o->holders, stdout);
-	return ok && !fflush(stdout) && !ferror(stdout);
+	return ok;
 }
 
 /* A try that worked out as predicted, or that settles what depended, is the kernel's own word. */
@@ -83,13 +77,13 @@ static int answer(struct live *live, const struct question_options *o, question_
 	struct err err = {""};
 
 	if (ask(live, o, r, &err))
-		return fail(command, STATUS_UNDECIDED, err.text);
-	int tried = o->try ? try_really(live, r, &err) : 0;
-	int status = status_of(r);
-	if (!show(r, o))
-		status = fail(command, STATUS_UNDECIDED, "the answer could not be written");
-	else if (tried)
-		status = fail(command, STATUS_UNDECIDED, err.text);
+		return command_failed(command, o->json, err.text);
+	/* Without its device the socket does not come as far as bind(). */
+	bool bindable = r->verdict.error != ENODEV;
+	int tried = o->try && bindable ? try_really(live, r, &err) : 0;
+	int status = command_written(command, show(r, o), status_of(r));
+	if (tried)
+		status = command_failed(command, false, err.text);
 	result_free(r, &cli_heap);
 	return status;
 }
@@ -99,14 +93,14 @@ static int open_and_answer(const struct question_options *o, question_ask *ask, 
 	struct live_target target = {.netns = o->netns, .pid = o->pid};
 	/* The texts of all cures at once: too big for comfort on a stack. */
 	struct result *r = malloc(sizeof(*r));
-	int status = STATUS_UNDECIDED;
 	struct err err = {""};
 	struct live *live;
+	int status;
 
 	if (!r)
-		return fail(command, status, "no memory");
+		return command_failed(command, o->json, "no memory");
 	if (live_open(&target, 0, &live, &err)) {
-		fail(command, status, err.text);
+		status = command_failed(command, o->json, err.text);
 	} else {
 		status = answer(live, o, ask, command, r);
 		live_close(live);
@@ -120,8 +114,10 @@ int question_run(enum options_of of, question_ask *ask, int argc, char **argv)
 	struct question_options o;
 	struct err err = {""};
 
-	if (options_parse(of, argc, argv, &o, &err))
-		return fail(argv[0], STATUS_USAGE, err.text);
+	if (options_parse(of, argc, argv, &o, &err)) {
+		fprintf(stderr, "tcpwhy %s: %s\n", argv[0], err.text);
+		return STATUS_USAGE;
+	}
 	if (o.help)
 		options_help(of, stdout);
 	else if (o.version)

@@ -231,6 +231,13 @@ static void write_not_local(const struct asked *a, struct text *t)
 	text_char(t, '.');
 }
 
+static void write_no_device(const struct asked *a, struct text *t)
+{
+	text_add(t, "There is no device ");
+	text_add(t, a->question->device);
+	text_add(t, " in this network namespace: setsockopt(SO_BINDTODEVICE) fails first.");
+}
+
 static void write_exhausted(const struct asked *a, struct text *t)
 {
 	const struct tcpwhy_verdict *v = &a->verdict;
@@ -312,6 +319,9 @@ void because_write(const struct asked *a, char *out, size_t size)
 		write_conflict(a, c, &t);
 	else if (a->verdict.rule == TCPWHY_RULE_BIND_NOT_LOCAL)
 		write_not_local(a, &t);
+	else if (a->verdict.rule == TCPWHY_RULE_BIND_NO_DEVICE && a->question->device &&
+		 !a->question->bind.device)
+		write_no_device(a, &t);
 	else if (a->verdict.rule == TCPWHY_RULE_BIND_RANGE_EXHAUSTED)
 		write_exhausted(a, &t);
 	else

@@ -14,9 +14,29 @@ static void copy_text(char *out, size_t size, const char *s)
 	text_add(&t, s);
 }
 
+/* setsockopt(SO_BINDTODEVICE) fails, so bind() is never called. */
+static bool lacks_device(const struct asked *a)
+{
+	return a->question->device && !a->question->bind.device;
+}
+
+static void refuse_device(struct tcpwhy_verdict *v, uint16_t port)
+{
+	*v = (struct tcpwhy_verdict){
+		.answer = TCPWHY_REFUSED,
+		.error = ENODEV,
+		.at = TCPWHY_CALL_BIND,
+		.rule = TCPWHY_RULE_BIND_NO_DEVICE,
+		.port = port,
+	};
+}
+
 static int answer(struct asked *a, struct result *out)
 {
-	tcpwhy_would_bind(a->engine, &a->question->bind, &a->verdict);
+	if (lacks_device(a))
+		refuse_device(&a->verdict, a->question->bind.port);
+	else
+		tcpwhy_would_bind(a->engine, &a->question->bind, &a->verdict);
 	out->rule = a->verdict.answer == TCPWHY_OK ? NULL : tcpwhy_rule_info(a->verdict.rule);
 	int r = holders_weigh(a);
 	if (!r)
@@ -25,7 +45,7 @@ static int answer(struct asked *a, struct result *out)
 		return r;
 	out->verdict = a->verdict;
 	because_write(a, out->because, sizeof(out->because));
-	if (a->verdict.answer == TCPWHY_OK)
+	if (a->verdict.answer == TCPWHY_OK || lacks_device(a))
 		return 0;
 	cures_find(a, out);
 	no_help_find(a, out);

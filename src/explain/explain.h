@@ -18,7 +18,8 @@
 
 struct explain_question {
 	struct tcpwhy_bind_request bind;
-	const char *device; /* name of bind.device, NULL none */
+	const char *device; /* name of bind.device, NULL none; with bind.device 0 there is no such
+			       one */
 	/* As the user gave them, for the commands of the cures; NULL and 0 if not given. */
 	const char *netns;
 	int pid;

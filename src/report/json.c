@@ -280,3 +280,16 @@ bool report_json(const struct result *r, FILE *out)
 	json_decref(j);
 	return ok && fputc('\n', out) != EOF && fflush(out) == 0;
 }
+
+bool report_error_json(const char *text, FILE *out)
+{
+	json_t *j = json_object();
+	bool ok = true;
+
+	value_put(j, "schema", json_integer(1), &ok);
+	value_put(j, "error", value_string(text), &ok);
+	if (ok)
+		return value_print(j, out);
+	json_decref(j);
+	return false;
+}

@@ -20,6 +20,9 @@ void report_screen(const struct result *r, bool all_holders, FILE *out);
 /* One object, indented, ended by a newline. False: no memory, or out failed. */
 bool report_json(const struct result *r, FILE *out);
 
+/* Why there is no answer, as one object with schema and error. False: no memory, or out failed. */
+bool report_error_json(const char *text, FILE *out);
+
 /* Whether the kernel answered what was predicted (anything agrees with "depends"). r->tried.done.
  */
 bool report_try_agrees(const struct result *r);

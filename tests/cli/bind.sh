@@ -77,7 +77,21 @@ complains 2 "there is no command 'blind'" blind
 complains 3 "no-such-ns" bind 0.0.0.0:80 --netns no-such-ns
 complains 3 "/nowhere/at/all" bind 0.0.0.0:80 --netns /nowhere/at/all
 complains 3 "/etc/passwd" bind 0.0.0.0:80 --netns /etc/passwd
-complains 3 "'eth99'.*ENODEV" bind 0.0.0.0:80 --device eth99
+for where in 0.0.0.0:80 '[::]:80' 127.0.0.1:8080; do
+	tap_status "a device that is not there: $where" 1 bind "$where" --device eth99 --try
+	tap_has "is refused with ENODEV" '^REFUSED .* fails now with ENODEV$'
+	tap_has "by its rule" '^rule +bind.no-device'
+	tap_has "before bind()" 'SO_BINDTODEVICE'
+done
+
+# Why there is no answer, for programs too.
+for word in 'bind 0.0.0.0:80' 'connect 127.0.0.1:80' doctor 'fix destroy-time-wait 0.0.0.0:80'; do
+	status=0
+	# shellcheck disable=SC2086 # a command and its arguments
+	out=$("$TCPWHY" $word --netns no-such-ns --json 2>"$dir/err" | tr -d '\n ') || status=$?
+	tap_has "--json: tcpwhy $word" '^\{"schema":1,"error":".*no-such-ns.*"\}$'
+	tap_equal "and the text on stderr" "$(wc -l <"$dir/err")" 1
+done
 
 # A process that has ended: its number is not in use again so soon.
 sleep 0 &
@@ -90,8 +104,14 @@ tap_has "names the commands" '^  bind '
 tap_status "--version" 0 "$TCPWHY" --version
 tap_status "bind --help needs no address" 0 bind --help
 tap_has "and lists the options" '^  --netns NAME\|PATH '
-run sh -c '"$1" bind 0.0.0.0:8080 >/dev/full' sh "$TCPWHY"
-tap_equal "an answer that cannot be written is not given" "$status" 3
+for word in 'bind 0.0.0.0:8080' 'bind 0.0.0.0:8080 --json' --help --version 'bind --help' 'bind --version' \
+	'connect 127.0.0.1:80' 'connect --help' doctor 'doctor --help' 'log --help' 'log /dev/null' \
+	'fix --help' 'fix destroy-time-wait 0.0.0.0:8080' 'fix destroy-time-wait 0.0.0.0:8080 --json'; do
+	# shellcheck disable=SC2016 # of the inner shell
+	run sh -c '"$1" $2 >/dev/full' sh "$TCPWHY" "$word"
+	tap_equal "what cannot be written is no answer: tcpwhy $word" "$status" 3
+	tap_equal "said once" "$(echo "$out" | grep -c 'could not be written')" 1
+done
 
 # ------------------------------------------------------------------- restart in TIME_WAIT, end to end
 
