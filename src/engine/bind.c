@@ -311,16 +311,20 @@ void tcpwhy_would_bind(const struct tcpwhy_engine *e, const struct tcpwhy_bind_r
 		return;
 	if (e->bound_unseen)
 		missing |= TCPWHY_MISSING_OWNERS;
+	if (q->family == TCPWHY_IPV6 ? e->programs6 : e->programs4)
+		missing |= TCPWHY_MISSING_PROGRAM;
 	v->missing |= missing;
 	if (v->answer == TCPWHY_OK && missing) {
 		v->answer = TCPWHY_DEPENDS;
 		v->at = TCPWHY_CALL_BIND;
 		v->error = missing & TCPWHY_MISSING_OWNERS      ? EADDRINUSE
 			   : missing & TCPWHY_MISSING_PRIVILEGE ? EACCES
-								: EADDRNOTAVAIL;
+			   : missing & TCPWHY_MISSING_LOCAL     ? EADDRNOTAVAIL
+								: EPERM;
 		v->rule = missing & TCPWHY_MISSING_OWNERS      ? TCPWHY_RULE_BIND_UNKNOWN
 			  : missing & TCPWHY_MISSING_PRIVILEGE ? TCPWHY_RULE_BIND_PRIVILEGED
-							       : TCPWHY_RULE_BIND_NOT_LOCAL;
+			  : missing & TCPWHY_MISSING_LOCAL     ? TCPWHY_RULE_BIND_NOT_LOCAL
+							       : TCPWHY_RULE_BIND_UNKNOWN;
 	}
 }
 

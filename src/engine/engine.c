@@ -137,3 +137,9 @@ void tcpwhy_import_blind(struct tcpwhy_engine *e, bool bound_unseen)
 {
 	e->bound_unseen = bound_unseen;
 }
+
+void tcpwhy_import_programs(struct tcpwhy_engine *e, bool ipv4, bool ipv6)
+{
+	e->programs4 = ipv4;
+	e->programs6 = ipv6;
+}

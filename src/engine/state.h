@@ -191,6 +191,7 @@ struct tcpwhy_engine {
 	bool locals_known, devices_known;
 
 	bool bound_unseen;
+	bool programs4, programs6; /* something else may refuse bind() */
 	bool tuples_pending; /* imported owners are not hashed by 4-tuple yet */
 	bool timers_pending; /* nor in the heap */
 	uint32_t last2;      /* bucket2 of the last import */

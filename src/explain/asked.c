@@ -5,7 +5,7 @@
  * it. */
 #define NOT_OF_THE_CURE                                                                            \
 	((uint32_t)(TCPWHY_MISSING_OWNERS | TCPWHY_MISSING_PRIVILEGE | TCPWHY_MISSING_LOCAL |      \
-		    TCPWHY_MISSING_CONNECT_BIND))
+		    TCPWHY_MISSING_CONNECT_BIND | TCPWHY_MISSING_PROGRAM))
 
 static enum trial judge(const struct tcpwhy_verdict *before, const struct tcpwhy_verdict *after)
 {

@@ -73,6 +73,8 @@ struct snapshot {
 	uint64_t taken_ns;       /* CLOCK_MONOTONIC */
 	uint32_t sources;        /* of enum snapshot_source */
 	bool bound_unseen;       /* sockets that only bound cannot be seen from here */
+	/* Something beside the rule book may refuse the bind() of an IPv4, an IPv6 socket. */
+	bool bind_programs4, bind_programs6;
 	bool truncated;          /* more owners exist than could be read */
 
 	struct tcpwhy_sysctls sysctls;

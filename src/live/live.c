@@ -6,6 +6,7 @@
 #include "live/collect.h"
 #include "live/itertcp.h"
 #include "live/netns.h"
+#include "live/outside.h"
 #include "live/overview.h"
 #include "live/owners.h"
 #include "live/pidfd.h"
@@ -24,6 +25,7 @@
 
 struct live {
 	struct netns ns;
+	int pid;        /* whose namespace it is, 0 not told */
 	unsigned avoid; /* of enum live_avoid */
 };
 
@@ -43,6 +45,7 @@ int live_open(const struct live_target *target, unsigned avoid, struct live **ou
 		return -ENOMEM;
 	}
 	live->avoid = avoid;
+	live->pid = target->pid;
 	error = netns_open(target->netns, target->pid, &live->ns, err);
 	if (error) {
 		free(live);
@@ -236,6 +239,8 @@ int live_snapshot(struct live *live, const struct snapshot_scope *scope, struct 
 	error = netns_run(&live->ns, false, look_inside, &look, err);
 	if (error)
 		snapshot_free(snap);
+	else
+		outside_read(live->pid, snap);
 	return error;
 }
 

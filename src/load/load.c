@@ -301,6 +301,7 @@ static int fill(struct tcpwhy_engine *e, const struct snapshot *snap, const stru
 						       : load_buckets(e, snap);
 	if (!r && change->unbind)
 		r = unbind_buckets(e, snap);
+	tcpwhy_import_programs(e, snap->bind_programs4, snap->bind_programs6);
 	tcpwhy_import_blind(e, snap->bound_unseen || snap->truncated || strange);
 	return r;
 }

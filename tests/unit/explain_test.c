@@ -646,6 +646,33 @@ static void test_blind(void **state)
 	done(s, &r);
 }
 
+/* A BPF program that is asked at the bind() of IPv4 sockets: ok becomes depends, refused stays, and
+ * a cure that the program has nothing to do with is still offered. */
+static void test_programs(void **state)
+{
+	struct scene *s = scene_new();
+	struct explain_question q = question_of(&(struct asks){.addr = "0.0.0.0", .port = 8080});
+	struct explain_question q6 = question_of(&(struct asks){.addr = "::", .port = 8081});
+	struct result r;
+
+	(void)state;
+	s->snap.bind_programs4 = true;
+	ask(s, &q, &r);
+	assert_int_equal(r.verdict.answer, TCPWHY_DEPENDS);
+	assert_int_equal(r.verdict.error, EPERM);
+	assert_int_equal(r.verdict.missing, TCPWHY_MISSING_PROGRAM);
+	assert_int_equal(r.cures_n, 0);
+	result_free(&r, &scene_memory);
+	ask(s, &q6, &r);
+	assert_int_equal(r.verdict.answer, TCPWHY_OK);
+	result_free(&r, &scene_memory);
+	time_wait(s);
+	ask(s, &q, &r);
+	assert_int_equal(r.verdict.answer, TCPWHY_REFUSED);
+	assert_false(cure_of(&r, "destroy-time-wait")->proven);
+	done(s, &r);
+}
+
 static void test_unknown_is_listed(void **state)
 {
 	struct explain_question q = question_of(&(struct asks){.addr = "0.0.0.0", .port = 8080});
@@ -798,6 +825,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_options),
 		cmocka_unit_test(test_blind),
 		cmocka_unit_test(test_unknown_is_listed),
+		cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_memory_comes_back),
 		cmocka_unit_test(test_memory_runs_out),
 	};
