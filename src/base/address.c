@@ -338,9 +338,19 @@ static const char *last_colon(const char *s)
 	return found;
 }
 
-const char *endpoint_parse(const char *text, struct tcpwhy_addr *addr, enum tcpwhy_family *family,
-			   uint16_t *port)
+/* The '%' in [from, to), or to. */
+static const char *zone_mark(const char *from, const char *to)
 {
+	while (from < to && *from != '%')
+		from++;
+	return from;
+}
+
+const char *endpoint_parse_zone(const char *text, struct tcpwhy_addr *addr,
+				enum tcpwhy_family *family, uint16_t *port,
+				char zone[static ZONE_TEXT_MAX])
+{
+	char name[ZONE_TEXT_MAX] = "";
 	char host[ADDRESS_TEXT_MAX];
 	const char *colon = last_colon(text), *from = text, *to = colon;
 	struct tcpwhy_addr a = address_v4_number(0);
@@ -356,18 +366,43 @@ const char *endpoint_parse(const char *text, struct tcpwhy_addr *addr, enum tcpw
 			return "has no ']' before the port";
 		to--;
 	}
-	if (!cut(from, to, host, sizeof(host)))
+	const char *mark = zone_mark(from, to);
+	if (mark < to && (mark + 1 == to || !cut(mark + 1, to, name, sizeof(name))))
+		return "has no name of a device behind '%' (1 to 15 bytes)";
+	if (!cut(from, mark, host, sizeof(host)))
 		return "has an address that is too long";
 	if (host[0] && !text_equal(host, "*") && !address_parse(host, &a, &f))
 		return "has no numeric address (names are not looked up)";
 	if ((host[0] && !brackets && f == TCPWHY_IPV6) || (brackets && f == TCPWHY_IPV4))
 		return "has an IPv6 address without brackets, or brackets around another ([::1]:80 "
 		       "is wanted)";
+	if (name[0] && !address_is_link_local6(&a))
+		return "has a device behind '%', which only a link-local IPv6 address has";
 	const char *end = parse_decimal(colon + 1, 65535, &number);
 	if (!end || *end)
 		return "has no port between 0 and 65535";
 	*addr = a;
 	*family = f;
 	*port = (uint16_t)number;
+	memcpy(zone, name, sizeof(name));
+	return NULL;
+}
+
+const char *endpoint_parse(const char *text, struct tcpwhy_addr *addr, enum tcpwhy_family *family,
+			   uint16_t *port)
+{
+	enum tcpwhy_family f;
+	struct tcpwhy_addr a;
+	uint16_t p;
+	char zone[ZONE_TEXT_MAX];
+	const char *wrong = endpoint_parse_zone(text, &a, &f, &p, zone);
+
+	if (wrong)
+		return wrong;
+	if (zone[0])
+		return "names a device behind '%', which has no place here";
+	*addr = a;
+	*family = f;
+	*port = p;
 	return NULL;
 }

@@ -13,6 +13,7 @@
 /* Longest text of address_format() and endpoint_format(), with the terminating zero. */
 #define ADDRESS_TEXT_MAX  48
 #define ENDPOINT_TEXT_MAX 56
+#define ZONE_TEXT_MAX     16 /* IFNAMSIZ */
 
 /* a.b.c.d from its four bytes in network order. */
 struct tcpwhy_addr address_v4(const uint8_t bytes[4]);
@@ -47,5 +48,10 @@ bool address_parse(const char *text, struct tcpwhy_addr *out, enum tcpwhy_family
  * text, with outputs untouched. */
 const char *endpoint_parse(const char *text, struct tcpwhy_addr *addr, enum tcpwhy_family *family,
 			   uint16_t *port);
+/* The same, and a link-local address may name its device, as in "[fe80::1%eth0]:80": zone gets the
+ * name, "" if there is none. */
+const char *endpoint_parse_zone(const char *text, struct tcpwhy_addr *addr,
+				enum tcpwhy_family *family, uint16_t *port,
+				char zone[static ZONE_TEXT_MAX]);
 
 #endif

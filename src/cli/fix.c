@@ -22,7 +22,8 @@ struct fix_request {
 	struct live_target target;
 	struct plan_place place;
 	const char *text;   /* the address as it was typed */
-	const char *device; /* NULL none */
+	const char *device; /* NULL none; --device, or the zone of a link-local address */
+	char zone[ZONE_TEXT_MAX];
 	bool json, dry_run;
 };
 
@@ -370,13 +371,15 @@ static int parse_place(int n, char **texts, struct fix_request *q)
 	if (n != 1)
 		return usage(n ? "one address at a time" : "destroy-time-wait needs ADDR:PORT",
 			     n ? texts[1] : NULL);
-	wrong = endpoint_parse(texts[0], &q->place.addr, &family, &q->place.port);
+	wrong = endpoint_parse_zone(texts[0], &q->place.addr, &family, &q->place.port, q->zone);
 	if (wrong)
 		return usage(wrong, texts[0]);
 	if (!q->place.port)
 		return usage("port 0 is no port that anything holds", texts[0]);
 	if (q->place.v6only && address_is_v4(&q->place.addr))
 		return usage("--v6only is for IPv6 addresses", texts[0]);
+	if (q->zone[0])
+		q->device = q->zone;
 	q->place.family = (uint8_t)family;
 	q->text = texts[0];
 	return 0;

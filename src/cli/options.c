@@ -198,8 +198,13 @@ static int take_endpoint(enum options_of of, struct question_options *o, int arg
 			     of == OPTIONS_BIND ? "bind 0.0.0.0:8080" : "connect 192.0.2.1:443");
 	if (optind + 1 < argc)
 		return wrong(err, "'%s' is one argument too many", argv[optind + 1]);
-	const char *problem = endpoint_parse(argv[optind], &o->addr, &o->family, &o->port);
-	return problem ? wrong(err, "'%s' %s", argv[optind], problem) : 0;
+	const char *problem =
+		endpoint_parse_zone(argv[optind], &o->addr, &o->family, &o->port, o->zone);
+	if (problem)
+		return wrong(err, "'%s' %s", argv[optind], problem);
+	if (o->zone[0] && o->device && strcmp(o->zone, o->device) != 0)
+		return wrong(err, "'%s' and --device name two devices", argv[optind]);
+	return 0;
 }
 
 /* What makes sense only of connect. */
@@ -276,7 +281,10 @@ int options_parse(enum options_of of, int argc, char **argv, struct question_opt
 		if (!r && of == OPTIONS_CONNECT)
 			r = check_connect(&o, err);
 	}
-	if (!r)
+	if (!r) {
 		*out = o;
+		if (out->zone[0])
+			out->device = out->zone;
+	}
 	return r;
 }

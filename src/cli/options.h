@@ -22,7 +22,8 @@ struct question_options {
 	uint16_t from_port; /* 0: none */
 	bool bind_first;    /* without IP_BIND_ADDRESS_NO_PORT */
 	bool reuseaddr, reuseport, v6only, freebind, no_listen;
-	const char *device; /* NULL none */
+	const char *device; /* NULL none; --device, or the zone of a link-local address */
+	char zone[16];      /* "" none */
 	bool uid_given;
 	uint32_t uid;
 	bool holders, try, json;

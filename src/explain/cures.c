@@ -190,7 +190,8 @@ static bool offer_bind_device(struct offer *o)
 		struct text t = offer_does(o);
 		text_add(&t, "name the device: %");
 		text_add(&t, s->devices[i].name);
-		text_add(&t, " (sin6_scope_id), or SO_BINDTODEVICE");
+		text_add(&t, " (sin6_scope_id), or SO_BINDTODEVICE; asked as --device ");
+		text_add(&t, s->devices[i].name);
 		offer_say(o->cure->costs, "now, this socket");
 		return true;
 	}

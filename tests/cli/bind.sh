@@ -84,6 +84,21 @@ for where in 0.0.0.0:80 '[::]:80' 127.0.0.1:8080; do
 	tap_has "before bind()" 'SO_BINDTODEVICE'
 done
 
+# A link-local address with its device, as getaddrinfo() takes it.
+ip -6 addr add fe80::77/64 dev lo nodad 2>/dev/null || true
+if ip -6 addr show dev lo | grep -q fe80::77; then
+	tap_status "a link-local address alone" 1 bind '[fe80::77]:8080' --try
+	tap_has "needs its device, which is named" 'name the device: %lo'
+	tap_status "with its device" 0 bind '[fe80::77%lo]:8080' --try
+	tap_status "which is --device" 0 bind '[fe80::77]:8080' --device lo --try
+	tap_status "fix takes it too" 0 "$TCPWHY" fix destroy-time-wait '[fe80::77%lo]:8080'
+else
+	tap_skip "a link-local address" "lo takes none here"
+fi
+complains 2 "only a link-local" bind '[::1%lo]:80'
+complains 2 "behind '%'" bind '[fe80::1%]:80'
+complains 2 "two devices" bind '[fe80::1%lo]:80' --device eth0
+
 # Why there is no answer, for programs too.
 for word in 'bind 0.0.0.0:80' 'connect 127.0.0.1:80' doctor 'fix destroy-time-wait 0.0.0.0:80'; do
 	status=0

@@ -180,12 +180,32 @@ static void test_kinds(void **state)
 	assert_true(address_in_prefix(&any6, &any6, 128) && address_in_prefix(&any6, &net, 0));
 }
 
+static void test_zone(void **state)
+{
+	enum tcpwhy_family family;
+	struct tcpwhy_addr a;
+	uint16_t port;
+	char zone[ZONE_TEXT_MAX];
+
+	(void)state;
+	assert_null(endpoint_parse_zone("[fe80::1%lo]:80", &a, &family, &port, zone));
+	assert_string_equal(zone, "lo");
+	assert_true(address_is_link_local6(&a));
+	assert_null(endpoint_parse_zone("[fe80::1]:80", &a, &family, &port, zone));
+	assert_string_equal(zone, "");
+	assert_non_null(endpoint_parse("[fe80::1%lo]:80", &a, &family, &port));
+	assert_non_null(endpoint_parse_zone("[::1%lo]:80", &a, &family, &port, zone));
+	assert_non_null(endpoint_parse_zone("127.0.0.1%lo:80", &a, &family, &port, zone));
+	assert_non_null(
+		endpoint_parse_zone("[fe80::1%a-name-of-16-byt]:80", &a, &family, &port, zone));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_table),   cmocka_unit_test(test_parse_random),
-		cmocka_unit_test(test_format_random), cmocka_unit_test(test_endpoint),
-		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_zone),         cmocka_unit_test(test_parse_table),
+		cmocka_unit_test(test_parse_random), cmocka_unit_test(test_format_random),
+		cmocka_unit_test(test_endpoint),     cmocka_unit_test(test_kinds),
 	};
 
 	return unit_run("address", tests);
