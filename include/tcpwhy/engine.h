@@ -192,7 +192,7 @@ enum tcpwhy_missing {
 	TCPWHY_MISSING_SYSCTL = 1u << 8,       /* a sysctl that the rule reads */
 	TCPWHY_MISSING_TIMESTAMPS = 1u << 10,  /* whether a TIME_WAIT's connection had TCP timestamps */
 	TCPWHY_MISSING_CONNECT_BIND = 1u << 11, /* whether connect() or bind() chose an owner's port */
-	TCPWHY_MISSING_PROGRAM = 1u << 12,     /* what a BPF program of the cgroup or SELinux says */
+	TCPWHY_MISSING_PROGRAM = 1u << 12,     /* what a BPF program of the cgroup says */
 	TCPWHY_MISSING_DRAW = 1u << 9,         /* the kernel's random start: an odd-sized range whose last free
 						* port one search finds and another misses */
 };
@@ -307,7 +307,7 @@ int tcpwhy_import_owner(struct tcpwhy_engine *e, const struct tcpwhy_owner *o, t
 int tcpwhy_import_bucket(struct tcpwhy_engine *e, const struct tcpwhy_bucket *b);
 /* Says that sockets which only bound may exist unseen: an "ok" then becomes "depends". */
 void tcpwhy_import_blind(struct tcpwhy_engine *e, bool bound_unseen);
-/* Says that something outside the rule book (a BPF program of the cgroup, SELinux) is asked at each bind() of an
+/* Says that something outside the rule book (a BPF program of the cgroup) is asked at each bind() of an
  * IPv4 or an IPv6 socket, and may refuse: an "ok" then becomes "depends" (TCPWHY_MISSING_PROGRAM), with EPERM
  * (BPF_CGROUP_RUN_PROG_INET4_BIND() and its kin). */
 void tcpwhy_import_programs(struct tcpwhy_engine *e, bool ipv4, bool ipv6);

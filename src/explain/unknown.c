@@ -18,7 +18,7 @@ static const struct {
 	{TCPWHY_MISSING_SYSCTL, "a sysctl that the rule reads"},
 	{TCPWHY_MISSING_TIMESTAMPS, "whether a connection in TIME_WAIT had TCP timestamps"},
 	{TCPWHY_MISSING_CONNECT_BIND, "whether connect() or bind() chose a holder's port"},
-	{TCPWHY_MISSING_PROGRAM, "what a BPF program of the cgroup or SELinux says to it"},
+	{TCPWHY_MISSING_PROGRAM, "what a BPF program of the cgroup says to it"},
 	{TCPWHY_MISSING_DRAW, "the random start of the kernel's search in an odd-sized port range"},
 };
 

@@ -3,7 +3,7 @@
  * outside.h - what may refuse a bind() beside the rules of TCP ports
  *
  * BPF programs attached to a cgroup (they may refuse with EPERM, or rewrite the address) and an
- * enforcing SELinux. Their presence can be seen, their answer cannot. Landlock cannot be seen from
+ * enforcing SELinux, which is only named. Their presence can be seen, their answer cannot. Landlock cannot be seen from
  * outside of the process it binds.
  */
 #ifndef TCPWHY_LIVE_OUTSIDE_H
