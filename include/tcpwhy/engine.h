@@ -2,21 +2,23 @@
  *
  * engine.h - the rule book of one Linux network namespace for TCP ports and connection identity
  *
- * The engine answers what bind(), listen(), connect() and close() would do, and says by which rule. It is a
- * model: no system call is made, no clock is read, nothing global is written, and memory comes only from
- * the caller. The same calls with the same arguments give the same answers, byte for byte.
+ * The engine answers what bind(), listen(), connect() and close() would do, and says by which rule.
+ * It is a model: no system call is made, no clock is read, nothing global is written, and memory
+ * comes only from the caller. The same calls with the same arguments give the same answers, byte
+ * for byte.
  *
- * It knows ports, addresses, owners, TIME_WAIT and 4-tuples. It does not know segments, windows or queues,
- * and it does not route: the caller names the source address that a route would give.
+ * It knows ports, addresses, owners, TIME_WAIT and 4-tuples. It does not know segments, windows or
+ * queues, and it does not route: the caller names the source address that a route would give.
  *
  * Kernel counterparts: inet_csk_get_port(), inet_csk_bind_conflict(), inet_csk_find_open_port(),
  * __inet_hash_connect(), __inet_check_established(), tcp_twsk_unique(), inet_bind_bucket and
  * inet_bind2_bucket, inet_timewait_sock.
  *
- * Conventions: ports, device numbers and uids are in host order. Addresses are 16 bytes in network order,
- * IPv4 as v4-mapped IPv6. Times are nanoseconds of one monotonic clock of the caller's. Errors of the
- * modelled kernel are Linux errno numbers inside a verdict; misuse of the library is a negative errno from
- * the function. Handles carry a generation: a handle of a closed socket is refused with -EBADF.
+ * Conventions: ports, device numbers and uids are in host order. Addresses are 16 bytes in network
+ * order, IPv4 as v4-mapped IPv6. Times are nanoseconds of one monotonic clock of the caller's.
+ * Errors of the modelled kernel are Linux errno numbers inside a verdict; misuse of the library is
+ * a negative errno from the function. Handles carry a generation: a handle of a closed socket is
+ * refused with -EBADF.
  */
 #ifndef TCPWHY_ENGINE_H
 #define TCPWHY_ENGINE_H
@@ -25,7 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One address of either family. IPv4 a.b.c.d is ::ffff:a.b.c.d; 0.0.0.0 is ::ffff:0.0.0.0 and differs from ::. */
+/* One address of either family. IPv4 a.b.c.d is ::ffff:a.b.c.d; 0.0.0.0 is ::ffff:0.0.0.0 and
+ * differs from ::. */
 struct tcpwhy_addr {
 	uint8_t b[16];
 };
@@ -35,8 +38,9 @@ enum tcpwhy_family { TCPWHY_IPV4 = 4, TCPWHY_IPV6 = 6 };
 /* What can be true, false or not visible from where we look. */
 enum tcpwhy_tri { TCPWHY_NO = 0, TCPWHY_YES = 1, TCPWHY_UNKNOWN = 2 };
 
-/* The kernel's numbers (tcp_states.h). TIME_WAIT and FIN_WAIT2 may be mini-sockets: see tcpwhy_owner.timewait.
- * BOUND is a socket in CLOSE that holds a port; sock_diag asks for it with bit 13. */
+/* The kernel's numbers (tcp_states.h). TIME_WAIT and FIN_WAIT2 may be mini-sockets: see
+ * tcpwhy_owner.timewait. BOUND is a socket in CLOSE that holds a port; sock_diag asks for it with
+ * bit 13. */
 enum tcpwhy_state {
 	TCPWHY_ESTABLISHED = 1,
 	TCPWHY_SYN_SENT,
@@ -62,60 +66,67 @@ enum tcpwhy_reuse { TCPWHY_REUSE_NO, TCPWHY_REUSE_CAN, TCPWHY_REUSE_FORCE, TCPWH
 
 /* What a release does otherwise than another; a rule asks for the feature, never for a version. */
 enum tcpwhy_feature {
-	TCPWHY_F_AUTOBIND_REUSE = 1u << 0,   /* net.ipv4.ip_autobind_reuse exists (5.7) */
-	TCPWHY_F_SOCK_PORT_RANGE = 1u << 1,  /* IP_LOCAL_PORT_RANGE exists (6.3) */
-	TCPWHY_F_BUCKET_RELAXES = 1u << 2,   /* a bucket turns connect-only again when explicit owners left (6.18) */
-	TCPWHY_F_TW_REUSE_DELAY = 1u << 3,   /* net.ipv4.tcp_tw_reuse_delay in ms (6.14); before: whole seconds */
-	TCPWHY_F_TW_REUSE_NO_FW2 = 1u << 4,  /* connect() never reuses a FIN_WAIT2 mini-socket (6.12) */
-	TCPWHY_F_FASTREUSE_DEAD = 1u << 5,   /* the bucket is never found empty when its first owner is noted:
-					      * fastreuse stays 0, fastreuseport becomes STRICT (6.8) */
+	TCPWHY_F_AUTOBIND_REUSE = 1u << 0,  /* net.ipv4.ip_autobind_reuse exists (5.7) */
+	TCPWHY_F_SOCK_PORT_RANGE = 1u << 1, /* IP_LOCAL_PORT_RANGE exists (6.3) */
+	TCPWHY_F_BUCKET_RELAXES =
+		1u << 2, /* a bucket turns connect-only again when explicit owners left (6.18) */
+	TCPWHY_F_TW_REUSE_DELAY =
+		1u << 3, /* net.ipv4.tcp_tw_reuse_delay in ms (6.14); before: whole seconds */
+	TCPWHY_F_TW_REUSE_NO_FW2 = 1u
+				   << 4, /* connect() never reuses a FIN_WAIT2 mini-socket (6.12) */
+	TCPWHY_F_FASTREUSE_DEAD =
+		1u << 5, /* the bucket is never found empty when its first owner is noted:
+			  * fastreuse stays 0, fastreuseport becomes STRICT (6.8) */
 };
 
 struct tcpwhy_sysctls {
-	uint16_t port_low, port_high;        /* net.ipv4.ip_local_port_range, inclusive */
-	uint16_t unprivileged_port_start;    /* net.ipv4.ip_unprivileged_port_start */
-	bool autobind_reuse;                 /* net.ipv4.ip_autobind_reuse */
-	bool nonlocal_bind, nonlocal_bind6;  /* net.ipv{4,6}.ip_nonlocal_bind */
-	bool l3mdev_accept;                  /* net.ipv4.tcp_l3mdev_accept */
-	bool timestamps;                     /* net.ipv4.tcp_timestamps: of connections made from now on */
-	bool bindv6only;                     /* net.ipv6.bindv6only: of sockets made from now on */
-	uint8_t tw_reuse;                    /* net.ipv4.tcp_tw_reuse: 0, 1, 2 = loopback only */
-	uint32_t tw_reuse_delay_ms;          /* net.ipv4.tcp_tw_reuse_delay */
-	uint32_t max_tw_buckets;             /* net.ipv4.tcp_max_tw_buckets */
-	uint32_t fin_timeout_s;              /* net.ipv4.tcp_fin_timeout */
+	uint16_t port_low, port_high;       /* net.ipv4.ip_local_port_range, inclusive */
+	uint16_t unprivileged_port_start;   /* net.ipv4.ip_unprivileged_port_start */
+	bool autobind_reuse;                /* net.ipv4.ip_autobind_reuse */
+	bool nonlocal_bind, nonlocal_bind6; /* net.ipv{4,6}.ip_nonlocal_bind */
+	bool l3mdev_accept;                 /* net.ipv4.tcp_l3mdev_accept */
+	bool timestamps;            /* net.ipv4.tcp_timestamps: of connections made from now on */
+	bool bindv6only;            /* net.ipv6.bindv6only: of sockets made from now on */
+	uint8_t tw_reuse;           /* net.ipv4.tcp_tw_reuse: 0, 1, 2 = loopback only */
+	uint32_t tw_reuse_delay_ms; /* net.ipv4.tcp_tw_reuse_delay */
+	uint32_t max_tw_buckets;    /* net.ipv4.tcp_max_tw_buckets */
+	uint32_t fin_timeout_s;     /* net.ipv4.tcp_fin_timeout */
 };
 
 struct tcpwhy_row {
-	const char *name;                    /* "6.18.y" */
-	uint32_t features;                   /* of enum tcpwhy_feature */
+	const char *name;  /* "6.18.y" */
+	uint32_t features; /* of enum tcpwhy_feature */
 	struct tcpwhy_sysctls defaults;
 };
 
-/* The row of that name, or NULL. tcpwhy_row_at() enumerates: NULL past the end. Rows are constants. */
+/* The row of that name, or NULL. tcpwhy_row_at() enumerates: NULL past the end. Rows are constants.
+ */
 const struct tcpwhy_row *tcpwhy_row_find(const char *name);
 const struct tcpwhy_row *tcpwhy_row_at(size_t i);
 
-/* --------------------------------------------------------------------------------------- verdict */
+/* --------------------------------------------------------------------------------------- verdict
+ */
 
 enum tcpwhy_answer { TCPWHY_OK, TCPWHY_REFUSED, TCPWHY_DEPENDS };
 enum tcpwhy_call { TCPWHY_CALL_NONE, TCPWHY_CALL_BIND, TCPWHY_CALL_LISTEN, TCPWHY_CALL_CONNECT };
 
-/* How a holder of the port stands to the one who asks. A verdict counts its holders by this; the order is
- * the order of weight: the heaviest class present names the rule. A class is decided by the same predicate
- * that decides the conflict (inet_bind_conflict()). */
+/* How a holder of the port stands to the one who asks. A verdict counts its holders by this; the
+ * order is the order of weight: the heaviest class present names the rule. A class is decided by
+ * the same predicate that decides the conflict (inet_bind_conflict()). */
 enum tcpwhy_holder {
-	TCPWHY_H_TW_NEEDS_REUSE,     /* TIME_WAIT that has SO_REUSEADDR; the new socket lacks it */
-	TCPWHY_H_TW_WITHOUT_REUSE,   /* TIME_WAIT whose socket lacked SO_REUSEADDR */
-	TCPWHY_H_FW2_NEEDS_REUSE,    /* the same of an orphan's FIN_WAIT2 mini-socket */
+	TCPWHY_H_TW_NEEDS_REUSE,   /* TIME_WAIT that has SO_REUSEADDR; the new socket lacks it */
+	TCPWHY_H_TW_WITHOUT_REUSE, /* TIME_WAIT whose socket lacked SO_REUSEADDR */
+	TCPWHY_H_FW2_NEEDS_REUSE,  /* the same of an orphan's FIN_WAIT2 mini-socket */
 	TCPWHY_H_FW2_WITHOUT_REUSE,
-	TCPWHY_H_CONN_NEEDS_REUSE,   /* a living connection, accepted or outgoing from a bound port */
+	TCPWHY_H_CONN_NEEDS_REUSE, /* a living connection, accepted or outgoing from a bound port */
 	TCPWHY_H_CONN_WITHOUT_REUSE,
-	TCPWHY_H_OUT_NEEDS_REUSE,    /* a living outgoing connection whose port connect() chose */
+	TCPWHY_H_OUT_NEEDS_REUSE, /* a living outgoing connection whose port connect() chose */
 	TCPWHY_H_OUT_WITHOUT_REUSE,
-	TCPWHY_H_BOUND_NEEDS_REUSE,  /* a socket that only bound */
+	TCPWHY_H_BOUND_NEEDS_REUSE, /* a socket that only bound */
 	TCPWHY_H_BOUND_WITHOUT_REUSE,
 	TCPWHY_H_BOUND_OTHER_UID,    /* both have SO_REUSEPORT, the uids differ */
-	TCPWHY_H_REUSEPORT_STEERED,  /* both have SO_REUSEPORT, but the new socket is in a BPF-steered group of its own */
+	TCPWHY_H_REUSEPORT_STEERED,  /* both have SO_REUSEPORT, but the new socket is in a
+					BPF-steered group of its own */
 	TCPWHY_H_LISTENER,           /* a listener; SO_REUSEPORT is not on both sides */
 	TCPWHY_H_LISTENER_OTHER_UID, /* a listener; both have SO_REUSEPORT, the uids differ */
 	TCPWHY_H_UNKNOWN,            /* conflicts or not, depending on what could not be seen */
@@ -124,11 +135,11 @@ enum tcpwhy_holder {
 
 /* Why connect() may not take over a TIME_WAIT that stands at a port (tcp_twsk_unique()). */
 enum tcpwhy_tw_reason {
-	TCPWHY_TW_NO_TIMESTAMPS,     /* the old connection had no TCP timestamps */
-	TCPWHY_TW_FIN_WAIT2,         /* still in FIN_WAIT2 */
-	TCPWHY_TW_REUSE_OFF,         /* net.ipv4.tcp_tw_reuse is 0 */
-	TCPWHY_TW_LOOPBACK_ONLY,     /* it is 2, and the connection was not on loopback */
-	TCPWHY_TW_TOO_YOUNG,         /* younger than net.ipv4.tcp_tw_reuse_delay */
+	TCPWHY_TW_NO_TIMESTAMPS, /* the old connection had no TCP timestamps */
+	TCPWHY_TW_FIN_WAIT2,     /* still in FIN_WAIT2 */
+	TCPWHY_TW_REUSE_OFF,     /* net.ipv4.tcp_tw_reuse is 0 */
+	TCPWHY_TW_LOOPBACK_ONLY, /* it is 2, and the connection was not on loopback */
+	TCPWHY_TW_TOO_YOUNG,     /* younger than net.ipv4.tcp_tw_reuse_delay */
 	TCPWHY_TW_REASONS
 };
 
@@ -171,9 +182,9 @@ enum tcpwhy_rule {
 };
 
 struct tcpwhy_rule_info {
-	const char *id;       /* "bind.time-wait-without-reuseaddr": a promise, never renamed */
-	const char *because;  /* one sentence for people */
-	const char *source;   /* kernel function, and since when if not always */
+	const char *id;      /* "bind.time-wait-without-reuseaddr": a promise, never renamed */
+	const char *because; /* one sentence for people */
+	const char *source;  /* kernel function, and since when if not always */
 };
 
 /* Borrowed constants; a number outside the enum gives the entry of TCPWHY_RULE_NONE. */
@@ -181,110 +192,124 @@ const struct tcpwhy_rule_info *tcpwhy_rule_info(enum tcpwhy_rule rule);
 
 /* What a "depends" depends on (bits). */
 enum tcpwhy_missing {
-	TCPWHY_MISSING_REUSEADDR = 1u << 0,    /* SO_REUSEADDR of an owner */
-	TCPWHY_MISSING_REUSEPORT = 1u << 1,    /* SO_REUSEPORT of an owner */
-	TCPWHY_MISSING_UID = 1u << 2,          /* uid of an owner */
-	TCPWHY_MISSING_V6ONLY = 1u << 3,       /* IPV6_V6ONLY of an owner */
-	TCPWHY_MISSING_FAST = 1u << 4,         /* the bucket's fastreuse fields */
-	TCPWHY_MISSING_OWNERS = 1u << 5,       /* sockets that only bound cannot be seen here */
-	TCPWHY_MISSING_PRIVILEGE = 1u << 6,    /* whether the asker has CAP_NET_BIND_SERVICE */
-	TCPWHY_MISSING_LOCAL = 1u << 7,        /* the local addresses */
-	TCPWHY_MISSING_SYSCTL = 1u << 8,       /* a sysctl that the rule reads */
-	TCPWHY_MISSING_TIMESTAMPS = 1u << 10,  /* whether a TIME_WAIT's connection had TCP timestamps */
-	TCPWHY_MISSING_CONNECT_BIND = 1u << 11, /* whether connect() or bind() chose an owner's port */
-	TCPWHY_MISSING_PROGRAM = 1u << 12,     /* what a BPF program of the cgroup says */
-	TCPWHY_MISSING_DRAW = 1u << 9,         /* the kernel's random start: an odd-sized range whose last free
-						* port one search finds and another misses */
+	TCPWHY_MISSING_REUSEADDR = 1u << 0, /* SO_REUSEADDR of an owner */
+	TCPWHY_MISSING_REUSEPORT = 1u << 1, /* SO_REUSEPORT of an owner */
+	TCPWHY_MISSING_UID = 1u << 2,       /* uid of an owner */
+	TCPWHY_MISSING_V6ONLY = 1u << 3,    /* IPV6_V6ONLY of an owner */
+	TCPWHY_MISSING_FAST = 1u << 4,      /* the bucket's fastreuse fields */
+	TCPWHY_MISSING_OWNERS = 1u << 5,    /* sockets that only bound cannot be seen here */
+	TCPWHY_MISSING_PRIVILEGE = 1u << 6, /* whether the asker has CAP_NET_BIND_SERVICE */
+	TCPWHY_MISSING_LOCAL = 1u << 7,     /* the local addresses */
+	TCPWHY_MISSING_SYSCTL = 1u << 8,    /* a sysctl that the rule reads */
+	TCPWHY_MISSING_TIMESTAMPS = 1u
+				    << 10, /* whether a TIME_WAIT's connection had TCP timestamps */
+	TCPWHY_MISSING_CONNECT_BIND = 1u
+				      << 11, /* whether connect() or bind() chose an owner's port */
+	TCPWHY_MISSING_PROGRAM = 1u << 12,   /* what a BPF program of the cgroup says */
+	TCPWHY_MISSING_ORDER = 1u << 13, /* which of two sockets with one 4-tuple (one bound to a
+					    device) is met first */
+	TCPWHY_MISSING_DRAW = 1u << 9,   /* the kernel's random start: an odd-sized range whose last
+					  * free   port one search finds and another misses */
 };
 
-typedef uint64_t tcpwhy_sock;  /* index and generation; 0 is never a socket */
+typedef uint64_t tcpwhy_sock; /* index and generation; 0 is never a socket */
 
 struct tcpwhy_verdict {
 	enum tcpwhy_answer answer;
-	int error;                 /* errno number that the call gives (or may give, for DEPENDS); 0 when ok */
-	enum tcpwhy_call at;       /* the call that fails */
+	int error; /* errno number that the call gives (or may give, for DEPENDS); 0 when ok */
+	enum tcpwhy_call at; /* the call that fails */
 	enum tcpwhy_rule rule;
-	uint32_t missing;          /* of enum tcpwhy_missing; 0 unless DEPENDS */
-	uint16_t port;             /* the port bound or looked at; 0 if none was found */
-	uint32_t holders;          /* conflicting owners, of all classes */
+	uint32_t missing; /* of enum tcpwhy_missing; 0 unless DEPENDS */
+	uint16_t port;    /* the port bound or looked at; 0 if none was found */
+	uint32_t holders; /* conflicting owners, of all classes */
 	uint32_t by_class[TCPWHY_HOLDER_CLASSES];
-	tcpwhy_sock first;         /* a holder of the heaviest class; 0 if none */
-	uint64_t last_expiry_ns;   /* when the last timed holder goes; 0 if any holder has no timer */
+	tcpwhy_sock first;       /* a holder of the heaviest class; 0 if none */
+	uint64_t last_expiry_ns; /* when the last timed holder goes; 0 if any holder has no timer */
 	/* bind(0) and connect(): ports of the range, by fate. They add up to range_total. */
 	uint32_t range_total, range_free, range_reserved, range_taken, range_unknown;
-	uint32_t range_reusable;   /* connect(): a TIME_WAIT there may be taken over */
-	uint32_t range_owned;      /* connect(): a bind() or a listener owns the port, for every destination */
-	uint32_t tw_kept[TCPWHY_TW_REASONS]; /* connect(): of range_taken, TIME_WAIT that may not be taken over */
-	/* connect(), of range_taken: when the next port comes back by itself (expiry, or old enough to be taken
-	 * over), 0 if none will; and how many within ten seconds from now. */
+	uint32_t range_reusable; /* connect(): a TIME_WAIT there may be taken over */
+	uint32_t range_owned;    /* connect(): a bind() or a listener owns the port, for every
+				    destination */
+	uint32_t tw_kept[TCPWHY_TW_REASONS]; /* connect(): of range_taken, TIME_WAIT that may not be
+						taken over */
+	/* connect(), of range_taken: when the next port comes back by itself (expiry, or old enough
+	 * to be taken over), 0 if none will; and how many within ten seconds from now. */
 	uint64_t next_free_ns;
 	uint32_t free_within_10s;
 };
 
-/* ---------------------------------------------------------------------------------------- engine */
+/* ---------------------------------------------------------------------------------------- engine
+ */
 
-struct tcpwhy_engine;  /* one network namespace */
+struct tcpwhy_engine; /* one network namespace */
 
-/* All memory of an engine comes from here. resize() works like realloc: old is NULL for a new block, new_size
- * 0 frees (its result is ignored); NULL is "no memory", and the engine then answers ENOMEM where the kernel
- * would. limit bounds the sum of all blocks, in bytes; 0 is no limit. */
+/* All memory of an engine comes from here. resize() works like realloc: old is NULL for a new
+ * block, new_size 0 frees (its result is ignored); NULL is "no memory", and the engine then answers
+ * ENOMEM where the kernel would. limit bounds the sum of all blocks, in bytes; 0 is no limit. */
 struct tcpwhy_memory {
 	void *(*resize)(void *ctx, void *old, size_t old_size, size_t new_size);
 	void *ctx;
 	size_t limit;
 };
 
-/* A new, empty namespace with the row's default sysctls and without addresses or devices. NULL: no memory. The
- * row is borrowed for the life of the engine. */
-struct tcpwhy_engine *tcpwhy_engine_new(const struct tcpwhy_row *row, const struct tcpwhy_memory *memory);
+/* A new, empty namespace with the row's default sysctls and without addresses or devices. NULL: no
+ * memory. The row is borrowed for the life of the engine. */
+struct tcpwhy_engine *tcpwhy_engine_new(const struct tcpwhy_row *row,
+					const struct tcpwhy_memory *memory);
 void tcpwhy_engine_free(struct tcpwhy_engine *e);
 
 /* Bytes that the engine holds now. */
 size_t tcpwhy_engine_bytes(const struct tcpwhy_engine *e);
 
-/* Sysctls act on later calls only, as in the kernel. The pointer is borrowed until the next change. */
+/* Sysctls act on later calls only, as in the kernel. The pointer is borrowed until the next change.
+ */
 const struct tcpwhy_sysctls *tcpwhy_sysctls(const struct tcpwhy_engine *e);
 /* -EINVAL if low > high or low is 0. */
 int tcpwhy_set_sysctls(struct tcpwhy_engine *e, const struct tcpwhy_sysctls *s);
-/* net.ipv4.ip_local_reserved_ports: skipped by bind(0) and connect(), not by bind() to a given port. */
+/* net.ipv4.ip_local_reserved_ports: skipped by bind(0) and connect(), not by bind() to a given
+ * port. */
 int tcpwhy_reserve_port(struct tcpwhy_engine *e, uint16_t port, bool reserved);
 
-/* What kind of local address a prefix is. TENTATIVE (IPv6 DAD not finished) cannot be bound; BROADCAST can (IPv4). */
+/* What kind of local address a prefix is. TENTATIVE (IPv6 DAD not finished) cannot be bound;
+ * BROADCAST can (IPv4). */
 enum tcpwhy_local { TCPWHY_LOCAL, TCPWHY_LOCAL_BROADCAST, TCPWHY_LOCAL_TENTATIVE };
 
-/* A local prefix: every address in it can be bound. prefix_len counts bits of the 16-byte form: IPv4 /32 is
- * 128. device is its ifindex; l3mdev the VRF's ifindex or 0. Until the first call the local addresses are
- * unknown and an address check depends (TCPWHY_MISSING_LOCAL). 0 or -ENOMEM. */
+/* A local prefix: every address in it can be bound. prefix_len counts bits of the 16-byte form:
+ * IPv4 /32 is 128. device is its ifindex; l3mdev the VRF's ifindex or 0. Until the first call the
+ * local addresses are unknown and an address check depends (TCPWHY_MISSING_LOCAL). 0 or -ENOMEM. */
 int tcpwhy_add_local(struct tcpwhy_engine *e, const struct tcpwhy_addr *prefix, unsigned prefix_len,
 		     enum tcpwhy_local kind, uint32_t device, uint32_t l3mdev);
 /* Says that there are no more, or none at all, as where lo is down. */
 void tcpwhy_locals_known(struct tcpwhy_engine *e);
-/* A device and the VRF it belongs to (0: none). Until the first call any device is taken to exist. */
+/* A device and the VRF it belongs to (0: none). Until the first call any device is taken to exist.
+ */
 int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev);
 
-/* Moves the clock. TIME_WAIT and orphan FIN_WAIT2 whose time has come end. Going backwards is ignored. */
+/* Moves the clock. TIME_WAIT and orphan FIN_WAIT2 whose time has come end. Going backwards is
+ * ignored. */
 void tcpwhy_advance(struct tcpwhy_engine *e, uint64_t now_ns);
 uint64_t tcpwhy_now(const struct tcpwhy_engine *e);
 
-/* --------------------------------------------------------------- state that was seen, not made here */
+/* --------------------------------------------------------------- state that was seen, not made
+ * here */
 
 /* One owner of a port, as seen in a kernel or reported by the engine. */
 struct tcpwhy_owner {
-	struct tcpwhy_addr local, peer;  /* peer is all zero if there is none */
+	struct tcpwhy_addr local, peer; /* peer is all zero if there is none */
 	uint16_t port, peer_port;
-	uint8_t family;                  /* enum tcpwhy_family: of the socket, not of the address */
-	uint8_t state;                   /* enum tcpwhy_state */
-	uint8_t reuse;                   /* enum tcpwhy_reuse */
-	uint8_t reuseport, v6only;       /* enum tcpwhy_tri */
-	uint8_t connect_bind;            /* tri: connect() chose the port */
-	bool timewait;                   /* a mini-socket: TIME_WAIT, or an orphan's FIN_WAIT2 */
-	uint8_t timestamps;              /* tri. timewait: both ends used TCP timestamps */
+	uint8_t family;            /* enum tcpwhy_family: of the socket, not of the address */
+	uint8_t state;             /* enum tcpwhy_state */
+	uint8_t reuse;             /* enum tcpwhy_reuse */
+	uint8_t reuseport, v6only; /* enum tcpwhy_tri */
+	uint8_t connect_bind;      /* tri: connect() chose the port */
+	bool timewait;             /* a mini-socket: TIME_WAIT, or an orphan's FIN_WAIT2 */
+	uint8_t timestamps;        /* tri. timewait: both ends used TCP timestamps */
 	bool uid_known;
 	uint32_t uid;
-	uint32_t device;                 /* SO_BINDTODEVICE ifindex, 0 none */
-	uint32_t l3mdev;                 /* VRF ifindex of the bucket it is in, 0 none */
-	uint64_t expires_ns;             /* timewait: absolute; 0 unknown or no timer */
-	uint64_t tag;                    /* the caller's; the engine only keeps it */
+	uint32_t device;     /* SO_BINDTODEVICE ifindex, 0 none */
+	uint32_t l3mdev;     /* VRF ifindex of the bucket it is in, 0 none */
+	uint64_t expires_ns; /* timewait: absolute; 0 unknown or no timer */
+	uint64_t tag;        /* the caller's; the engine only keeps it */
 };
 
 /* The state a bucket keeps beside its owners (inet_bind_bucket). -1 is "connect-only". */
@@ -294,82 +319,90 @@ struct tcpwhy_bucket {
 	bool known;                      /* false: the fields below could not be seen */
 	int8_t fastreuse, fastreuseport; /* -1, 0, 1 (2: STRICT) */
 	uint32_t fastuid;
-	struct tcpwhy_addr fast_addr;    /* fast_v6_rcv_saddr, or fast_rcv_saddr as v4-mapped */
-	uint32_t fast_addr4;             /* fast_rcv_saddr, network order */
-	uint8_t fast_family;             /* enum tcpwhy_family */
+	struct tcpwhy_addr fast_addr; /* fast_v6_rcv_saddr, or fast_rcv_saddr as v4-mapped */
+	uint32_t fast_addr4;          /* fast_rcv_saddr, network order */
+	uint8_t fast_family;          /* enum tcpwhy_family */
 	bool fast_v6only;
 };
 
-/* Puts an owner into the tables without asking any rule. Its bucket is made if missing, with fields unknown
- * unless tcpwhy_import_bucket() says otherwise, before or after. *out may be NULL. 0, -EINVAL (state, family),
- * -ENOMEM. */
+/* Puts an owner into the tables without asking any rule. Its bucket is made if missing, with fields
+ * unknown unless tcpwhy_import_bucket() says otherwise, before or after. *out may be NULL. 0,
+ * -EINVAL (state, family), -ENOMEM. */
 int tcpwhy_import_owner(struct tcpwhy_engine *e, const struct tcpwhy_owner *o, tcpwhy_sock *out);
 int tcpwhy_import_bucket(struct tcpwhy_engine *e, const struct tcpwhy_bucket *b);
 /* Says that sockets which only bound may exist unseen: an "ok" then becomes "depends". */
 void tcpwhy_import_blind(struct tcpwhy_engine *e, bool bound_unseen);
-/* Says that something outside the rule book (a BPF program of the cgroup) is asked at each bind() of an
- * IPv4 or an IPv6 socket, and may refuse: an "ok" then becomes "depends" (TCPWHY_MISSING_PROGRAM), with EPERM
- * (BPF_CGROUP_RUN_PROG_INET4_BIND() and its kin). */
+/* Says that something outside the rule book (a BPF program of the cgroup) is asked at each bind()
+ * of an IPv4 or an IPv6 socket, and may refuse: an "ok" then becomes "depends"
+ * (TCPWHY_MISSING_PROGRAM), with EPERM (BPF_CGROUP_RUN_PROG_INET4_BIND() and its kin). */
 void tcpwhy_import_programs(struct tcpwhy_engine *e, bool ipv4, bool ipv6);
 
-/* ------------------------------------------------------------------------------ questions, no change */
+/* ------------------------------------------------------------------------------ questions, no
+ * change */
 
 struct tcpwhy_bind_request {
 	struct tcpwhy_addr addr;
-	uint16_t port;                   /* 0: any */
-	uint8_t family;                  /* enum tcpwhy_family: of the socket */
-	uint8_t reuse;                   /* enum tcpwhy_reuse, not UNKNOWN */
-	bool reuseport, reuseport_cb;    /* reuseport_cb: a BPF program was attached before bind() */
+	uint16_t port;                /* 0: any */
+	uint8_t family;               /* enum tcpwhy_family: of the socket */
+	uint8_t reuse;                /* enum tcpwhy_reuse, not UNKNOWN */
+	bool reuseport, reuseport_cb; /* reuseport_cb: a BPF program was attached before bind() */
 	bool v6only, freebind, transparent;
-	bool listen;                     /* and would listen() then succeed */
-	enum tcpwhy_tri may_bind_low;    /* CAP_NET_BIND_SERVICE in the namespace's user namespace */
-	uint32_t device;                 /* SO_BINDTODEVICE, 0 none */
+	bool listen;                  /* and would listen() then succeed */
+	enum tcpwhy_tri may_bind_low; /* CAP_NET_BIND_SERVICE in the namespace's user namespace */
+	uint32_t device;              /* SO_BINDTODEVICE, 0 none */
 	uint32_t uid;
-	uint16_t range_low, range_high;  /* IP_LOCAL_PORT_RANGE, 0 unset */
+	uint16_t range_low, range_high; /* IP_LOCAL_PORT_RANGE, 0 unset */
 };
 
-/* What bind(), and with .listen then listen(), would do now. Nothing changes; the result is certain or
- * DEPENDS. For port 0 the port is named only when exactly one is admissible. */
-void tcpwhy_would_bind(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q, struct tcpwhy_verdict *v);
+/* What bind(), and with .listen then listen(), would do now. Nothing changes; the result is certain
+ * or DEPENDS. For port 0 the port is named only when exactly one is admissible. */
+void tcpwhy_would_bind(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q,
+		       struct tcpwhy_verdict *v);
 
 struct tcpwhy_connect_request {
-	struct tcpwhy_addr peer, source; /* source: the address the route gives, or the one that was bound */
+	struct tcpwhy_addr peer,
+		source; /* source: the address the route gives, or the one that was bound */
 	uint16_t peer_port;
-	uint16_t port;                   /* bound before connect(), 0: connect() chooses */
-	uint8_t family;                  /* enum tcpwhy_family: of the socket */
-	uint32_t device;                 /* SO_BINDTODEVICE, 0 none */
-	uint16_t range_low, range_high;  /* IP_LOCAL_PORT_RANGE, 0 unset */
+	uint16_t port;                  /* bound before connect(), 0: connect() chooses */
+	uint8_t family;                 /* enum tcpwhy_family: of the socket */
+	uint32_t device;                /* SO_BINDTODEVICE, 0 none */
+	uint16_t range_low, range_high; /* IP_LOCAL_PORT_RANGE, 0 unset */
 };
 
-/* What connect() would do now about its port, and how the range stands for this destination. For a bound port
- * only whether the 4-tuple can be taken: ask tcpwhy_would_bind() for the port itself. Nothing changes. The
- * engine must hold the owners of every port of the range. The port is named only if it is certain.
- * Refused: EADDRNOTAVAIL, rule connect.no-port-for-destination or connect.tuple-taken (then .first has it). */
+/* What connect() would do now about its port, and how the range stands for this destination. For a
+ * bound port only whether the 4-tuple can be taken: ask tcpwhy_would_bind() for the port itself.
+ * Nothing changes. The engine must hold the owners of every port of the range. The port is named
+ * only if it is certain. Refused: EADDRNOTAVAIL, rule connect.no-port-for-destination or
+ * connect.tuple-taken (then .first has it). */
 void tcpwhy_would_connect(const struct tcpwhy_engine *e, const struct tcpwhy_connect_request *q,
 			  struct tcpwhy_verdict *v);
 
-/* The owners that stand in the way of q on q->port (on all ports of l3mdev for no other): the same predicate
- * that decided, one owner a call. Starts with a zeroed cursor. False at the end. Any change of the engine ends
- * a walk: start again. */
+/* The owners that stand in the way of q on q->port (on all ports of l3mdev for no other): the same
+ * predicate that decided, one owner a call. Starts with a zeroed cursor. False at the end. Any
+ * change of the engine ends a walk: start again. */
 struct tcpwhy_cursor {
 	uint32_t bucket, next;
 	bool started;
 };
-bool tcpwhy_next_holder(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q, struct tcpwhy_cursor *c,
-			struct tcpwhy_owner *owner, enum tcpwhy_holder *holder);
+bool tcpwhy_next_holder(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q,
+			struct tcpwhy_cursor *c, struct tcpwhy_owner *owner,
+			enum tcpwhy_holder *holder);
 
 /* Every owner, of every port. Starts with a zeroed cursor. */
 bool tcpwhy_next_owner(const struct tcpwhy_engine *e, struct tcpwhy_cursor *c, tcpwhy_sock *s,
 		       struct tcpwhy_owner *owner);
 /* The bucket of (port, l3mdev). False if there is none. */
-bool tcpwhy_get_bucket(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev, struct tcpwhy_bucket *b);
+bool tcpwhy_get_bucket(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev,
+		       struct tcpwhy_bucket *b);
 
-/* ------------------------------------------------------------------------------------ socket calls */
+/* ------------------------------------------------------------------------------------ socket calls
+ */
 
-/* How a port is chosen when the call leaves it to the kernel. draw(ctx, n) is a number in [0, n), the
- * kernel's get_random_u32_below(). follow != 0: the kernel chose that port; the engine checks that it was
- * admissible and takes it, and answers with rule ..._RANGE_EXHAUSTED and EADDRINUSE / EADDRNOTAVAIL if it was not.
- * none: the kernel found no port; the engine finds none either if some start of the search leads to that. */
+/* How a port is chosen when the call leaves it to the kernel. draw(ctx, n) is a number in [0, n),
+ * the kernel's get_random_u32_below(). follow != 0: the kernel chose that port; the engine checks
+ * that it was admissible and takes it, and answers with rule ..._RANGE_EXHAUSTED and EADDRINUSE /
+ * EADDRNOTAVAIL if it was not. none: the kernel found no port; the engine finds none either if some
+ * start of the search leads to that. */
 struct tcpwhy_perturb;
 struct tcpwhy_choice {
 	uint32_t (*draw)(void *ctx, uint32_t n);
@@ -379,10 +412,11 @@ struct tcpwhy_choice {
 	struct tcpwhy_perturb *perturb; /* connect(): the start by key and table; NULL: drawn */
 };
 
-/* Where connect() starts to look: a keyed hash of (source, destination, destination port), another one every ten
- * seconds, plus what earlier connects added to the table's entry. draw() serves the step only. For one key and the
- * same draws the same ports are chosen. A live kernel's key is its secret and is never read; the hash is SipHash-2-4
- * of the addresses, the port and the time, so it is the kernel's in form, not in its byte order.
+/* Where connect() starts to look: a keyed hash of (source, destination, destination port), another
+ * one every ten seconds, plus what earlier connects added to the table's entry. draw() serves the
+ * step only. For one key and the same draws the same ports are chosen. A live kernel's key is its
+ * secret and is never read; the hash is SipHash-2-4 of the addresses, the port and the time, so it
+ * is the kernel's in form, not in its byte order.
  * __inet_hash_connect(), secure_ipv4_port_ephemeral(), 5.18+. */
 struct tcpwhy_perturb {
 	uint64_t key[2];
@@ -391,61 +425,72 @@ struct tcpwhy_perturb {
 };
 
 enum tcpwhy_option {
-	TCPWHY_SO_REUSEADDR,      /* 0 or 1 */
-	TCPWHY_SO_REUSEPORT,      /* 0 or 1 */
-	TCPWHY_SO_BINDTODEVICE,   /* ifindex, 0 none; ENODEV */
-	TCPWHY_SO_LINGER0,        /* 1: close() resets */
-	TCPWHY_SO_ATTACH_REUSEPORT, /* a BPF program of a SO_REUSEPORT group; EINVAL without SO_REUSEPORT */
-	TCPWHY_IPV6_V6ONLY,       /* EINVAL once a port is held, ENOPROTOOPT on IPv4 */
+	TCPWHY_SO_REUSEADDR,        /* 0 or 1 */
+	TCPWHY_SO_REUSEPORT,        /* 0 or 1 */
+	TCPWHY_SO_BINDTODEVICE,     /* ifindex, 0 none; ENODEV */
+	TCPWHY_SO_LINGER0,          /* 1: close() resets */
+	TCPWHY_SO_ATTACH_REUSEPORT, /* a BPF program of a SO_REUSEPORT group; EINVAL without
+				       SO_REUSEPORT */
+	TCPWHY_IPV6_V6ONLY,         /* EINVAL once a port is held, ENOPROTOOPT on IPv4 */
 	TCPWHY_IP_FREEBIND,
 	TCPWHY_IP_TRANSPARENT,
 	TCPWHY_IP_BIND_ADDRESS_NO_PORT,
 	TCPWHY_IP_LOCAL_PORT_RANGE, /* low | high << 16; EINVAL if both are set and low > high */
-	TCPWHY_TCP_REPAIR,        /* 1: sk_reuse becomes FORCE; 0: NO */
-	TCPWHY_TCP_LINGER2,       /* seconds; -1: close() resets instead of FIN_WAIT2 */
+	TCPWHY_TCP_REPAIR,          /* 1: sk_reuse becomes FORCE; 0: NO */
+	TCPWHY_TCP_LINGER2,         /* seconds; -1: close() resets instead of FIN_WAIT2 */
 };
 
-/* A socket in CLOSE, without a port. may_bind_low: CAP_NET_BIND_SERVICE. 0, -EINVAL (family), -ENOMEM. */
-int tcpwhy_socket(struct tcpwhy_engine *e, enum tcpwhy_family family, uint32_t uid, bool may_bind_low,
-		  tcpwhy_sock *out);
-/* The errno that setsockopt() gives, 0 if none; -EBADF for a stale handle, -EINVAL for no such option. */
-int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_option option, uint64_t value);
+/* A socket in CLOSE, without a port. may_bind_low: CAP_NET_BIND_SERVICE. 0, -EINVAL (family),
+ * -ENOMEM. */
+int tcpwhy_socket(struct tcpwhy_engine *e, enum tcpwhy_family family, uint32_t uid,
+		  bool may_bind_low, tcpwhy_sock *out);
+/* The errno that setsockopt() gives, 0 if none; -EBADF for a stale handle, -EINVAL for no such
+ * option. */
+int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_option option,
+		      uint64_t value);
 
-/* The socket calls. 0: the verdict says what the kernel answers, and the state has changed accordingly;
- * -EBADF: not a live handle, v untouched. connect() only takes port and 4-tuple and goes to SYN_SENT; source is
- * the address the route gives, used if the socket has none. */
-int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_addr *addr, uint16_t port,
-		const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
+/* The socket calls. 0: the verdict says what the kernel answers, and the state has changed
+ * accordingly; -EBADF: not a live handle, v untouched. connect() only takes port and 4-tuple and
+ * goes to SYN_SENT; source is the address the route gives, used if the socket has none. */
+int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_addr *addr,
+		uint16_t port, const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 int tcpwhy_listen(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_choice *choice,
 		  struct tcpwhy_verdict *v);
-int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_addr *peer, uint16_t peer_port,
-		   const struct tcpwhy_addr *source, const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
+int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_addr *peer,
+		   uint16_t peer_port, const struct tcpwhy_addr *source,
+		   const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 
-/* What arrives from the other side, at the level of identity. 0, -EBADF, -EINVAL if the state does not allow
- * it, -ENOMEM. */
-int tcpwhy_established(struct tcpwhy_engine *e, tcpwhy_sock s);              /* SYN_SENT: the handshake is done */
-/* A handshake with a listener is done: a child in ESTABLISHED, not yet accepted, with the listener's options.
- * A TIME_WAIT with the same 4-tuple ends (RFC 1122 4.2.2.13). -EEXIST if a living socket has the 4-tuple. */
+/* What arrives from the other side, at the level of identity. 0, -EBADF, -EINVAL if the state does
+ * not allow it, -ENOMEM. */
+int tcpwhy_established(struct tcpwhy_engine *e,
+		       tcpwhy_sock s); /* SYN_SENT: the handshake is done */
+/* A handshake with a listener is done: a child in ESTABLISHED, not yet accepted, with the
+ * listener's options. A TIME_WAIT with the same 4-tuple ends (RFC 1122 4.2.2.13). -EEXIST if a
+ * living socket has the 4-tuple. */
 int tcpwhy_incoming(struct tcpwhy_engine *e, tcpwhy_sock listener, const struct tcpwhy_addr *local,
 		    const struct tcpwhy_addr *peer, uint16_t peer_port, tcpwhy_sock *child);
-int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock child, uint32_t uid);  /* accept() took it; uid of the caller */
-int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock s);                   /* the peer's FIN */
-int tcpwhy_reset_in(struct tcpwhy_engine *e, tcpwhy_sock s);                 /* an acceptable RST, or SOCK_DESTROY */
+int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock child,
+		    uint32_t uid);                         /* accept() took it; uid of the caller */
+int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock s); /* the peer's FIN */
+int tcpwhy_reset_in(struct tcpwhy_engine *e,
+		    tcpwhy_sock s); /* an acceptable RST, or SOCK_DESTROY */
 
 enum tcpwhy_how { TCPWHY_SHUT_RD, TCPWHY_SHUT_WR, TCPWHY_SHUT_RDWR };
-/* What leaves: nothing, a FIN or a RST. After shutdown() the handle stays; after close() it is an orphan's, or
- * a TIME_WAIT's, or stale. */
+/* What leaves: nothing, a FIN or a RST. After shutdown() the handle stays; after close() it is an
+ * orphan's, or a TIME_WAIT's, or stale. */
 enum tcpwhy_sent { TCPWHY_SENT_NOTHING, TCPWHY_SENT_FIN, TCPWHY_SENT_RST };
-/* Our FIN was acknowledged. *sent, which may be NULL: an orphan with a negative TCP_LINGER2 answers with a RST. 0,
- * -EBADF, -EINVAL as above. */
+/* Our FIN was acknowledged. *sent, which may be NULL: an orphan with a negative TCP_LINGER2 answers
+ * with a RST. 0, -EBADF, -EINVAL as above. */
 int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
 /* The errno of shutdown() (ENOTCONN), 0, or -EBADF. */
-int tcpwhy_shutdown(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_how how, enum tcpwhy_sent *sent);
+int tcpwhy_shutdown(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_how how,
+		    enum tcpwhy_sent *sent);
 int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
 
 /* The socket or mini-socket of a 4-tuple, 0 if none. A listener has no 4-tuple. */
-tcpwhy_sock tcpwhy_find_tuple(const struct tcpwhy_engine *e, const struct tcpwhy_addr *local, uint16_t port,
-			      const struct tcpwhy_addr *peer, uint16_t peer_port, uint32_t device);
+tcpwhy_sock tcpwhy_find_tuple(const struct tcpwhy_engine *e, const struct tcpwhy_addr *local,
+			      uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port,
+			      uint32_t device);
 /* What the engine knows of a socket. -EBADF. */
 int tcpwhy_get(const struct tcpwhy_engine *e, tcpwhy_sock s, struct tcpwhy_owner *owner);
 

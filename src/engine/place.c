@@ -8,28 +8,13 @@
  */
 #include "engine/state.h"
 
-/* Before imported owners are hashed: the owner with the 4-tuple among those at the source address.
- * A socket that was reset keeps its peer, but has no 4-tuple any more. */
-static uint32_t find_unhashed(const struct destination *d, uint32_t b, const struct tuple *t)
+/* The next owner with the 4-tuple from i on in an address bucket's list. A socket that was reset
+ * keeps its peer, but has no 4-tuple any more. */
+static uint32_t next_match(const struct destination *d, uint32_t i, const struct tuple *t)
 {
-	uint32_t b2 = bucket2_find(d->e, b, t->local);
-	uint32_t i = b2 == NIL ? NIL : bucket2_at(d->e, b2)->first;
-
 	while (i != NIL && (sock_at(d->e, i)->state == TCPWHY_CLOSE || !tuple_matches(d->e, i, t)))
 		i = sock_at(d->e, i)->owner_next;
 	return i;
-}
-
-/* The owner with the 4-tuple, NIL: none. */
-static uint32_t find_holder(const struct destination *d, uint16_t port)
-{
-	struct tuple t = d->tuple;
-	uint32_t b = d->is_known ? bucket_find(d->e, port, t.l3mdev) : NIL;
-
-	t.port = port;
-	if (b == NIL)
-		return NIL;
-	return d->e->tuples_pending ? find_unhashed(d, b, &t) : tuple_find(d->e, &t);
 }
 
 /* Whether connect() looks at the bucket at all: only if connect() made it, and nobody else used it
@@ -67,6 +52,43 @@ static struct place holder_place(const struct tcpwhy_engine *e, uint32_t holder,
 	return p;
 }
 
+/* Imported owners are in no order of time. Two can have the 4-tuple, one bound to a device and one
+ * not, and the kernel obeys the one it meets first: if they differ, that is not known. */
+static struct place place_unordered(const struct destination *d, uint32_t b, const struct tuple *t,
+				    bool port_was_bound)
+{
+	struct place p = {.fate = FREE, .holder = NIL, .kept = TCPWHY_TW_REASONS};
+	uint32_t b2 = bucket2_find(d->e, b, t->local);
+	uint32_t i = next_match(d, b2 == NIL ? NIL : bucket2_at(d->e, b2)->first, t);
+
+	if (i == NIL)
+		return p;
+	p = holder_place(d->e, i, port_was_bound);
+	while ((i = next_match(d, sock_at(d->e, i)->owner_next, t)) != NIL) {
+		if (holder_place(d->e, i, port_was_bound).fate == p.fate)
+			continue;
+		p.fate = UNSEEN;
+		p.missing |= TCPWHY_MISSING_ORDER;
+	}
+	return p;
+}
+
+/* The 4-tuple alone: FREE if nobody has it. */
+static struct place place_tuple(const struct destination *d, uint16_t port, bool port_was_bound)
+{
+	struct tuple t = d->tuple;
+	uint32_t b = d->is_known ? bucket_find(d->e, port, t.l3mdev) : NIL;
+	struct place p = {.fate = FREE, .holder = NIL, .kept = TCPWHY_TW_REASONS};
+
+	t.port = port;
+	if (b == NIL)
+		return p;
+	if (d->e->tuples_pending)
+		return place_unordered(d, b, &t, port_was_bound);
+	uint32_t holder = tuple_find(d->e, &t);
+	return holder == NIL ? p : holder_place(d->e, holder, port_was_bound);
+}
+
 struct place place_look(const struct destination *d, uint16_t port)
 {
 	struct place p = {.fate = RESERVED, .holder = NIL, .kept = TCPWHY_TW_REASONS};
@@ -85,9 +107,9 @@ struct place place_look(const struct destination *d, uint16_t port)
 		p.fate = OWNED;
 		return p;
 	}
-	uint32_t holder = find_holder(d, port);
-	if (holder != NIL)
-		p = holder_place(d->e, holder, false);
+	struct place at = place_tuple(d, port, false);
+	if (at.fate != FREE)
+		p = at;
 	if (only == TCPWHY_UNKNOWN && p.fate != TAKEN) {
 		p.fate = UNSEEN;
 		p.missing |= TCPWHY_MISSING_CONNECT_BIND;
@@ -97,9 +119,5 @@ struct place place_look(const struct destination *d, uint16_t port)
 
 struct place place_bound(const struct destination *d, uint16_t port)
 {
-	uint32_t holder = find_holder(d, port);
-
-	if (holder == NIL)
-		return (struct place){.fate = FREE, .holder = NIL, .kept = TCPWHY_TW_REASONS};
-	return holder_place(d->e, holder, true);
+	return place_tuple(d, port, true);
 }

@@ -19,6 +19,8 @@ static const struct {
 	{TCPWHY_MISSING_TIMESTAMPS, "whether a connection in TIME_WAIT had TCP timestamps"},
 	{TCPWHY_MISSING_CONNECT_BIND, "whether connect() or bind() chose a holder's port"},
 	{TCPWHY_MISSING_PROGRAM, "what a BPF program of the cgroup says to it"},
+	{TCPWHY_MISSING_ORDER,
+	 "which of two sockets with the same 4-tuple, one bound to a device, is met first"},
 	{TCPWHY_MISSING_DRAW, "the random start of the kernel's search in an odd-sized port range"},
 };
 

@@ -125,6 +125,45 @@ static void test_unseen_owners(void **state)
 	assert_int_equal(v.range_unknown, 4);
 }
 
+/* One 4-tuple twice, with and without a device: the kernel obeys the one it meets first. */
+static void test_two_with_one_tuple(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	struct tcpwhy_owner o = {.local = at("10.0.0.2"),
+				 .peer = at("10.0.0.1"),
+				 .port = 20000,
+				 .peer_port = 80,
+				 .family = TCPWHY_IPV4,
+				 .state = TCPWHY_ESTABLISHED,
+				 .connect_bind = TCPWHY_YES};
+	struct tcpwhy_bucket b = {.port = 20000,
+				  .known = true,
+				  .fastreuse = -1,
+				  .fastreuseport = -1,
+				  .fast_family = 4};
+	struct tcpwhy_connect_request q = asks("10.0.0.1", 80, "10.0.0.2");
+	struct tcpwhy_sysctls s;
+
+	sysctl_set(e, 20000, 20000);
+	s = *tcpwhy_sysctls(e);
+	s.tw_reuse = 1;
+	tcpwhy_set_sysctls(e, &s);
+	tcpwhy_advance(e, 100000 * MS);
+	assert_int_equal(tcpwhy_import_owner(e, &o, NULL), 0);
+	o.device = ETH0;
+	o.state = TCPWHY_TIME_WAIT;
+	o.timewait = true;
+	o.timestamps = TCPWHY_YES;
+	o.expires_ns = 110000 * MS;
+	assert_int_equal(tcpwhy_import_owner(e, &o, NULL), 0);
+	assert_int_equal(tcpwhy_import_bucket(e, &b), 0);
+	assert_int_equal(would(e, q).answer, TCPWHY_REFUSED); /* sees no device's socket only */
+	q.device = ETH0;
+	struct tcpwhy_verdict v = would(e, q);
+	assert_int_equal(v.answer, TCPWHY_DEPENDS);
+	assert_int_equal(v.missing, TCPWHY_MISSING_ORDER);
+}
+
 /* ---------------------------------------------------------------------------- random histories */
 
 static const char *const sources[] = {"10.0.0.2", "127.0.0.1"};
@@ -221,6 +260,7 @@ int main(void)
 		engine_test(test_bound),
 		engine_test(test_unknown_buckets),
 		engine_test(test_unseen_owners),
+		engine_test(test_two_with_one_tuple),
 		cmocka_unit_test(test_random_histories),
 	};
 
