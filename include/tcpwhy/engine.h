@@ -66,17 +66,19 @@ enum tcpwhy_reuse { TCPWHY_REUSE_NO, TCPWHY_REUSE_CAN, TCPWHY_REUSE_FORCE, TCPWH
 
 /* What a release does otherwise than another; a rule asks for the feature, never for a version. */
 enum tcpwhy_feature {
-	TCPWHY_F_AUTOBIND_REUSE = 1u << 0,  /* net.ipv4.ip_autobind_reuse exists (5.7) */
-	TCPWHY_F_SOCK_PORT_RANGE = 1u << 1, /* IP_LOCAL_PORT_RANGE exists (6.3) */
-	TCPWHY_F_BUCKET_RELAXES =
-		1u << 2, /* a bucket turns connect-only again when explicit owners left (6.18) */
-	TCPWHY_F_TW_REUSE_DELAY =
-		1u << 3, /* net.ipv4.tcp_tw_reuse_delay in ms (6.14); before: whole seconds */
-	TCPWHY_F_TW_REUSE_NO_FW2 = 1u
-				   << 4, /* connect() never reuses a FIN_WAIT2 mini-socket (6.12) */
-	TCPWHY_F_FASTREUSE_DEAD =
-		1u << 5, /* the bucket is never found empty when its first owner is noted:
-			  * fastreuse stays 0, fastreuseport becomes STRICT (6.8) */
+	/* net.ipv4.ip_autobind_reuse exists (5.7) */
+	TCPWHY_F_AUTOBIND_REUSE = 1u << 0,
+	/* IP_LOCAL_PORT_RANGE exists (6.3) */
+	TCPWHY_F_SOCK_PORT_RANGE = 1u << 1,
+	/* a bucket turns connect-only again when its explicit owners left (6.18) */
+	TCPWHY_F_BUCKET_RELAXES = 1u << 2,
+	/* net.ipv4.tcp_tw_reuse_delay in ms (6.14); before: whole seconds */
+	TCPWHY_F_TW_REUSE_DELAY = 1u << 3,
+	/* connect() never reuses a FIN_WAIT2 mini-socket (6.12) */
+	TCPWHY_F_TW_REUSE_NO_FW2 = 1u << 4,
+	/* the bucket is never found empty when its first owner is noted: fastreuse stays 0 and
+	 * fastreuseport becomes STRICT (6.8) */
+	TCPWHY_F_FASTREUSE_DEAD = 1u << 5,
 };
 
 struct tcpwhy_sysctls {
@@ -201,15 +203,17 @@ enum tcpwhy_missing {
 	TCPWHY_MISSING_PRIVILEGE = 1u << 6, /* whether the asker has CAP_NET_BIND_SERVICE */
 	TCPWHY_MISSING_LOCAL = 1u << 7,     /* the local addresses */
 	TCPWHY_MISSING_SYSCTL = 1u << 8,    /* a sysctl that the rule reads */
-	TCPWHY_MISSING_TIMESTAMPS = 1u
-				    << 10, /* whether a TIME_WAIT's connection had TCP timestamps */
-	TCPWHY_MISSING_CONNECT_BIND = 1u
-				      << 11, /* whether connect() or bind() chose an owner's port */
-	TCPWHY_MISSING_PROGRAM = 1u << 12,   /* what a BPF program of the cgroup says */
-	TCPWHY_MISSING_ORDER = 1u << 13, /* which of two sockets with one 4-tuple (one bound to a
-					    device) is met first */
-	TCPWHY_MISSING_DRAW = 1u << 9,   /* the kernel's random start: an odd-sized range whose last
-					  * free   port one search finds and another misses */
+	/* the kernel's random start: of an odd-sized range one search finds the last free port and
+	 * another misses it */
+	TCPWHY_MISSING_DRAW = 1u << 9,
+	/* whether a TIME_WAIT's connection had TCP timestamps */
+	TCPWHY_MISSING_TIMESTAMPS = 1u << 10,
+	/* whether connect() or bind() chose an owner's port */
+	TCPWHY_MISSING_CONNECT_BIND = 1u << 11,
+	/* what a BPF program of the cgroup says */
+	TCPWHY_MISSING_PROGRAM = 1u << 12,
+	/* which of two sockets with one 4-tuple, one bound to a device, is met first */
+	TCPWHY_MISSING_ORDER = 1u << 13,
 };
 
 typedef uint64_t tcpwhy_sock; /* index and generation; 0 is never a socket */
