@@ -236,6 +236,31 @@ static void check_destinations(struct survey *s)
 
 /* ---------------------------------------------------------------------------------------- ports */
 
+/* Both searches pass over a reserved port (inet_is_local_reserved_port()), whoever asks. */
+static void check_reserved(struct survey *s)
+{
+	const struct overview *o = s->seen;
+	struct finding *f;
+	struct text t;
+
+	if (o->range_reserved < o->range_total)
+		return;
+	f = found(s, SEVERITY_BAD, "doctor.range-reserved");
+	if (!f)
+		return;
+	t = text_in(f->title, sizeof(f->title));
+	text_add(&t, "connect and bind(0) fail now: every port of the range is reserved");
+	t = text_in(f->because, sizeof(f->because));
+	text_add(&t, "A port in net.ipv4.ip_local_reserved_ports is given only to a bind() that "
+		     "names it.");
+	t = text_in(f->evidence, sizeof(f->evidence));
+	add_share(&t, o->range_reserved, o->range_total);
+	text_add(&t, " ports of the range are reserved");
+	add_cure(f, "unreserve-ports", CURE_NAMESPACE,
+		 "take some of the range out of net.ipv4.ip_local_reserved_ports",
+		 "now, this namespace: a service may then find its port taken");
+}
+
 /* inet_csk_find_open_port() with a wildcard address meets every owner. */
 static void check_bind0(struct survey *s)
 {
@@ -456,8 +481,9 @@ static void rank(struct diagnosis *d)
 int explain_overview(const struct overview *seen, const struct tcpwhy_row *row, const char *netns,
 		     int pid, const struct tcpwhy_memory *memory, struct diagnosis *out)
 {
-	static void (*const rules[])(struct survey * s) = {
-		check_destinations, check_bind_owns, check_bind0, check_listeners, check_odd_range};
+	static void (*const rules[])(struct survey * s) = {check_destinations, check_reserved,
+							   check_bind_owns,    check_bind0,
+							   check_listeners,    check_odd_range};
 	struct survey s = {
 		.seen = seen, .row = row, .place = {.netns = netns, .pid = pid}, .out = out};
 	struct text t = text_in(out->release, sizeof(out->release));

@@ -83,7 +83,7 @@ static void print_finding(const struct finding *f, FILE *out)
 
 static bool speaks_of_ports(const struct diagnosis *d)
 {
-	bool does = false;
+	bool does = !d->bind0_free || !d->connect_free;
 
 	for (size_t i = 0; i < d->findings_n; i++)
 		does |= !strncmp(d->findings[i].rule, "doctor.bind", 11);

@@ -114,6 +114,16 @@ sysctl -qw net.ipv4.ip_local_port_range='20000 20003'
 tap_status "one of four is none" 0 "$TCPWHY" --json
 json "and nothing is found" '"findings":\[\]'
 
+# ------------------------------------------------------------------------------------- all reserved
+
+sysctl -qw net.ipv4.ip_local_reserved_ports=20000-20003
+run "$OUTGOING" connect 127.0.0.1:9 1
+tap_has "of a reserved range the kernel gives no port" EADDRNOTAVAIL
+tap_status "which is a problem" 1 "$TCPWHY"
+tap_has "and named" '^BAD +connect and bind\(0\) fail now'
+tap_has "its count is not ok" '^ports +bind\(0\) has 0 of 4 ports left'
+echo >/proc/sys/net/ipv4/ip_local_reserved_ports
+
 # ------------------------------------------------------------------------------------- listeners
 
 hold services "$OUTGOING" serve 127.0.0.1:20001 127.0.0.1:8080 127.0.0.1:0

@@ -108,6 +108,17 @@ static void bind0_full(void)
 	seen.range_reserved = 10;
 }
 
+/* Nobody holds a port, and there is none. */
+static void all_reserved(void)
+{
+	seen.range_reserved = 1000;
+}
+
+static void nearly_all_reserved(void)
+{
+	seen.range_reserved = 998;
+}
+
 static void bind_owns_most(void)
 {
 	seen.range_owned = 900;
@@ -168,6 +179,8 @@ static void test_findings(void **state)
 		{"timestamps unseen", timewait_unseen, NULL, 0},
 		{"bind(0) nearly", bind0_nearly, "bind0-nearly-exhausted", SEVERITY_WARN},
 		{"bind(0) full", bind0_full, "bind0-exhausted", SEVERITY_BAD},
+		{"all reserved", all_reserved, "range-reserved", SEVERITY_BAD},
+		{"nearly all reserved", nearly_all_reserved, NULL, 0},
 		{"bind() owns most", bind_owns_most, "bind-owns-the-range", SEVERITY_WARN},
 		{"bind() owns all", bind_owns_all, "bind-owns-the-range", SEVERITY_BAD},
 		{"listener", listener, "listener-in-ephemeral-range", SEVERITY_WARN},
