@@ -62,6 +62,10 @@ int log_reason(const char *text, size_t length)
 #define NUMBER "(?<host>[0-9a-fA-F.:]{2,45})"
 #define PORT   "(?<port>\\d{1,5})(?!\\d)"
 
+/* Ports of other kinds have numbers too. */
+#define NOT_A_DEVICE                                                                               \
+	"(?<![Uu][Ss][Bb] |[Ss]erial |[Pp]arallel |[Ss]witch |[Gg]uest |[Dd]isplay |VM |COM )"
+
 #define BIND    TCPWHY_CALL_BIND
 #define CONNECT TCPWHY_CALL_CONNECT
 #define OTHER   TCPWHY_CALL_NONE
@@ -235,6 +239,8 @@ static const struct log_format formats[] = {
 	 "(?:null:" PORT "|" AT ")"},
 	{"node", LOG_NODE, BIND, LOG_REUSES, 0,
 	 "\\bbind (?<why>EADDRINUSE|EADDRNOTAVAIL) null:" PORT},
+	/* dgram: a server of net says listen. */
+	{"node", LOG_NODE, BIND, LOG_UDP, EADDRINUSE, "\\bbind EADDRINUSE[: ].{0,40}?:\\d{1,5}\\b"},
 	{"node", LOG_NODE, CONNECT, 0, 0, "\\bconnect " WHY_NAME " " AT},
 	{"node", LOG_NODE, OTHER, 0, 0,
 	 "\\b(?:read|write) (?<why>ECONNRESET|ETIMEDOUT|ECONNREFUSED)\\b"},
@@ -302,7 +308,8 @@ static const struct log_format formats[] = {
 
 	/* ---- whoever prints strerror(), last: first with an address beside it, then without */
 	{"other", LOG_ALONE, BIND, 0, EADDRINUSE,
-	 "\\b[Pp]ort " PORT " (?:is|was) (?:already |currently )?in use\\b"},
+	 NOT_A_DEVICE "\\b[Pp]ort " PORT
+		      " (?:is|was) (?:already |currently )?in use\\b(?! by forwarding)"},
 	{"other", LOG_ALONE, OTHER, 0, 0,
 	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)(?:ing)?\\b[^\"]{0,60}?" AT "[\\]\"')]{0,3}"
 	 "[: (-]{1,4}.{0,30}?" WHY},
@@ -310,10 +317,10 @@ static const struct log_format formats[] = {
 	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)(?:ing)?(?:\\(2?\\))?(?: failed| error)?:? "
 	 "(?:\\[?(?:errno|error)?[ =]?\\d{1,3}\\]?:? )?\\(?" WHY "\\b"},
 	{"other", LOG_ALONE, OTHER, 0, 0,
-	 "(?:^|: |\\(|- )" WHY
+	 "(?:^|: |\\(|- )(?![Oo]peration)" WHY
 	 "(?: ?[\\[(](?:errno|error)?[ =]?\\d{1,3}[\\])])?[.!)\\]\"'}]{0,4}$"},
 	{"other", LOG_ALONE, OTHER, 0, 0,
-	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)\\b.{0,40}?\\b" WHY_NAME "\\b"},
+	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)\\b(?!-)[^+&?%]{0,40}?\\b" WHY_NAME "\\b"},
 };
 
 static const struct log_context contexts[] = {

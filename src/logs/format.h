@@ -38,6 +38,7 @@ enum log_flag {
 	LOG_REUSES = 1u << 0, /* the program sets SO_REUSEADDR before bind(), by its own source */
 	LOG_ANY6 = 1u << 1,   /* no address means [::] to it, for both families */
 	LOG_DETAIL = 1u << 2, /* more about a failure that was told in a line before, if it was */
+	LOG_UDP = 1u << 3,    /* not TCP, and so are the details that follow: nothing is told */
 };
 
 struct log_format {
@@ -64,9 +65,16 @@ const struct log_context *log_context_at(size_t i);
 /* What "why" says, as errno; 0 if it says nothing known. */
 int log_reason(const char *text, size_t length);
 
-/* Around a match these mean that it is not about TCP. */
+/* Around a match these mean that it is not about TCP: other sockets, daemons that speak UDP, what
+ * systemd's programs ask by D-Bus, and devices. */
 #define LOG_NOT_TCP                                                                                \
-	"\\b[Uu][Dd][Pp]|\\bunix[:/]|AF_UNIX|AF_LOCAL|\\.sock\\b|\\bon socket \"|SOCK_DGRAM"
+	"\\b[Uu][Dd][Pp]|\\bunix[:/]|AF_UNIX|AF_LOCAL|\\.sock\\b|\\bon socket \"|SOCK_DGRAM|"      \
+	"\\bsendto\\b|\\bstatsd\\b|\\b(?:QUIC|quic)\\b|\\bntpd\\b|\\bDHCP|"                        \
+	"\\bD-?Bus\\b|\\bto (?:system |session |user )?bus: |"                                     \
+	"Failed to (?:reload daemon|issue method call|get properties|list units|activate "         \
+	"service)|"                                                                                \
+	"Failed to (?:re)?(?:start|stop) (?:session scope|\\S{1,80}\\.(?:service|scope|socket)):|" \
+	"[Bb]luetooth|\\bhci\\d|\\bkernel: "
 
 #define LOG_FORMATS_MAX  128
 #define LOG_CONTEXTS_MAX 32

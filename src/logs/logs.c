@@ -151,6 +151,11 @@ static void take_hit(struct logs *l, const struct log_format *f, struct log_hit 
 		if (same || is_same_story(l, f->family, hit))
 			return;
 	}
+	if (f->flags & LOG_UDP) {
+		settle(l);
+		l->told = (struct told){f->family, *hit};
+		return;
+	}
 	/* The cause may come first, and the line that names the port after it. */
 	if (l->waiting && l->pending_family == f->family && l->pending.error == hit->error &&
 	    !l->pending.port_known && hit->port_known)
