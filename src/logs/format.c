@@ -21,7 +21,7 @@ static const struct {
 	{"refused", ECONNREFUSED}, {"REFUSED", ECONNREFUSED},   {"111", ECONNREFUSED},
 	{"reset", ECONNRESET},     {"RESET", ECONNRESET},       {"104", ECONNRESET},
 	{"timed out", ETIMEDOUT},  {"TIMEDOUT", ETIMEDOUT},     {"etimedout", ETIMEDOUT},
-	{"timeout", ETIMEDOUT},    {"110", ETIMEDOUT},
+	{"timeout", ETIMEDOUT},    {"110", ETIMEDOUT},          {"timed_out", ETIMEDOUT},
 };
 
 static bool contains(const char *text, size_t length, const char *part)
@@ -156,8 +156,8 @@ static const struct log_format formats[] = {
 	{"envoy", LOG_ALONE, BIND, LOG_REUSES, 0,
 	 "\\bcannot bind '(?<at>[^'\\s]{1,80})': " WHY_LOCAL},
 	{"envoy", LOG_ALONE, CONNECT, 0, 0,
-	 "delayed connect error: (?<why>98|99|104|110|111|" REFUSED "|" TIMED_OUT "|" NOT_AVAIL
-	 ")"},
+	 "(?:delayed|immediate)[ _]connect[ _]error:[ _](?<why>(?:98|99|104|110|111)(?!\\d)|"
+	 "[Cc]onnection[ _](?:refused|timed[ _]out)|[Cc]annot[ _]assign[ _]requested[ _]address)"},
 	{"squid", LOG_ALONE, BIND, LOG_REUSES, 0,
 	 "[Cc]annot bind socket FD \\d{1,9} to " AT ": \\(\\d{1,3}\\) " WHY_LOCAL},
 	{"varnish", LOG_ALONE, BIND, LOG_REUSES, 0, "Could not get socket " AT ": " WHY_LOCAL},
@@ -190,7 +190,7 @@ static const struct log_format formats[] = {
 	 "Bind on TCP/IP port(?:: |\\. Got error: \\d{1,3}: )" WHY_LOCAL},
 	{"mysql", LOG_MYSQL, CONNECT, 0, 0,
 	 "Can't connect to (?:\\w{1,12} )?server on '(?<host>[^':]{1,255})(?::" PORT ")?' "
-	 "\\((?<why>99|104|110|111)\\b"},
+	 "\\((?:\\[Errno )?(?<why>99|104|110|111)\\b"},
 	{"redis", LOG_REDIS, BIND, LOG_REUSES, 0,
 	 "TCP listening socket (?<at>[][\\w.:*%-]{0,80}:\\d{1,5}): (?:bind: )?" WHY_LOCAL},
 	{"redis", LOG_REDIS, CONNECT, 0, 0, "Could not connect to Redis at " AT ": " WHY_PEER},
@@ -268,7 +268,15 @@ static const struct log_format formats[] = {
 	{"flask", LOG_PYTHON, BIND, LOG_REUSES, EADDRINUSE,
 	 "\\bPort " PORT " is in use by another program"},
 	{"django", LOG_PYTHON, BIND, LOG_REUSES, EADDRINUSE, "\\bThat port is already in use"},
+	{"python", LOG_PYTHON, CONNECT, 0, 0,
+	 "\\bError \\d{1,3} connecting to " AT "\\. " WHY_PEER},
+	{"python", LOG_PYTHON, OTHER, 0, 0,
+	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)(?:ing)?\\b[^\"]{0,60}?" AT
+	 ": \\[Errno \\d{1,3}\\] " WHY},
+	{"python", LOG_PYTHON, OTHER, 0, 0,
+	 "(?<at>[][\\w.%-]{1,255}:\\d{1,5}): \\[Errno (?:99|104|110|111)\\] " WHY_PEER},
 	{"python", LOG_PYTHON, OTHER, 0, 0, "\\[Errno \\d{1,3}\\] " WHY},
+	{"python", LOG_PYTHON, OTHER, 0, 0, "\\b\\w{1,40}Error\\(\\d{1,3}, ['\"]" WHY "['\"]"},
 	{"ruby", LOG_ALONE, OTHER, LOG_REUSES, 0,
 	 "\\b" WHY " - (?:user specified timeout|(?<call>bind|connect)\\(2\\)) for "
 	 "(?|\"(?<host>[^\"]{0,255})\" port " PORT "|(?<host>[][\\w.:%*-]{1,255}):" PORT ")"},
@@ -297,6 +305,14 @@ static const struct log_format formats[] = {
 	{"curl", LOG_ALONE, CONNECT, 0, 0,
 	 "\\bconnect to " HOST " port " PORT "(?: from \\S{1,80} port \\d{1,5})?"
 	 "(?: after \\d{1,9} ms)?(?: failed)?: " WHY_PEER},
+	/* From 7.84 on instead of the text: this of all failures but the next, refusals above all.
+	 */
+	{"curl", LOG_ALONE, CONNECT, 0, ECONNREFUSED,
+	 "curl: \\(7\\) Failed to connect to " HOST " port " PORT
+	 "(?: via \\S{1,255})?(?: after \\d{1,9} ms)?: Could(?: not|n't) connect to server"},
+	{"curl", LOG_ALONE, CONNECT, 0, ETIMEDOUT,
+	 "curl: \\(28\\) Failed to connect to " HOST " port " PORT
+	 "(?: via \\S{1,255})?(?: after \\d{1,9} ms)?: Timeout was reached"},
 	{"curl", LOG_ALONE, BIND, 0, 0, "\\bbind failed with errno \\d{1,3}: " WHY_LOCAL},
 	{"curl", LOG_ALONE, OTHER, 0, 0, "\\b(?:Recv|Send) failure: " WHY_PEER},
 	{"curl", LOG_ALONE, CONNECT, 0, ETIMEDOUT,

@@ -76,7 +76,7 @@ int log_reason(const char *text, size_t length);
 	"Failed to (?:re)?(?:start|stop) (?:session scope|\\S{1,80}\\.(?:service|scope|socket)):|" \
 	"[Bb]luetooth|\\bhci\\d|\\bkernel: "
 
-#define LOG_FORMATS_MAX  128
+#define LOG_FORMATS_MAX  160
 #define LOG_CONTEXTS_MAX 32
 
 #endif

@@ -21,6 +21,8 @@ static const char literals[][SCAN_WINDOW + 1] = {
 	"L server", /* Can't connect to MySQL server on ... (111) */
 	"t to ser", /* the same of MariaDB: to server on */
 	"ect erro", /* envoy: delayed connect error: 111 */
+	"ect_erro", /* the same in its response flags' details */
+	"meout wa", /* curl: Timeout was reached */
 };
 
 #define LITERALS (sizeof(literals) / sizeof(literals[0]))
