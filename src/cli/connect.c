@@ -72,6 +72,7 @@ static int find_route(struct live *live, struct explain_connect *q, struct err *
 		.uid = q->before.bind.uid,
 		.has_from = q->from != FROM_ROUTE,
 		.from = q->before.bind.addr,
+		.from_port = q->from == FROM_PORT ? q->connect.port : 0,
 		.peer = q->connect.peer,
 		.peer_port = q->connect.peer_port,
 	};

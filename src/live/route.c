@@ -2,10 +2,12 @@
 #include "live/route.h"
 
 #include "base/address.h"
+#include "live/getroute.h"
 #include "live/privilege.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -121,17 +123,14 @@ static int error_of(int fd, const struct route *r)
 	return try_connect(fd, r) ? EACCES : ENETUNREACH;
 }
 
-int route_ask(struct route *r, struct err *err)
+/* What the UDP socket says. *refused: bind() refused already. */
+static int ask_socket(struct route *r, bool *refused, struct err *err)
 {
 	struct sockaddr_storage local = {0}, peer = {0};
 	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
-
-	if (privilege_become(r->uid)) {
-		snprintf(err->text, sizeof(err->text),
-			 "asking for the route: not allowed to act as uid %u", r->uid);
-		return -EPERM;
-	}
 	int fd = -1, failed = prepare(r, &fd, &r->error, err);
+
+	*refused = fd < 0;
 	if (failed || fd < 0)
 		return failed;
 	r->error = error_of(fd, r);
@@ -142,4 +141,89 @@ int route_ask(struct route *r, struct err *err)
 	}
 	close(fd);
 	return 0;
+}
+
+static bool has_source(const struct route *r)
+{
+	return r->has_from && !address_is_any(&r->from);
+}
+
+/* Whether the answer of the tables replaces that of the socket. EPERM is none of theirs, but of
+ * IPsec or a BPF program; a link-local address needs its device before any lookup. */
+static bool is_for_tables(const struct route *r)
+{
+	if (r->error == EPERM || address_is_any(&r->peer) || address_is_multicast6(&r->peer) ||
+	    address_is_multicast4(&r->peer))
+		return false;
+	if (r->has_from && !address_is_any6(&r->from) &&
+	    address_is_v4(&r->from) != address_is_v4(&r->peer))
+		return false;
+	return !address_is_link_local6(&r->peer) || r->device;
+}
+
+/* IPv6 looks at the device strictly unless a source is named, which only a socket's lookup does
+ * then, too (ip6_route_output_flags()): such a reply is none. */
+static bool is_elsewhere(const struct getroute *q)
+{
+	return q->has_source && q->device && !address_is_v4(&q->to) && !q->error &&
+	       q->out != q->device;
+}
+
+/* Without a source there are two lookups, the second from the address that the first one chose
+ * (ip_route_connect(), ip6_dst_lookup_tail()). False: nothing was learned. */
+static bool look_up(const struct route *r, struct getroute *q, struct tcpwhy_addr *source)
+{
+	struct err ignored;
+
+	if (getroute_ask(q, &ignored) || is_elsewhere(q))
+		return false;
+	if (q->has_source)
+		*source = q->source;
+	if (q->has_source || (q->error && (r->error || address_is_v4(&q->to))))
+		return true;
+	if (!q->error && !q->has_preferred) {
+		q->error = EADDRNOTAVAIL;
+		return true;
+	}
+	/* A route for one source only: the socket knows the source. */
+	*source = q->error ? r->source : q->preferred;
+	q->source = *source;
+	q->has_source = true;
+	return !getroute_ask(q, &ignored) && !is_elsewhere(q);
+}
+
+/* The tables are asked as TCP, and their answer counts; the socket's is the one to fall back on. */
+static void ask_tables(struct route *r)
+{
+	struct getroute q = {.to = r->peer,
+			     .has_source = has_source(r),
+			     .source = r->from,
+			     .device = r->device,
+			     .uid = r->uid,
+			     .source_port = r->from_port,
+			     .port = r->peer_port};
+	struct tcpwhy_addr source = r->source;
+
+	if (!is_for_tables(r) || !look_up(r, &q, &source))
+		return;
+	r->error = q.error;
+	if (!q.error && (q.type == RTN_BROADCAST || q.type == RTN_MULTICAST))
+		r->error = ENETUNREACH;
+	if (!r->error)
+		r->source = source;
+}
+
+int route_ask(struct route *r, struct err *err)
+{
+	bool refused;
+
+	if (privilege_become(r->uid)) {
+		snprintf(err->text, sizeof(err->text),
+			 "asking for the route: not allowed to act as uid %u", r->uid);
+		return -EPERM;
+	}
+	int failed = ask_socket(r, &refused, err);
+	if (!failed && !refused)
+		ask_tables(r);
+	return failed;
 }

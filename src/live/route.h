@@ -2,8 +2,8 @@
  *
  * route.h - where a connection would go and come from, asked of the kernel
  *
- * A connected UDP socket takes the same way through the routing tables as a TCP one, and sends
- * nothing.
+ * RTM_GETROUTE asks as TCP with its ports. A connected UDP socket, which sends nothing, tells what
+ * that lacks: what bind(), IPsec and the sending of addresses to itself make of it.
  */
 #ifndef TCPWHY_LIVE_ROUTE_H
 #define TCPWHY_LIVE_ROUTE_H
@@ -19,6 +19,7 @@ struct route {
 	uint32_t uid;    /* of the socket: rules of routing may name it */
 	bool has_from;
 	struct tcpwhy_addr from; /* bound before */
+	uint16_t from_port;      /* bound before, 0 none or not known */
 	struct tcpwhy_addr peer; /* the destination; after: where it really goes (:: is ::1) */
 	uint16_t peer_port;
 	struct tcpwhy_addr source; /* after: the address the connection comes from */

@@ -139,6 +139,31 @@ for pair in 198.51.100.1:EACCES:prohibit 198.51.101.1:EHOSTUNREACH:unreachable 1
 	tap_has "a route of type ${rest#*:}" "\"rule\": \"connect.${rest#*:}-route\""
 	really "and a real connect() there" "${rest%:*} connect" connect "$address:80" 1
 done
+# Behind these rules the table of local addresses comes, or they would never be looked at.
+hold ruled "$OUTGOING" serve 127.0.0.1:7077 '[::1]:7077'
+for version in -4 -6; do
+	ip $version rule add pref 100 lookup local
+	ip $version rule del pref 0
+done
+for rule in tcp:dport:7077 tcp:sport:7078 udp:dport:7077; do
+	proto=${rule%%:*} ports=${rule#*:}
+	for version in -4 -6; do
+		[ $version = -4 ] && from=127.0.0.1 to=127.0.0.1:7077 || from=::1 to='[::1]:7077'
+		[ "$ports" != sport:7078 ] || from=${to%:*}:7078
+		[ "$proto" = tcp ] && want=EACCES || want=
+		ip $version rule add pref 10 ipproto "$proto" "${ports%:*}" "${ports#*:}" prohibit
+		run ask "$to" --from "$from" --json
+		tap_equal "a rule for $proto $ports alone, to $to" "$(echo "$out" | grep -o 'EACCES')" "$want"
+		run "$OUTGOING" -f "$from" connect "$to" 1
+		tap_equal "and a real connect()" "$(echo "$out" | grep -o EACCES)" "$want"
+		ip $version rule del pref 10
+	done
+done
+for version in -4 -6; do
+	ip $version rule add pref 0 lookup local
+	ip $version rule del pref 100
+done
+let_go ruled
 tap_status "an address that is not there" 1 ask 127.0.0.1:80 --from 198.51.103.1
 tap_has "is refused at bind()" '^REFUSED   bind\(198.51.103.1:0\) fails now with EADDRNOTAVAIL, before connect'
 
