@@ -60,6 +60,12 @@ static bool is_nearly_all(uint64_t n, uint64_t of)
 	return of && n * 100 >= of * NEARLY_PERCENT;
 }
 
+/* Ports of the range that a search may find. */
+static uint32_t usable_of(const struct overview *o)
+{
+	return o->range_total - o->range_reserved - o->range_unmet;
+}
+
 /* --------------------------------------------------------------------------------- destinations */
 
 /* An owner such as is counted in one of a destination's classes. */
@@ -196,16 +202,24 @@ static void describe_ports(struct text *t, const struct survey *s, size_t i)
 	}
 }
 
+/* Which port is left is not counted: an end of an odd-sized range is met by chance. */
+static bool is_last_of_odd(const struct survey *s, const struct standing *st)
+{
+	return s->seen->range_total >= 5 && s->seen->range_total % 2 && st->taken &&
+	       st->free + st->reusable + st->unknown == 1;
+}
+
 static void check_destination(struct survey *s, size_t i)
 {
 	const struct overview_destination *d = &s->seen->destinations[i];
 	const struct standing *st = &s->out->standing[i];
 	uint32_t all = s->out->connect_free;
 	bool none = all && !st->free && !st->reusable && !st->unknown;
+	bool by_chance = is_last_of_odd(s, st);
 	struct finding *f;
 	struct text t;
 
-	if (!none && !is_nearly_all(st->taken, all))
+	if (!none && !by_chance && !is_nearly_all(st->taken, all))
 		return;
 	f = found(s, none ? SEVERITY_BAD : SEVERITY_WARN,
 		  none ? "doctor.destination-exhausted" : "doctor.destination-nearly-exhausted");
@@ -219,6 +233,9 @@ static void check_destination(struct survey *s, size_t i)
 	text_add(&t,
 		 none ? "connect() finds no local port for this destination: EADDRNOTAVAIL."
 		      : "When the last port is taken, connect() to it fails with EADDRNOTAVAIL.");
+	if (by_chance)
+		text_add(&t, " The range is odd-sized: if the one left is its first or its last, "
+			     "connect() finds it by chance.");
 	t = text_in(f->evidence, sizeof(f->evidence));
 	describe_ports(&t, s, i);
 	t = text_in(f->ask, sizeof(f->ask));
@@ -243,13 +260,13 @@ static void check_reserved(struct survey *s)
 	struct finding *f;
 	struct text t;
 
-	if (o->range_reserved < o->range_total)
+	if (usable_of(o))
 		return;
 	f = found(s, SEVERITY_BAD, "doctor.range-reserved");
 	if (!f)
 		return;
 	t = text_in(f->title, sizeof(f->title));
-	text_add(&t, "connect and bind(0) fail now: every port of the range is reserved");
+	text_add(&t, "connect and bind(0) fail now: the ephemeral range is reserved");
 	t = text_in(f->because, sizeof(f->because));
 	text_add(&t, "A port in net.ipv4.ip_local_reserved_ports is given only to a bind() that "
 		     "names it.");
@@ -265,7 +282,7 @@ static void check_reserved(struct survey *s)
 static void check_bind0(struct survey *s)
 {
 	const struct overview *o = s->seen;
-	uint32_t usable = o->range_total - o->range_reserved;
+	uint32_t usable = usable_of(o);
 	struct finding *f;
 	struct text t;
 
@@ -297,7 +314,7 @@ static void check_bind0(struct survey *s)
 static void check_bind_owns(struct survey *s)
 {
 	const struct overview *o = s->seen;
-	uint32_t usable = o->range_total - o->range_reserved;
+	uint32_t usable = usable_of(o);
 	bool none = !s->out->connect_free;
 	struct finding *f;
 	struct text t;
@@ -369,7 +386,8 @@ static void check_listeners(struct survey *s)
  * and warns of it in its log when the range is set. */
 static void check_odd_range(struct survey *s)
 {
-	uint32_t total = s->seen->range_total;
+	const struct overview *o = s->seen;
+	uint32_t total = o->range_total;
 	struct finding *f;
 	struct text t;
 
@@ -379,7 +397,10 @@ static void check_odd_range(struct survey *s)
 	if (!f)
 		return;
 	t = text_in(f->title, sizeof(f->title));
-	text_add(&t, "the ephemeral range has an odd number of ports, and loses one");
+	text_add(&t, o->bind0_by_chance || o->connect_by_chance
+			     ? "the ephemeral range has an odd number of ports: its last free one "
+			       "is found by chance"
+			     : "the ephemeral range has an odd number of ports, and loses one");
 	t = text_in(f->because, sizeof(f->because));
 	if (total == 3)
 		text_add(&t,
@@ -389,6 +410,12 @@ static void check_odd_range(struct survey *s)
 		text_add(&t, "bind(0) and connect() walk the range by twos as if it had one port "
 			     "less: a "
 			     "search misses the last port or the first, by chance.");
+	if (o->bind0_by_chance || o->connect_by_chance) {
+		text_add(&t, " It is the only one left for ");
+		text_add(&t, !o->connect_by_chance ? "bind(0)."
+			     : o->bind0_by_chance  ? "bind(0) and for connect()."
+						   : "connect().");
+	}
 	t = text_in(f->evidence, sizeof(f->evidence));
 	text_add(&t, "net.ipv4.ip_local_port_range is ");
 	text_number(&t, s->seen->sysctls.port_low);
@@ -491,8 +518,8 @@ int explain_overview(const struct overview *seen, const struct tcpwhy_row *row, 
 
 	memset(out, 0, sizeof(*out));
 	text_add(&t, row->name);
-	out->bind0_free = seen->range_total - seen->range_reserved - seen->range_held;
-	out->connect_free = seen->range_total - seen->range_reserved - seen->range_owned;
+	out->bind0_free = usable_of(seen) - seen->range_held;
+	out->connect_free = usable_of(seen) - seen->range_owned;
 	for (size_t i = 0; !r && i < seen->destinations_n; i++)
 		r = judge_destination(&s, &seen->destinations[i], memory, &out->standing[i]);
 	if (r)

@@ -65,6 +65,9 @@ struct overview {
 	uint32_t range_total, range_reserved;
 	uint32_t range_owned; /* not reserved, and connect() passes over them: bind() owns them */
 	uint32_t range_held;  /* not reserved, and bind(0) to 0.0.0.0 passes over them */
+	uint32_t range_unmet; /* not reserved, and in none of these counts: no search looks there */
+	/* Of an odd-sized range one port is left, and it is an end: a search meets it by chance. */
+	bool bind0_by_chance, connect_by_chance;
 
 	struct overview_destination destinations[OVERVIEW_DESTINATIONS]; /* busiest first */
 	size_t destinations_n;

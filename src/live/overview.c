@@ -14,7 +14,9 @@ typedef uint32_t port_set[2048];
 struct overview_count {
 	struct overview_destination table[OVERVIEW_SETS * OVERVIEW_WAYS]; /* set after set */
 	struct overview_destination *last; /* sockets come in runs of one destination */
-	port_set reserved, owned, held, listening;
+	port_set closed;                   /* to searches: reserved, or never met */
+	port_set owned, held, listening;
+	uint32_t unmet;
 	uint16_t low, high;
 	uint64_t now_ns, delay_ns;
 	struct overview out;
@@ -42,7 +44,12 @@ struct overview_count *overview_begin(const struct snapshot *seen)
 	/* Before 6.14 the delay is a second (tcp_twsk_unique()). */
 	c->delay_ns = (delay_ms ? delay_ms : 1000u) * (uint64_t)NS_PER_MS;
 	c->now_ns = seen->taken_ns;
-	memcpy(c->reserved, seen->reserved, sizeof(c->reserved));
+	memcpy(c->closed, seen->reserved, sizeof(c->closed));
+	/* Of three ports both searches walk two, from the first one (engine/portwalk.h). */
+	if (c->low && c->high - c->low == 2 && !has(c->closed, c->high)) {
+		put(c->closed, c->high);
+		c->unmet = 1;
+	}
 	return c;
 }
 
@@ -175,7 +182,7 @@ void overview_socket(struct overview_count *c, const struct snapshot_owner *s,
 		put(c->owned, o->port);
 	if (port.owned == TCPWHY_UNKNOWN)
 		c->out.owned_unseen = true;
-	if (has(c->reserved, o->port))
+	if (has(c->closed, o->port))
 		return;
 	if (o->state == TCPWHY_LISTEN)
 		keep_listener(c, s, port.named);
@@ -183,20 +190,37 @@ void overview_socket(struct overview_count *c, const struct snapshot_owner *s,
 		count_destination(c, o);
 }
 
+/* Whether the one port left is the first or the last of an odd-sized range (engine/portwalk.h). */
+static bool is_by_chance(const struct overview_count *c, const port_set passed, uint32_t left)
+{
+	uint32_t total = c->out.range_total;
+
+	if (left != 1 || total < 5 || total % 2 == 0)
+		return false;
+	return (!has(c->closed, c->low) && !has(passed, c->low)) ||
+	       (!has(c->closed, c->high) && !has(passed, c->high));
+}
+
 static void count_ports(struct overview_count *c)
 {
 	struct overview *out = &c->out;
+	uint32_t closed = 0;
 
 	if (!c->low)
 		return;
 	out->range_total = (uint32_t)c->high - c->low + 1;
 	for (uint32_t port = c->low; port <= c->high; port++) {
-		bool reserved = has(c->reserved, (uint16_t)port);
+		bool shut = has(c->closed, (uint16_t)port);
 
-		out->range_reserved += reserved;
-		out->range_owned += !reserved && has(c->owned, (uint16_t)port);
-		out->range_held += !reserved && has(c->held, (uint16_t)port);
+		closed += shut;
+		out->range_owned += !shut && has(c->owned, (uint16_t)port);
+		out->range_held += !shut && has(c->held, (uint16_t)port);
 	}
+	out->range_unmet = c->unmet;
+	out->range_reserved = closed - c->unmet;
+	uint32_t open = out->range_total - closed;
+	out->bind0_by_chance = is_by_chance(c, c->held, open - out->range_held);
+	out->connect_by_chance = is_by_chance(c, c->owned, open - out->range_owned);
 }
 
 static int busier(const void *a, const void *b)

@@ -81,9 +81,10 @@ static void print_finding(const struct finding *f, FILE *out)
 	}
 }
 
-static bool speaks_of_ports(const struct diagnosis *d)
+static bool speaks_of_ports(const struct overview *o, const struct diagnosis *d)
 {
-	bool does = !d->bind0_free || !d->connect_free;
+	bool does =
+		!d->bind0_free || !d->connect_free || o->bind0_by_chance || o->connect_by_chance;
 
 	for (size_t i = 0; i < d->findings_n; i++)
 		does |= !strncmp(d->findings[i].rule, "doctor.bind", 11);
@@ -101,15 +102,18 @@ static void print_headroom(const struct overview *o, const struct diagnosis *d, 
 	text_count(&t, d->bind0_free);
 	text_add(&t, " of ");
 	text_count(&t, o->range_total);
-	text_add(&t, " ports left; connect() to a new destination ");
+	text_add(&t, o->bind0_by_chance ? " ports left, by chance; " : " ports left; ");
+	text_add(&t, "connect() to a new destination ");
 	text_count(&t, d->connect_free);
+	if (o->connect_by_chance)
+		text_add(&t, " by chance");
 	if (o->range_reserved) {
 		text_add(&t, "; ");
 		text_count(&t, o->range_reserved);
 		text_add(&t, " reserved");
 	}
 	/* "ok" only of what no finding speaks of. */
-	paragraph(out, speaks_of_ports(d) ? "ports" : "ok", line);
+	paragraph(out, speaks_of_ports(o, d) ? "ports" : "ok", line);
 }
 
 /* --------------------------------------------------------------------------------- the numbers */

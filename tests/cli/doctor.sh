@@ -110,6 +110,19 @@ json "no finding" '"findings":\[\]'
 sysctl -qw net.ipv4.ip_local_port_range='20000 20002'
 tap_status "a range of three ports is a warning" 0 "$TCPWHY" --json
 json "by its rule" '"findings":\[\{"rule":"doctor.odd-range","severity":"warn"'
+hold two "$OUTGOING" serve 127.0.0.1:20000 127.0.0.1:20001
+run "$OUTGOING" connect 127.0.0.1:20000 1
+tap_has "of three ports the kernel never finds the last" EADDRNOTAVAIL
+tap_status "nor is it said to be left" 1 "$TCPWHY" --json
+json "for anybody" '"bind0_free":0,"connect_free":0'
+sysctl -qw net.ipv4.ip_local_port_range='19998 20002'
+hold more "$OUTGOING" serve 127.0.0.1:19999 127.0.0.1:20002
+tap_status "an end of five is found by chance" 0 "$TCPWHY"
+tap_has "which is not ok" '^ports +bind\(0\) has 1 of 5 ports left, by chance'
+tap_status "but a warning" 0 "$TCPWHY" --json
+json "by its rule" '"rule":"doctor.odd-range","severity":"warn","what":"[^"]*bychance"'
+let_go two
+let_go more
 sysctl -qw net.ipv4.ip_local_port_range='20000 20003'
 tap_status "one of four is none" 0 "$TCPWHY" --json
 json "and nothing is found" '"findings":\[\]'

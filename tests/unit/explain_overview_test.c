@@ -146,6 +146,44 @@ static void odd_three(void)
 	range(3);
 }
 
+static void odd_last_by_chance(void)
+{
+	range(5);
+	seen.range_owned = seen.range_held = 4;
+	seen.bind0_by_chance = seen.connect_by_chance = true;
+}
+
+static void three_full(void)
+{
+	range(3);
+	seen.range_unmet = 1;
+	seen.range_held = 2;
+	destination(2);
+}
+
+static void test_odd_texts(void **state)
+{
+	static const struct {
+		void (*scene)(void);
+		size_t bad, warn;
+		uint32_t bind0_free;
+	} plays[] = {{odd_last_by_chance, 0, 1, 1}, {three_full, 2, 1, 0}};
+	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(plays) / sizeof(plays[0]); i++) {
+		memset(&seen, 0, sizeof(seen));
+		seen.sysctls = row->defaults;
+		plays[i].scene();
+		assert_int_equal(explain_overview(&seen, row, NULL, 0, &scene_memory, &found), 0);
+		assert_int_equal(found.bad, plays[i].bad);
+		assert_int_equal(found.warn, plays[i].warn);
+		assert_int_equal(found.bind0_free, plays[i].bind0_free);
+		assert_true(!!strstr(found.findings[found.findings_n - 1].title, "by chance") ==
+			    seen.bind0_by_chance);
+	}
+}
+
 static void one_port(void)
 {
 	range(1);
@@ -269,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_findings),
 		cmocka_unit_test(test_standing),
+		cmocka_unit_test(test_odd_texts),
 		cmocka_unit_test(test_worst_first_and_confirmed),
 	};
 

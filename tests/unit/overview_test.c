@@ -51,6 +51,36 @@ static struct snapshot_owner *outgoing(struct scene *s, uint16_t port, uint16_t 
 	return scene_peer(o, "10.0.0.9", peer_port);
 }
 
+/* The last of three ports is never met, an end of five by chance (engine/portwalk.h). */
+static void test_odd_ranges(void **state)
+{
+	struct scene *s = scene();
+
+	(void)state;
+	s->snap.sysctls.port_high = LOW + 2;
+	outgoing(s, LOW, 80);
+	outgoing(s, LOW + 1, 80);
+	outgoing(s, LOW + 2, 80);
+	count_all(s);
+	assert_int_equal(out.range_total, 3);
+	assert_int_equal(out.range_reserved, 0);
+	assert_int_equal(out.range_unmet, 1);
+	assert_int_equal(out.range_held, 2);
+	assert_int_equal(out.destinations[0].living, 2);
+	s->snap.sysctls.port_high = LOW + 4;
+	count_all(s);
+	assert_int_equal(out.range_unmet, 0);
+	assert_false(out.bind0_by_chance);
+	outgoing(s, LOW + 3, 80);
+	count_all(s);
+	assert_true(out.bind0_by_chance);
+	assert_false(out.connect_by_chance);
+	reserve(s, LOW + 4);
+	count_all(s);
+	assert_false(out.bind0_by_chance);
+	free(s);
+}
+
 static void test_states_and_ports(void **state)
 {
 	struct scene *s = scene();
@@ -219,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states_and_ports),
+		cmocka_unit_test(test_odd_ranges),
 		cmocka_unit_test(test_a_port_that_bind0_drew_is_nobodys_service),
 		cmocka_unit_test(test_waits_by_what_connect_asks),
 		cmocka_unit_test(test_a_full_table_keeps_the_busiest),
