@@ -105,7 +105,8 @@ static const struct log_format formats[] = {
 	 "Socket server failed to bind to " AT ": " WHY_LOCAL},
 	{"elasticsearch", LOG_JAVA, BIND, LOG_REUSES, 0,
 	 "Failed to bind to (?:" HOST ":)?\\[?" PORT ".{0,80}?BindException(?:\\[|: )" WHY_LOCAL},
-	{"netty", LOG_JAVA, CONNECT, 0, 0, "Annotated\\w{1,30}Exception: .{0,60}?" WHY ": " AT},
+	{"netty", LOG_JAVA, CONNECT, 0, 0,
+	 "Annotated\\w{1,30}Exception(?:: |\\[).{0,60}?" WHY ": " AT},
 	{"netty", LOG_JAVA, CONNECT, 0, 0,
 	 "ConnectTimeoutException: (?<why>connection timed out)(?: after \\d{1,9} ms)?: " AT},
 	{"netty", LOG_JAVA, OTHER, 0, 0,
@@ -149,6 +150,11 @@ static const struct log_format formats[] = {
 	 "\\(\\d{1,3}\\)" WHY_PEER ": .{0,120}?AH\\d{5}: .{0,120}?(?:remote server " AT "|$)"},
 	{"haproxy", LOG_ALONE, BIND, LOG_REUSES, 0,
 	 "cannot bind socket \\(" WHY_LOCAL "\\)(?: for)? \\[(?<at>[^]\\s]{1,80})\\]"},
+	/* Up to 2.2 without the reason; this is the one for which it tries again before it says so.
+	 */
+	{"haproxy", LOG_ALONE, BIND, LOG_REUSES, EADDRINUSE,
+	 "(?:frontend|proxy|listener|peers) \\S{1,200}: cannot bind socket "
+	 "\\[(?<at>[^]\\s]{1,80})\\]"},
 	{"haproxy", LOG_ALONE, CONNECT, 0, EADDRNOTAVAIL,
 	 "\\bConnect\\(\\) failed for backend \\S{1,200}: no free ports"},
 	{"haproxy", LOG_ALONE, CONNECT, 0, 0,
@@ -244,6 +250,11 @@ static const struct log_format formats[] = {
 	{"node", LOG_NODE, CONNECT, 0, 0, "\\bconnect " WHY_NAME " " AT},
 	{"node", LOG_NODE, OTHER, 0, 0,
 	 "\\b(?:read|write) (?<why>ECONNRESET|ETIMEDOUT|ECONNREFUSED)\\b"},
+	{"node", LOG_NODE, OTHER, LOG_REUSES, 0,
+	 "\\bcode: '" WHY_NAME "', syscall: '(?<call>listen|connect)', "
+	 "address: '(?<host>[^']{1,80})', port: " PORT},
+	{"node", LOG_NODE, BIND, LOG_UDP, EADDRINUSE,
+	 "\\bcode: 'EADDRINUSE', syscall: 'bind', address: '"},
 	{"node", LOG_NODE, OTHER, LOG_DETAIL, 0, "\\bcode: '" WHY_NAME "'"},
 	{"go", LOG_ALONE, BIND, LOG_REUSES | LOG_ANY6, 0,
 	 "\\blisten tcp[46]? " AT ": (?:bind|listen): " WHY_LOCAL},
@@ -284,6 +295,11 @@ static const struct log_format formats[] = {
 	 "\\b" WHY " - (?<call>bind|connect|recvfrom|read)\\(2\\)"},
 	{"kestrel", LOG_DOTNET, BIND, LOG_REUSES, 0,
 	 "Failed to bind to address " AT ": " WHY_LOCAL},
+	{"kestrel", LOG_DOTNET, BIND, LOG_REUSES | LOG_LOOPBACK6, 0,
+	 "Unable to bind to \\w{1,12}://localhost:" PORT
+	 " on the IPv6 loopback interface: '" WHY_LOCAL},
+	{"kestrel", LOG_DOTNET, BIND, LOG_REUSES, 0,
+	 "Unable to bind to " AT " on the IPv4 loopback interface: '" WHY_LOCAL},
 	{"dotnet", LOG_DOTNET, CONNECT, 0, 0,
 	 "(?:HttpRequest|Http|Socket)\\w{0,20}Exception[^:]{0,40}: (?<why>" REFUSED "|" TIMED_OUT
 	 "|" NOT_AVAIL ") \\(?(?<at>[][\\w.:%-]{1,255}:\\d{1,5})(?!\\d)"},
@@ -302,6 +318,8 @@ static const struct log_format formats[] = {
 	 "\"os_error\":\"" WHY_LOCAL "\".{0,400}?\"target_address\":\"(?:ipv[46]:)?" AT},
 
 	/* ---- clients */
+	{"ruby", LOG_ALONE, CONNECT, 0, 0,
+	 "\\bError connecting to Redis on " AT " \\(Errno::" WHY_NAME},
 	{"curl", LOG_ALONE, CONNECT, 0, 0,
 	 "\\bconnect to " HOST " port " PORT "(?: from \\S{1,80} port \\d{1,5})?"
 	 "(?: after \\d{1,9} ms)?(?: failed)?: " WHY_PEER},
@@ -339,11 +357,17 @@ static const struct log_format formats[] = {
 	 "\\b(?<call>[Bb]ind|[Ll]isten|[Cc]onnect)\\b(?!-)[^+&?%]{0,40}?\\b" WHY_NAME "\\b"},
 };
 
+/* Its name of a connector: "http-nio-127.0.0.1-8080". */
+#define TOMCAT                                                                                     \
+	"\\[\"[^\"]{0,60}?-(?:\\[?(?<host>\\d{1,3}(?:\\.\\d{1,3}){3}|[0-9a-fA-F:]{2,45})\\]?-)"    \
+	"?" PORT "\""
+
 static const struct log_context contexts[] = {
-	{LOG_JAVA, false, NULL, "[Ff]ailed to bind to \\[?" AT},
+	{LOG_JAVA, false, NULL, "[Ff]ailed to bind to:? (?:address )?\\[?" AT},
 	{LOG_JAVA, false, NULL, "[Ff]ailed to bind to (?:" HOST ":)?\\[" PORT},
-	{LOG_JAVA, false, NULL, "ProtocolHandler \\[\"[^\"]{0,60}-" PORT "\"\\]"},
-	{LOG_JAVA, false, NULL, "Connector\\[[^\\]]{0,40}-" PORT "\\]"},
+	{LOG_JAVA, false, NULL, "ProtocolHandler " TOMCAT "\\]"},
+	{LOG_JAVA, false, NULL, "Connector\\[[^]\"]{0,40}-" PORT "\\]"},
+	{LOG_JAVA, false, NULL, "Connector" TOMCAT "\\]"},
 	{LOG_JAVA, false, NULL, "Connector configured to listen on port " PORT},
 	{LOG_JAVA, false, NULL, "create\\[(?<host>[\\w.]{1,80}):" PORT "\\]"},
 	{LOG_JAVA, false, NULL, "address \\[(?<host>[^]]{1,80})\\] and port \\[" PORT "\\]"},
@@ -352,7 +376,7 @@ static const struct log_context contexts[] = {
 	 "[Ff]ailed to (?:start|connect).{0,120}?(?:port |[/ ]" HOST ":)" PORT},
 	{LOG_JAVA, false, NULL, "\\belection address " AT},
 	{LOG_JAVA, false, NULL, "request for \"\\w{1,12}://" AT},
-	{LOG_JAVA, true, "netty", "^\\s{1,8}at io\\.(?:grpc\\.)?netty\\."},
+	{LOG_JAVA, true, "netty", "^\\s{1,8}at (?:io\\.(?:grpc\\.)?|org\\.jboss\\.)netty\\."},
 	{LOG_JAVA, true, "jetty", "^\\s{1,8}at org\\.eclipse\\.jetty\\."},
 	{LOG_JAVA, true, "tomcat", "^\\s{1,8}at org\\.apache\\.(?:tomcat|coyote|catalina)\\."},
 	{LOG_JAVA, true, "undertow", "^\\s{1,8}at (?:io\\.undertow|org\\.xnio)\\."},

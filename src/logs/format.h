@@ -39,6 +39,7 @@ enum log_flag {
 	LOG_ANY6 = 1u << 1,   /* no address means [::] to it, for both families */
 	LOG_DETAIL = 1u << 2, /* more about a failure that was told in a line before, if it was */
 	LOG_UDP = 1u << 3,    /* not TCP, and so are the details that follow: nothing is told */
+	LOG_LOOPBACK6 = 1u << 4, /* its address is [::1] */
 };
 
 struct log_format {

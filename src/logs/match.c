@@ -262,9 +262,11 @@ const struct log_format *matcher_line(struct matcher *m, const char *line, size_
 		if (!take_reason(m, f, &m->formats[i], line, &h))
 			continue;
 		take_place(m, &m->formats[i], line, &h);
-		if (!h.addr_known && f->flags & LOG_ANY6) {
+		if (!h.addr_known && f->flags & (LOG_ANY6 | LOG_LOOPBACK6)) {
 			memset(&h.addr, 0, sizeof(h.addr));
 			h.family = TCPWHY_IPV6;
+			h.addr_known = f->flags & LOG_LOOPBACK6;
+			h.addr.b[15] = h.addr_known;
 		}
 		h.reuseaddr = f->flags & LOG_REUSES && h.call == TCPWHY_CALL_BIND;
 		copy_text(line, length, h.text);

@@ -22,6 +22,7 @@ static const char literals[][SCAN_WINDOW + 1] = {
 	"t to ser", /* the same of MariaDB: to server on */
 	"ect erro", /* envoy: delayed connect error: 111 */
 	"ect_erro", /* the same in its response flags' details */
+	"socket [", /* haproxy: cannot bind socket [0.0.0.0:80] */
 	"meout wa", /* curl: Timeout was reached */
 };
 
