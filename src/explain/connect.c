@@ -64,13 +64,25 @@ static void offer_no_port(struct asked *a, const struct explain_connect *q, stru
 }
 
 /* bind(0) that has to share a port may share one whose 4-tuple is taken: which, is a matter of
- * chance. */
-static bool may_share(const struct asked *a)
+ * chance. It shares only after a search without sharing found none (inet_csk_find_open_port()). 1,
+ * 0, or -errno. */
+static int may_share(const struct asked *a)
 {
 	const struct explain_connect *q = a->connect;
+	struct tcpwhy_sysctls alone = a->sysctls;
+	struct tcpwhy_verdict v;
+	int r;
 
-	return q->from == FROM_BIND_FIRST && a->sysctls.autobind_reuse &&
-	       q->before.bind.reuse != TCPWHY_REUSE_NO;
+	if (q->from != FROM_BIND_FIRST || !alone.autobind_reuse ||
+	    q->before.bind.reuse == TCPWHY_REUSE_NO)
+		return 0;
+	alone.autobind_reuse = false;
+	r = tcpwhy_set_sysctls(a->engine, &alone);
+	if (r)
+		return r;
+	tcpwhy_would_bind(a->engine, &a->question->bind, &v);
+	r = tcpwhy_set_sysctls(a->engine, &a->sysctls);
+	return r ? r : v.answer != TCPWHY_OK;
 }
 
 /* ------------------------------------------------------------------------------------ the connect
@@ -94,18 +106,22 @@ static void answer_route(struct asked *a, struct result *out)
 static int answer_port(struct asked *a, struct result *out)
 {
 	struct tcpwhy_connect_request q = a->connect->connect;
-	int r;
+	int r, shares = 0;
 
 	if (a->connect->from == FROM_BIND_FIRST)
 		tcpwhy_would_bind(a->engine, &a->question->bind, &a->verdict);
 	else
 		tcpwhy_would_connect(a->engine, &q, &a->verdict);
-	if (a->verdict.answer == TCPWHY_OK && may_share(a)) {
+	if (a->verdict.answer == TCPWHY_OK)
+		shares = may_share(a);
+	if (shares < 0)
+		return shares;
+	if (shares) {
 		a->verdict.answer = TCPWHY_DEPENDS;
 		a->verdict.error = EADDRNOTAVAIL;
 		a->verdict.at = TCPWHY_CALL_CONNECT;
 		a->verdict.rule = TCPWHY_RULE_CONNECT_TUPLE_TAKEN;
-		a->verdict.missing = TCPWHY_MISSING_DRAW;
+		a->verdict.missing = TCPWHY_MISSING_SHARED;
 	}
 	out->verdict = a->verdict;
 	out->rule = a->verdict.answer == TCPWHY_OK ? NULL : tcpwhy_rule_info(a->verdict.rule);
@@ -114,6 +130,8 @@ static int answer_port(struct asked *a, struct result *out)
 	if (r || a->verdict.answer == TCPWHY_OK)
 		return r;
 	connect_cures_find(a, out);
+	if (shares)
+		offer_no_port(a, a->connect, out);
 	connect_no_help_find(a, out);
 	return 0;
 }

@@ -121,7 +121,8 @@ static bool offer_end(struct offer *o)
 		.end_living = true, .destroy_time_wait = true, .destroy_fin_wait2 = true};
 
 	/* The TIME_WAIT that the closed connection leaves is taken over if it has timestamps. */
-	if (is_exhausted(o->a) || asked_tw_kept(&o->a->verdict) || !try_change(o, &change, NULL))
+	if (!o->a->verdict.holders || asked_tw_kept(&o->a->verdict) ||
+	    !try_change(o, &change, NULL))
 		return false;
 	o->late = true;
 	offer_say(o->cure->does, "stop the process that has that connection open");

@@ -21,6 +21,9 @@ static const struct {
 	{TCPWHY_MISSING_PROGRAM, "what a BPF program of the cgroup says to it"},
 	{TCPWHY_MISSING_ORDER,
 	 "which of two sockets with the same 4-tuple, one bound to a device, is met first"},
+	{TCPWHY_MISSING_SHARED,
+	 "which port bind(0) comes to share (net.ipv4.ip_autobind_reuse), and whether a connection "
+	 "from it to the same destination is there"},
 	{TCPWHY_MISSING_DRAW, "the random start of the kernel's search in an odd-sized port range"},
 };
 

@@ -261,6 +261,42 @@ static void test_bind_comes_first(void **state)
 			       {0}});
 }
 
+/* With ip_autobind_reuse bind(0) shares a port only when it finds none that is free. */
+static void test_bind_first_may_share(void **state)
+{
+	struct explain_connect q = question();
+	struct scene *s = full(TCPWHY_ESTABLISHED, true, 0);
+	struct result r;
+
+	(void)state;
+	q.from = FROM_BIND_FIRST;
+	q.before.bind.addr = q.connect.source;
+	q.before.bind.reuse = TCPWHY_REUSE_CAN;
+	s->snap.sysctls.autobind_reuse = true;
+	for (unsigned i = 0; i < PORTS; i++) {
+		s->owners[i].o.reuse = TCPWHY_REUSE_CAN;
+		s->owners[i].o.connect_bind = TCPWHY_NO;
+	}
+	scene_buckets(s);
+	for (unsigned i = 0; i < PORTS; i++)
+		s->buckets[i].fastreuse = 1;
+	assert_int_equal(
+		explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r), 0);
+	assert_int_equal(r.verdict.answer, TCPWHY_DEPENDS);
+	assert_int_equal(r.verdict.missing, TCPWHY_MISSING_SHARED);
+	assert_null(strstr(r.because, "odd-sized"));
+	assert_non_null(strstr(r.because, "share"));
+	assert_null(cure_of(&r, "end-owner"));
+	result_free(&r, &scene_memory);
+	/* Two more ports, free ones. */
+	s->snap.sysctls.port_high += 2;
+	assert_int_equal(
+		explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r), 0);
+	assert_int_equal(r.verdict.answer, TCPWHY_OK);
+	result_free(&r, &scene_memory);
+	free(s);
+}
+
 static void test_tuple_taken(void **state)
 {
 	struct scene *s = full(TCPWHY_TIME_WAIT, false, 0);
@@ -444,12 +480,19 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exhausted),    cmocka_unit_test(test_reuse_needs_a_second),
-		cmocka_unit_test(test_more_sources), cmocka_unit_test(test_owned_by_bind),
-		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_bind_comes_first),
-		cmocka_unit_test(test_tuple_taken),  cmocka_unit_test(test_routes),
-		cmocka_unit_test(test_depends),      cmocka_unit_test(test_screen),
-		cmocka_unit_test(test_json),         cmocka_unit_test(test_memory_runs_out),
+		cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_reuse_needs_a_second),
+		cmocka_unit_test(test_more_sources),
+		cmocka_unit_test(test_owned_by_bind),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_bind_comes_first),
+		cmocka_unit_test(test_tuple_taken),
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_depends),
+		cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_bind_first_may_share),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_memory_runs_out),
 	};
 
 	return unit_run("connect_explain", tests);
