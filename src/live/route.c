@@ -213,6 +213,21 @@ static void ask_tables(struct route *r)
 		r->source = source;
 }
 
+/* __inet_bind() takes a multicast or broadcast address to receive by, but leaves inet_saddr 0: the
+ * source is the route's. __inet6_bind() knows no such exception. */
+static bool is_no_source(const struct route *r)
+{
+	struct getroute q = {.to = r->from, .device = r->device, .uid = r->uid};
+	struct err ignored;
+
+	if (!r->has_from || r->family != TCPWHY_IPV4)
+		return false;
+	if (address_is_multicast4(&r->from) || address_is_broadcast4(&r->from))
+		return true;
+	return !address_is_any(&r->from) && !getroute_ask(&q, &ignored) && !q.error &&
+	       q.type == RTN_BROADCAST;
+}
+
 int route_ask(struct route *r, struct err *err)
 {
 	bool refused;
@@ -222,6 +237,8 @@ int route_ask(struct route *r, struct err *err)
 			 "asking for the route: not allowed to act as uid %u", r->uid);
 		return -EPERM;
 	}
+	if (is_no_source(r))
+		r->has_from = false;
 	int failed = ask_socket(r, &refused, err);
 	if (!failed && !refused)
 		ask_tables(r);

@@ -14,10 +14,10 @@
 
 /* What is asked, and what the kernel answered. */
 struct route {
-	uint8_t family;  /* enum tcpwhy_family: of the socket */
-	uint32_t device; /* SO_BINDTODEVICE, 0 none */
-	uint32_t uid;    /* of the socket: rules of routing may name it */
-	bool has_from;
+	uint8_t family;          /* enum tcpwhy_family: of the socket */
+	uint32_t device;         /* SO_BINDTODEVICE, 0 none */
+	uint32_t uid;            /* of the socket: rules of routing may name it */
+	bool has_from;           /* after: false if from is no source (multicast, broadcast) */
 	struct tcpwhy_addr from; /* bound before */
 	uint16_t from_port;      /* bound before, 0 none or not known */
 	struct tcpwhy_addr peer; /* the destination; after: where it really goes (:: is ::1) */
