@@ -71,7 +71,8 @@ static int usage(const char *wrong, const char *what)
 
 static void complain(struct run *run, const char *file, int error)
 {
-	fprintf(stderr, "tcpwhy log: %s: %s\n", file, strerror(error));
+	fprintf(stderr, "tcpwhy log: %s: %s\n", file,
+		error == EILSEQ ? "is UTF-16; convert it first: iconv -f UTF-16" : strerror(error));
 	run->failed = true;
 }
 
@@ -211,6 +212,9 @@ static void show_all(struct run *run)
 	struct logs_report r = report_of(run);
 	bool ok = true;
 
+	/* Nothing could be read: there is no answer, least of all that nothing failed. */
+	if (run->failed && !logs_bytes(run->logs) && !run->json)
+		return;
 	if (run->follow && !run->json)
 		report_logs_verdict(&r, stdout);
 	else if (!run->follow && run->json)
@@ -234,12 +238,23 @@ static ssize_t read_piece(int fd, char *buffer)
 	return n;
 }
 
-/* To the end of what is there now. False with errno. */
+/* By its byte order mark. No line of it would be recognised: that must not look like a log in which
+ * nothing failed. */
+static bool is_utf16(const char *text, size_t n)
+{
+	return n >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2));
+}
+
+/* To the end of what is there now. False with errno; EILSEQ: it is no text of bytes. */
 static bool read_on(struct run *run, int fd, char *buffer, off_t *at)
 {
 	ssize_t n = 1;
 
 	while (!stop && (n = read_piece(fd, buffer)) > 0) {
+		if (!*at && is_utf16(buffer, (size_t)n)) {
+			errno = EILSEQ;
+			return false;
+		}
 		logs_feed(run->logs, buffer, (size_t)n);
 		*at += n;
 	}
@@ -347,6 +362,10 @@ static void follow_input(struct run *run, char *buffer)
 			continue;
 		}
 		n = read_piece(STDIN_FILENO, buffer);
+		if (n > 0 && !logs_bytes(run->logs) && is_utf16(buffer, (size_t)n)) {
+			errno = EILSEQ;
+			n = -1;
+		}
 		if (n > 0)
 			logs_feed(run->logs, buffer, (size_t)n);
 	}

@@ -65,6 +65,14 @@ complains 2 "--follow follows one file" -f "$dir/quiet.log" "$dir/quiet.log"
 complains 3 "no-such-file: No such file" "$dir/no-such-file"
 complains 3 "Is a directory" "$dir"
 complains 3 "no-such-file: No such file" -f "$dir/no-such-file"
+# UTF-16, either way round: none of its lines would be recognised.
+printf '\377\376b\000i\000' >"$dir/little.log"
+printf '\376\377\000b\000i' >"$dir/big.log"
+complains 3 "little.log: is UTF-16" "$dir/little.log"
+complains 3 "big.log: is UTF-16" "$dir/big.log"
+complains 3 "big.log: is UTF-16" -f "$dir/big.log"
+tap_status "UTF-16" 3 log "$dir/little.log"
+tap_equal "is not told to have nothing" "$(echo "$out" | grep -c NOTHING)" 0
 complains 3 "no-such-ns" tests/logs/nginx.log --netns no-such-ns
 tap_status "--help" 0 log --help
 tap_has "names the options" '^  --no-ask '
