@@ -18,6 +18,13 @@ static const struct route_rule without_device = {
 	 "sin6_scope_id in a program).",
 	 "tcp_v6_connect()"}};
 
+static const struct route_rule source_unusable = {
+	EINVAL,
+	{"connect.source-unusable",
+	 "A loopback address is known to this host alone: as a source it cannot leave it "
+	 "(route_localnet is off).",
+	 "__mkroute_output()"}};
+
 /* By errno; the last one is any other. */
 static const struct route_rule rules[] = {
 	{ENETUNREACH,
@@ -52,6 +59,9 @@ const struct route_rule *route_rule_of(const struct explain_connect *q)
 
 	if (q->route_error == EINVAL && address_is_link_local6(peer) && !q->connect.device)
 		return &without_device;
+	if (q->route_error == EINVAL && q->from != FROM_ROUTE && address_is_v4(peer) &&
+	    address_is_loopback(&q->before.bind.addr) && !address_is_loopback(peer))
+		return &source_unusable;
 	if (q->route_error == ENETUNREACH &&
 	    (address_is_multicast6(peer) || address_is_multicast4(peer) ||
 	     address_is_broadcast4(peer)))

@@ -352,6 +352,25 @@ static void test_routes(void **state)
 	}
 }
 
+static void test_loopback_source(void **state)
+{
+	struct explain_connect q = question();
+
+	(void)state;
+	q.route_error = EINVAL;
+	q.from = FROM_ADDRESS;
+	q.before.bind.addr = scene_addr("127.0.0.1");
+	q.connect.peer = scene_addr("10.9.9.9");
+	run(scene_new(), &q,
+	    &(struct expected){TCPWHY_REFUSED,
+			       EINVAL,
+			       TCPWHY_CALL_CONNECT,
+			       "connect.source-unusable",
+			       {0},
+			       {0},
+			       {0}});
+}
+
 static void test_depends(void **state)
 {
 	struct scene *s = full(TCPWHY_TIME_WAIT, true, 30 * SECOND);
@@ -488,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_bind_comes_first),
 		cmocka_unit_test(test_tuple_taken),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_loopback_source),
 		cmocka_unit_test(test_depends),
 		cmocka_unit_test(test_screen),
 		cmocka_unit_test(test_bind_first_may_share),
