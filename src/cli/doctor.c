@@ -41,7 +41,7 @@ static const char usage_text[] =
 	"  --help            show this\n"
 	"  --version         show the version\n"
 	"\nexit status: 0 nothing fails (there may be warnings), 1 something does, 2 usage,\n"
-	"3 could not look\n";
+	"3 could not look, or with --all not everywhere, and nothing fails where it could\n";
 
 static int fail(int status, const char *text)
 {
@@ -250,22 +250,38 @@ static void show_in_round(struct round *r, const struct namespace_place *place)
 	putchar('\n');
 }
 
-/* One that is gone by now, or may not be entered, is counted and passed over. */
+/* One that is gone by now, or may not be entered, is counted and passed over. Nothing is wrong in
+ * one that is gone. */
+static void pass_over(struct round *r, int failed)
+{
+	r->all.failed++;
+	if (failed != -ENOENT && failed != -ESRCH && !r->status)
+		r->status = STATUS_UNDECIDED;
+}
+
 static void visit(struct round *r, const struct namespace_place *place)
 {
 	struct live_target target = {.netns = place->path};
 	struct doctor_options there = {.netns = place->name[0] ? place->path : NULL};
 	struct err err = {""};
 	struct live *live;
+	int failed = live_open(&target, 0, &live, &err);
 
-	if (live_open(&target, 0, &live, &err)) {
-		r->all.failed++;
+	if (failed) {
+		pass_over(r, failed);
 		return;
 	}
-	if (!live_has_sockets(live))
+	if (!live_has_sockets(live)) {
 		r->all.empty++;
-	else if (look_at(live, &there, r->look, &err) || r->look->seen.netns != place->inode)
-		r->all.failed++;
+		live_close(live);
+		return;
+	}
+	failed = look_at(live, &there, r->look, &err);
+	/* Another one has its place by now. */
+	if (!failed && r->look->seen.netns != place->inode)
+		failed = -ENOENT;
+	if (failed)
+		pass_over(r, failed);
 	else
 		show_in_round(r, place);
 	live_close(live);
