@@ -46,7 +46,7 @@ struct run {
 	struct logask ask;
 	bool follow, json;
 	const char *const *files;
-	size_t files_n;
+	size_t files_n, files_read;
 	unsigned file;   /* the one that is read */
 	bool failed;     /* a file could not be read, or the kernel not be asked */
 	bool unwritable; /* what was to be printed could not be */
@@ -149,6 +149,7 @@ static struct logs_report report_of(const struct run *run)
 		.answers = run->answers,
 		.files = run->files,
 		.files_n = run->files_n,
+		.files_read = run->files_read,
 		.lines = logs_lines(run->logs),
 		.bytes = logs_bytes(run->logs),
 	};
@@ -277,7 +278,9 @@ static void read_file(struct run *run, const char *file, char *buffer)
 	off_t at = 0;
 	int fd = open_file(file);
 
-	if (fd < 0 || !read_on(run, fd, buffer, &at))
+	if (fd >= 0 && read_on(run, fd, buffer, &at))
+		run->files_read++;
+	else
 		complain(run, file, errno);
 	logs_end(run->logs);
 	close_file(fd);
@@ -338,8 +341,9 @@ static void follow_file(struct run *run, const char *file, char *buffer)
 {
 	off_t at = 0;
 	int fd = open_file(file);
-	bool ok = fd >= 0;
+	bool ok = fd >= 0 && read_on(run, fd, buffer, &at);
 
+	run->files_read = ok;
 	while (ok && !stop && !run->unwritable) {
 		ok = look_again(run, file, buffer, &fd, &at);
 		wait_a_tick();
@@ -371,6 +375,7 @@ static void follow_input(struct run *run, char *buffer)
 	}
 	if (n < 0 && !stop)
 		complain(run, "-", errno);
+	run->files_read = n >= 0 || stop;
 	logs_end(run->logs);
 }
 

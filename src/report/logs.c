@@ -191,6 +191,8 @@ void report_logs_verdict(const struct logs_report *r, FILE *out)
 	char line[RESULT_TEXT_MAX];
 	struct text t = text_in(line, sizeof(line));
 
+	if (!r->groups->hits && !r->files_read)
+		return;
 	if (!r->groups->hits)
 		text_add(&t, "no failed bind, connect or connection");
 	else
@@ -203,7 +205,7 @@ void report_logs_verdict(const struct logs_report *r, FILE *out)
 	if (r->files_n == 1)
 		text_add(&t, file_of(r, 0));
 	else
-		text_counted(&t, r->files_n, "file");
+		text_counted(&t, r->files_read, "file");
 	count_answers(r, asked);
 	if (asked[TCPWHY_REFUSED] + asked[TCPWHY_OK] + asked[TCPWHY_DEPENDS]) {
 		text_add(&t, "; asked now: ");

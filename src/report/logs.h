@@ -29,6 +29,7 @@ struct logs_report {
 	const struct logs_answer *answers; /* one for each group */
 	const char *const *files;          /* by the numbers that the groups have */
 	size_t files_n;
+	size_t files_read; /* of them: the others could not be */
 	uint64_t lines, bytes;
 };
 
@@ -37,7 +38,7 @@ void report_excerpt(const struct result *r, FILE *out);
 
 /* All of it: the verdict first. */
 void report_logs_screen(const struct logs_report *r, FILE *out);
-/* The verdict alone. */
+/* The verdict alone; nothing if nothing was found and no file could be read. */
 void report_logs_verdict(const struct logs_report *r, FILE *out);
 /* One group with its answer. */
 void report_logs_group(const struct logs_report *r, size_t i, FILE *out);

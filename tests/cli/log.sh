@@ -74,6 +74,12 @@ complains 3 "big.log: is UTF-16" -f "$dir/big.log"
 tap_status "UTF-16" 3 log "$dir/little.log"
 tap_equal "is not told to have nothing" "$(echo "$out" | grep -c NOTHING)" 0
 complains 3 "no-such-ns" tests/logs/nginx.log --netns no-such-ns
+for unread in "$dir" "$dir/no-such-file" "$dir/no-such-file $dir"; do
+	# shellcheck disable=SC2086 # two files
+	tap_equal "what could not be read has no verdict" "$(log --no-ask $unread 2>/dev/null || true)" ""
+done
+run log --no-ask "$dir/quiet.log" "$dir/no-such-file" "$dir/quiet.log"
+tap_has "only files that were read are counted" 'in 2 lines of 2 files'
 tap_status "--help" 0 log --help
 tap_has "names the options" '^  --no-ask '
 
