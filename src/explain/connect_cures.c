@@ -179,12 +179,19 @@ static bool source_usable(const struct snapshot_local *l, const struct tcpwhy_co
 	       address_is_loopback(&l->prefix) == address_is_loopback(&q->source);
 }
 
+/* "4 ports", or "up to 4 ports" where some cannot be seen (who chose an owner's port, say). */
+static void add_ports(struct text *t, const struct tcpwhy_verdict *after)
+{
+	if (after->range_unknown)
+		text_add(t, "up to ");
+	text_counted(t, after->range_free + after->range_reusable + after->range_unknown, "port");
+}
+
 static void say_more(struct offer *o, const struct tcpwhy_verdict *after, const char *more)
 {
 	struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
 
-	text_count(&t, after->range_free + after->range_reusable);
-	text_add(&t, " ports");
+	add_ports(&t, after);
 	text_add(&t, more);
 }
 
@@ -307,8 +314,8 @@ static bool offer_wider_range(struct offer *o)
 	text_char(&t, '"');
 	t = text_in(o->cure->costs, sizeof(o->cure->costs));
 	text_add(&t, "now, this namespace: ");
-	text_count(&t, after.range_free + after.range_reusable);
-	text_add(&t, " ports more; reserve the service ports that lie in it");
+	add_ports(&t, &after);
+	text_add(&t, " more; reserve the service ports that lie in it");
 	return true;
 }
 

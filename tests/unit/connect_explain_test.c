@@ -196,6 +196,15 @@ static void test_more_sources(void **state)
 	assert_non_null(strstr(cure_of(&r, "more-sources")->does, "10.0.0.6"));
 	assert_memory_equal(cure_of(&r, "more-sources")->costs, "4 ports", 7);
 	result_free(&r, &scene_memory);
+	/* Who chose their ports is not seen without privilege. */
+	for (unsigned i = 0; i < PORTS; i++)
+		s->owners[i].o.connect_bind = TCPWHY_UNKNOWN;
+	s->snap.buckets_n = 0;
+	assert_int_equal(
+		explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r), 0);
+	assert_memory_equal(cure_of(&r, "more-sources")->costs, "up to 4 ports", 13);
+	assert_memory_equal(cure_of(&r, "more-destinations")->costs, "up to 4 ports", 13);
+	result_free(&r, &scene_memory);
 	free(s);
 }
 
