@@ -224,17 +224,39 @@ static bool take_reason(const struct matcher *m, const struct log_format *f,
 	return hit->error != 0;
 }
 
+/* How many bytes follow this one in UTF-8. Of C2 those below A0 are the controls C1. */
+static unsigned followers(unsigned char c)
+{
+	return c < 0xc2 || c > 0xf4 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+}
+
+/* A byte of C0 or C1; C1 also as it comes outside UTF-8. */
+static bool is_control(const unsigned char *c, bool has_next, bool follows)
+{
+	if (*c < 0x20 || *c == 0x7f)
+		return true;
+	if (*c == 0xc2 && has_next && c[1] >= 0x80 && c[1] < 0xa0)
+		return true;
+	return *c >= 0x80 && *c < 0xa0 && !follows;
+}
+
 /* The beginning, fit to be shown: what would move a terminal is a space. */
 static void copy_text(const char *line, size_t length, char out[static LOG_TEXT_MAX])
 {
+	unsigned follow = 0;
 	size_t n = 0;
 
 	while (length && (*line == ' ' || *line == '\t')) {
 		line++;
 		length--;
 	}
-	for (; n < length && n + 1 < LOG_TEXT_MAX; n++)
-		out[n] = (unsigned char)line[n] < 0x20 || line[n] == 0x7f ? ' ' : line[n];
+	for (; n < length && n + 1 < LOG_TEXT_MAX; n++) {
+		const unsigned char *c = (const unsigned char *)line + n;
+		bool follows = follow && (*c & 0xc0) == 0x80;
+		bool control = is_control(c, n + 1 < length, follows);
+		out[n] = control ? ' ' : line[n];
+		follow = follows ? follow - 1 : control ? 0 : followers(*c);
+	}
 	while (n && out[n - 1] == ' ')
 		n--;
 	out[n] = '\0';

@@ -74,6 +74,10 @@ complains 3 "big.log: is UTF-16" -f "$dir/big.log"
 tap_status "UTF-16" 3 log "$dir/little.log"
 tap_equal "is not told to have nothing" "$(echo "$out" | grep -c NOTHING)" 0
 complains 3 "no-such-ns" tests/logs/nginx.log --netns no-such-ns
+printf 'a\302\233b\233c\303\233d: bind: Address already in use: 127.0.0.1:80\n' >"$dir/c1.log"
+run log --no-ask "$dir/c1.log"
+tap_equal "C1 controls do not reach the terminal" \
+	"$(echo "$out" | grep -c "$(printf 'a b c\303\233d:')")" 1
 for unread in "$dir" "$dir/no-such-file" "$dir/no-such-file $dir"; do
 	# shellcheck disable=SC2086 # two files
 	tap_equal "what could not be read has no verdict" "$(log --no-ask $unread 2>/dev/null || true)" ""
