@@ -91,7 +91,7 @@ static int may_share(const struct asked *a)
 static void answer_route(struct asked *a, struct result *out)
 {
 	const struct explain_connect *q = a->connect;
-	const struct route_rule *rule = route_rule_of(q);
+	const struct route_rule *rule = route_rule_of(a->snap, q);
 
 	a->verdict = (struct tcpwhy_verdict){
 		.answer = TCPWHY_REFUSED,
@@ -100,7 +100,7 @@ static void answer_route(struct asked *a, struct result *out)
 	};
 	out->verdict = a->verdict;
 	out->rule = &rule->info;
-	route_because(q, out->because, sizeof(out->because));
+	route_because(rule, q, out->because, sizeof(out->because));
 }
 
 static int answer_port(struct asked *a, struct result *out)

@@ -52,7 +52,18 @@ static const struct route_rule rules[] = {
 	  "ip_route_connect(), ip6_dst_lookup_flow()"}},
 };
 
-const struct route_rule *route_rule_of(const struct explain_connect *q)
+/* 255.255.255.255, or that of a subnet of this host (RTN_BROADCAST). */
+static bool is_broadcast(const struct snapshot *snap, const struct tcpwhy_addr *peer)
+{
+	for (size_t i = 0; i < snap->locals_n; i++)
+		if (snap->locals[i].kind == TCPWHY_LOCAL_BROADCAST &&
+		    snap->locals[i].prefix_len == 128 &&
+		    address_equal(&snap->locals[i].prefix, peer))
+			return true;
+	return address_is_broadcast4(peer);
+}
+
+const struct route_rule *route_rule_of(const struct snapshot *snap, const struct explain_connect *q)
 {
 	const struct tcpwhy_addr *peer = &q->connect.peer;
 	size_t i = 0;
@@ -64,19 +75,20 @@ const struct route_rule *route_rule_of(const struct explain_connect *q)
 		return &source_unusable;
 	if (q->route_error == ENETUNREACH &&
 	    (address_is_multicast6(peer) || address_is_multicast4(peer) ||
-	     address_is_broadcast4(peer)))
+	     is_broadcast(snap, peer)))
 		return &to_many;
 	while (rules[i].error && rules[i].error != q->route_error)
 		i++;
 	return &rules[i];
 }
 
-void route_because(const struct explain_connect *q, char *out, size_t size)
+void route_because(const struct route_rule *rule, const struct explain_connect *q, char *out,
+		   size_t size)
 {
 	char address[ADDRESS_TEXT_MAX];
 	struct text t = text_in(out, size);
 
-	text_add(&t, route_rule_of(q)->info.because);
+	text_add(&t, rule->info.because);
 	text_add(&t, " Asked for: ");
 	text_add(&t, address_format(&q->connect.peer, address));
 	if (q->from != FROM_ROUTE && !address_is_any(&q->before.bind.addr)) {

@@ -12,8 +12,10 @@ struct route_rule {
 	struct tcpwhy_rule_info info;
 };
 
-/* The rule by which q->route_error came. Never NULL. */
-const struct route_rule *route_rule_of(const struct explain_connect *q);
-void route_because(const struct explain_connect *q, char *out, size_t size);
+/* The rule by which q->route_error came; the snapshot knows the broadcast addresses. Never NULL. */
+const struct route_rule *route_rule_of(const struct snapshot *snap,
+				       const struct explain_connect *q);
+void route_because(const struct route_rule *rule, const struct explain_connect *q, char *out,
+		   size_t size);
 
 #endif

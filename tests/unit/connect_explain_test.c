@@ -337,6 +337,7 @@ static void test_routes(void **state)
 	} table[] = {
 		{ENETUNREACH, "10.9.9.9", "connect.no-route"},
 		{ENETUNREACH, "224.0.0.1", "connect.to-many"},
+		{ENETUNREACH, "10.0.0.255", "connect.to-many"},
 		{EHOSTUNREACH, "10.9.9.9", "connect.unreachable-route"},
 		{EACCES, "10.9.9.9", "connect.prohibit-route"},
 		{EINVAL, "10.9.9.9", "connect.blackhole-route"},
@@ -347,10 +348,13 @@ static void test_routes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct scene *s = scene_new();
 		struct explain_connect q = question();
 		q.route_error = table[i].error;
 		q.connect.peer = scene_addr(table[i].peer);
-		run(scene_new(), &q,
+		scene_local(s, "10.0.0.255", 128, 2);
+		s->locals[s->snap.locals_n - 1].kind = TCPWHY_LOCAL_BROADCAST;
+		run(s, &q,
 		    &(struct expected){TCPWHY_REFUSED,
 				       table[i].error,
 				       TCPWHY_CALL_CONNECT,
