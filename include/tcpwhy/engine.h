@@ -214,9 +214,7 @@ enum tcpwhy_missing {
 	TCPWHY_MISSING_PROGRAM = 1u << 12,
 	/* which of two sockets with one 4-tuple, one bound to a device, is met first */
 	TCPWHY_MISSING_ORDER = 1u << 13,
-	/* which port bind(0) shares; the engine does not say so, for its answer to bind() is
-	 * certain
-	 */
+	/* which port bind(0) shares; the engine does not say so, for bind() is certain */
 	TCPWHY_MISSING_SHARED = 1u << 14,
 };
 
