@@ -160,7 +160,7 @@ static bool is_for_tables(const struct route *r)
 		return false;
 	/* With a device RTM_GETROUTE finds IPv6 routes that a socket's lookup refuses (::1 and
 	 * addresses of another device, asked through lo): there the socket is right. */
-	return address_is_v4(&r->peer) || !r->device;
+	return address_is_v4(&r->peer) || (!r->device && !address_is_link_local6(&r->peer));
 }
 
 /* IPv6 looks at the device strictly unless a source is named, which only a socket's lookup does
