@@ -164,12 +164,13 @@ for version in -4 -6; do
 	ip $version rule del pref 100
 done
 let_go ruled
-hold wide "$OUTGOING" serve 127.0.0.1:7077
+# A port of its own: the server before may have left a TIME_WAIT.
+hold wide "$OUTGOING" serve 127.0.0.1:7079
 for from in 127.255.255.255 255.255.255.255 224.0.0.1; do
-	run ask 127.0.0.1:7077 --from $from --json
+	run ask 127.0.0.1:7079 --from $from --json
 	tap_has "$from may be bound, but the source is the route's" '"source": "127.0.0.1"'
 	tap_has "and it is no reason to refuse" '"errno": null'
-	tap_status "a real connect() passes" 0 "$OUTGOING" -f $from connect 127.0.0.1:7077 1
+	tap_status "a real connect() passes" 0 "$OUTGOING" -f $from connect 127.0.0.1:7079 1
 done
 let_go wide
 tap_status "an address that is not there" 1 ask 127.0.0.1:80 --from 198.51.103.1
