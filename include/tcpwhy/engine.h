@@ -68,17 +68,50 @@ enum tcpwhy_reuse { TCPWHY_REUSE_NO, TCPWHY_REUSE_CAN, TCPWHY_REUSE_FORCE, TCPWH
 enum tcpwhy_feature {
 	/* net.ipv4.ip_autobind_reuse exists (5.7) */
 	TCPWHY_F_AUTOBIND_REUSE = 1u << 0,
-	/* IP_LOCAL_PORT_RANGE exists (6.3) */
+	/* IP_LOCAL_PORT_RANGE exists (6.3, 6.1.32) */
 	TCPWHY_F_SOCK_PORT_RANGE = 1u << 1,
 	/* a bucket turns connect-only again when its explicit owners left (6.18) */
 	TCPWHY_F_BUCKET_RELAXES = 1u << 2,
 	/* net.ipv4.tcp_tw_reuse_delay in ms (6.14); before: whole seconds */
 	TCPWHY_F_TW_REUSE_DELAY = 1u << 3,
-	/* connect() never reuses a FIN_WAIT2 mini-socket (6.12) */
+	/* connect() never reuses a FIN_WAIT2 mini-socket (6.12, 6.1.113) */
 	TCPWHY_F_TW_REUSE_NO_FW2 = 1u << 4,
 	/* the bucket is never found empty when its first owner is noted: fastreuse stays 0 and
 	 * fastreuseport becomes STRICT (6.8) */
 	TCPWHY_F_FASTREUSE_DEAD = 1u << 5,
+	/* connect() walks every port of IP_LOCAL_PORT_RANGE in one pass (6.8) */
+	TCPWHY_F_SOCK_RANGE_WHOLE = 1u << 6,
+	/* tcp_tw_reuse 2 is loopback only (4.19); before: any value but 0 is on */
+	TCPWHY_F_TW_REUSE_LOOPBACK = 1u << 7,
+	/* without tcp_tw_reuse_delay: old enough in the next second (4.19); before: in the one
+	 * after it */
+	TCPWHY_F_TW_REUSE_TICK = 1u << 8,
+	/* IP_BIND_ADDRESS_NO_PORT exists (4.2) */
+	TCPWHY_F_BIND_NO_PORT = 1u << 9,
+	/* net.ipv4.ip_unprivileged_port_start exists (4.11); before: 1024 */
+	TCPWHY_F_LOW_PORTS_SYSCTL = 1u << 10,
+	/* a SO_REUSEPORT group can be steered by BPF, and then does not share its port with a
+	 * socket outside (4.5) */
+	TCPWHY_F_REUSEPORT_GROUPS = 1u << 11,
+	/* fastreuseport can be raised again, as STRICT (4.11) */
+	TCPWHY_F_REUSEPORT_STRICT = 1u << 12,
+	/* what a bind leaves in the bucket is noted after a fast accept, too (4.11) */
+	TCPWHY_F_FAST_NOTED = 1u << 13,
+	/* SO_REUSEPORT shares only a port that was asked for, not with bind(0) (4.10 or 4.11) */
+	TCPWHY_F_REUSEPORT_ASKED = 1u << 14,
+	/* bind(0) does not share a port when its pass found none free (4.11) */
+	TCPWHY_F_BIND_ANY_APART = 1u << 15,
+	/* bind(0): odd offsets first (4.6), in halves with SO_REUSEADDR (4.2) */
+	TCPWHY_F_BIND_ANY_PARITY = 1u << 16,
+	/* connect(): even offsets first (4.6); before: port after port */
+	TCPWHY_F_CONNECT_PARITY = 1u << 17,
+	/* connect() starts by a table (5.12); before: by one hint for the machine */
+	TCPWHY_F_PERTURB_TABLE = 1u << 18,
+	/* connect() starts elsewhere every ten seconds (5.18) */
+	TCPWHY_F_START_REKEYED = 1u << 19,
+	/* a bug: TIME_WAIT is not in bhash2, so bind() to an address does not see it (6.1 to
+	 * 6.1.4) */
+	TCPWHY_F_TW_HIDDEN = 1u << 20,
 };
 
 struct tcpwhy_sysctls {
@@ -98,11 +131,13 @@ struct tcpwhy_sysctls {
 struct tcpwhy_row {
 	const char *name;  /* "6.18.y" */
 	uint32_t features; /* of enum tcpwhy_feature */
+	/* Those whose being there, or not, was not read in that release's source. */
+	uint32_t unverified;
 	struct tcpwhy_sysctls defaults;
 };
 
-/* The row of that name, or NULL. tcpwhy_row_at() enumerates: NULL past the end. Rows are constants.
- */
+/* The row of that name, or NULL. tcpwhy_row_at() enumerates, from old to new: NULL past the end.
+ * Rows are constants. */
 const struct tcpwhy_row *tcpwhy_row_find(const char *name);
 const struct tcpwhy_row *tcpwhy_row_at(size_t i);
 
@@ -348,10 +383,11 @@ void tcpwhy_import_programs(struct tcpwhy_engine *e, bool ipv4, bool ipv6);
 
 struct tcpwhy_bind_request {
 	struct tcpwhy_addr addr;
-	uint16_t port;                /* 0: any */
-	uint8_t family;               /* enum tcpwhy_family: of the socket */
-	uint8_t reuse;                /* enum tcpwhy_reuse, not UNKNOWN */
-	bool reuseport, reuseport_cb; /* reuseport_cb: a BPF program was attached before bind() */
+	uint16_t port;  /* 0: any */
+	uint8_t family; /* enum tcpwhy_family: of the socket */
+	uint8_t reuse;  /* enum tcpwhy_reuse, not UNKNOWN */
+	bool reuseport,
+		reuseport_cb; /* reuseport_cb: a BPF program was attached before bind(), 4.5+ */
 	bool v6only, freebind, transparent;
 	bool listen;                  /* and would listen() then succeed */
 	enum tcpwhy_tri may_bind_low; /* CAP_NET_BIND_SERVICE in the namespace's user namespace */
@@ -422,12 +458,15 @@ struct tcpwhy_choice {
  * one every ten seconds, plus what earlier connects added to the table's entry. draw() serves the
  * step only. For one key and the same draws the same ports are chosen. A live kernel's key is its
  * secret and is never read; the hash is SipHash-2-4 of the addresses, the port and the time, so it
- * is the kernel's in form, not in its byte order.
- * __inet_hash_connect(), secure_ipv4_port_ephemeral(), 5.18+. */
+ * is the kernel's in form, not in its byte order. A row without TCPWHY_F_START_REKEYED hashes
+ * without the time; one without TCPWHY_F_PERTURB_TABLE has one hint for the whole machine, which is
+ * table[0].
+ * __inet_hash_connect(), secure_ipv4_port_ephemeral(). */
 struct tcpwhy_perturb {
 	uint64_t key[2];
 	uint32_t *table; /* the caller's; one entry changes with every connect() */
-	uint32_t size;   /* of the table: a power of two; the kernel's default is 65,536 */
+	uint32_t size;   /* of the table: a power of two; the kernel's default is 65,536
+			  * (5.18; before, 256) */
 };
 
 enum tcpwhy_option {

@@ -12,6 +12,8 @@
 #include "base/address.h"
 #include "engine/state.h"
 
+#define PROT_SOCK 1024u
+
 /* --------------------------------------------------------------------- checks before the port */
 
 /* What the checks need of the one who asks. */
@@ -89,8 +91,10 @@ static bool refuse(struct tcpwhy_verdict *v, int error, enum tcpwhy_rule rule)
 static bool check_privilege(const struct tcpwhy_engine *e, const struct binder *b,
 			    struct tcpwhy_verdict *v)
 {
-	if (!b->port || b->port >= e->sysctls.unprivileged_port_start ||
-	    b->may_bind_low == TCPWHY_YES)
+	uint32_t start =
+		has(e, TCPWHY_F_LOW_PORTS_SYSCTL) ? e->sysctls.unprivileged_port_start : PROT_SOCK;
+
+	if (!b->port || b->port >= start || b->may_bind_low == TCPWHY_YES)
 		return true;
 	if (b->may_bind_low == TCPWHY_NO)
 		return refuse(v, EACCES, TCPWHY_RULE_BIND_PRIVILEGED);
@@ -161,10 +165,10 @@ static enum tcpwhy_rule rule_of(enum tcpwhy_holder heaviest)
 }
 
 /* A bucket whose fields were not seen: a listener on the port has lowered fastreuse for good. */
-static enum tcpwhy_tri bucket_fast_accepts(const struct fast *f, const struct claim *c,
-					   const struct tally *t)
+static enum tcpwhy_tri bucket_fast_accepts(const struct tcpwhy_engine *e, const struct fast *f,
+					   const struct claim *c, const struct tally *t)
 {
-	enum tcpwhy_tri fast = fast_accepts(f, c);
+	enum tcpwhy_tri fast = fast_accepts(e, f, c);
 
 	if (fast != TCPWHY_UNKNOWN || c->reuseport)
 		return fast;
@@ -197,12 +201,12 @@ static void port_explicit(const struct tcpwhy_engine *e, const struct claim *c, 
 {
 	struct tally t = {.first = NIL};
 
-	if (b == NIL || fast_accepts(f, c) == TCPWHY_YES) {
+	if (b == NIL || fast_accepts(e, f, c) == TCPWHY_YES) {
 		verdict_ok(v, port);
 		return;
 	}
 	enum tcpwhy_tri conflict = bucket_conflict(e, b, c, scan_explicit, &t);
-	if (conflict == TCPWHY_YES && bucket_fast_accepts(f, c, &t) == TCPWHY_UNKNOWN) {
+	if (conflict == TCPWHY_YES && bucket_fast_accepts(e, f, c, &t) == TCPWHY_UNKNOWN) {
 		t.missing |= TCPWHY_MISSING_FAST;
 		conflict = TCPWHY_UNKNOWN;
 	}
@@ -218,7 +222,7 @@ static struct claim claim_of_request(const struct tcpwhy_engine *e,
 		.family = q->family,
 		.reuse = q->reuse,
 		.reuseport = q->reuseport,
-		.reuseport_cb = q->reuseport_cb,
+		.reuseport_cb = q->reuseport_cb && has(e, TCPWHY_F_REUSEPORT_GROUPS),
 		.v6only = q->v6only && q->family == TCPWHY_IPV6,
 		.device = q->device,
 		.l3mdev = device_l3mdev(e, q->device),
@@ -265,7 +269,7 @@ static void would_bind_any(const struct tcpwhy_engine *e, const struct claim *c,
  * port's is empty. */
 static bool counts_as_empty(const struct tcpwhy_engine *e, bool empty)
 {
-	return empty && !(e->row->features & TCPWHY_F_FASTREUSE_DEAD);
+	return empty && !has(e, TCPWHY_F_FASTREUSE_DEAD);
 }
 
 /* listen() finds the bucket as bind() left it. */
@@ -274,7 +278,7 @@ static void would_listen(const struct tcpwhy_engine *e, struct claim *c, uint16_
 {
 	struct fast after = b == NIL ? (struct fast){.known = true} : bucket_at(e, b)->fast;
 
-	fast_update(&after, c, counts_as_empty(e, b == NIL));
+	fast_update(e, &after, c, counts_as_empty(e, b == NIL), false);
 	c->listening = true;
 	port_explicit(e, c, port, b, &after, v);
 	if (v->answer == TCPWHY_REFUSED)
@@ -369,7 +373,7 @@ static bool passes_unscanned(const struct tcpwhy_engine *e, const struct tcpwhy_
 	uint32_t b = q->port ? bucket_find(e, q->port, c->l3mdev) : NIL;
 	struct tcpwhy_verdict v;
 
-	if (b == NIL || fast_accepts(&bucket_at(e, b)->fast, c) != TCPWHY_YES)
+	if (b == NIL || fast_accepts(e, &bucket_at(e, b)->fast, c) != TCPWHY_YES)
 		return false;
 	tcpwhy_would_bind(e, q, &v);
 	return v.holders == 0;
@@ -381,8 +385,7 @@ bool tcpwhy_next_holder(const struct tcpwhy_engine *e, const struct tcpwhy_bind_
 {
 	struct claim c = claim_of_request(e, q);
 	uint32_t i = cursor->started ? cursor->next : NIL, missing;
-	struct scan_mode mode = {.relax = q->port || e->sysctls.autobind_reuse,
-				 .reuseport_ok = q->port != 0};
+	struct scan_mode mode = q->port ? scan_explicit : scan_any(e, autobind_reuses(e));
 
 	if (!cursor->started && passes_unscanned(e, q, &c))
 		return false;
@@ -432,7 +435,8 @@ static void no_memory(struct tcpwhy_verdict *v, const struct claim *c)
 }
 
 /* Takes the port that was granted. */
-static void commit(struct tcpwhy_engine *e, const struct claim *c, struct tcpwhy_verdict *v)
+static void commit(struct tcpwhy_engine *e, const struct claim *c, bool any,
+		   struct tcpwhy_verdict *v)
 {
 	struct sock *s = sock_at(e, c->self);
 	uint32_t b = s->bucket2 != NIL ? bucket2_at(e, s->bucket2)->bucket
@@ -451,7 +455,7 @@ static void commit(struct tcpwhy_engine *e, const struct claim *c, struct tcpwhy
 		return;
 	}
 	struct fast *f = &bucket_at(e, b)->fast;
-	fast_update(f, c, counts_as_empty(e, was_empty));
+	fast_update(e, f, c, counts_as_empty(e, was_empty), any);
 	bucket2_at(e, b2)->fastreuse = f->reuse;
 	bucket2_at(e, b2)->fastreuseport = f->reuseport;
 	bucket_changed(e, b);
@@ -473,7 +477,7 @@ static void get_port(struct tcpwhy_engine *e, uint32_t i, uint16_t port,
 		range_exhausted(v);
 	}
 	if (v->answer == TCPWHY_OK)
-		commit(e, &c, v);
+		commit(e, &c, !port, v);
 }
 
 static struct binder binder_of(const struct sock *s, const struct tcpwhy_addr *addr, uint16_t port)
@@ -556,7 +560,7 @@ int tcpwhy_listen(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcpw
 			v->rule = TCPWHY_RULE_LISTEN_SECOND_GATE;
 		return 0;
 	}
-	if (s->reuseport == TCPWHY_YES)
+	if (s->reuseport == TCPWHY_YES && has(e, TCPWHY_F_REUSEPORT_GROUPS))
 		s->reuseport_cb = true;
 	return 0;
 }

@@ -188,7 +188,7 @@ void bucket_drop_if_empty(struct tcpwhy_engine *e, uint32_t b)
 		bucket_unlink(e, b);
 		return;
 	}
-	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES) || !tb->fast.known ||
+	if (!has(e, TCPWHY_F_BUCKET_RELAXES) || !tb->fast.known ||
 	    (tb->fast.reuse == -1 && tb->fast.reuseport == -1))
 		return;
 	if (all_connect_only(e, tb)) {
@@ -231,8 +231,7 @@ void bucket2_drop_if_empty(struct tcpwhy_engine *e, uint32_t b2)
 		bucket2_unlink(e, b2);
 		return;
 	}
-	if (!(e->row->features & TCPWHY_F_BUCKET_RELAXES) ||
-	    (tb2->fastreuse == -1 && tb2->fastreuseport == -1))
+	if (!has(e, TCPWHY_F_BUCKET_RELAXES) || (tb2->fastreuse == -1 && tb2->fastreuseport == -1))
 		return;
 	if (owners_connect_bound(e, tb2))
 		tb2->fastreuse = tb2->fastreuseport = -1;

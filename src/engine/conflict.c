@@ -118,6 +118,13 @@ static enum tcpwhy_tri addresses_meet(const struct claim *c, const struct sock *
 	return overlap(&a, &b, (struct wild){true, true});
 }
 
+/* inet_use_hash2_on_bind() until 6.1.168: a v4-mapped address on an IPv6 socket is held against
+ * every owner, too. */
+static bool uses_hash2(const struct claim *c)
+{
+	return is_specific(c) && !(c->family == TCPWHY_IPV6 && claim_is_v4(c));
+}
+
 /* -------------------------------------------------------------------------------- one owner */
 
 static enum tcpwhy_tri owner_reuses(const struct sock *s)
@@ -147,9 +154,9 @@ static enum tcpwhy_tri flags_conflict(const struct claim *c, const struct sock *
 
 	if (c->reuse != TCPWHY_REUSE_NO && s->state != TCPWHY_LISTEN)
 		reuse = owner_reuses(s);
-	enum tcpwhy_tri if_reuse = !mode.relax         ? TCPWHY_YES
-				   : mode.reuseport_ok ? TCPWHY_NO
-						       : port_pair;
+	enum tcpwhy_tri if_reuse = !mode.relax        ? TCPWHY_YES
+				   : !mode.pair_apart ? TCPWHY_NO
+						      : port_pair;
 	enum tcpwhy_tri if_not = mode.reuseport_ok ? tri_not(port_pair) : TCPWHY_YES;
 	if (reuse == TCPWHY_UNKNOWN)
 		return if_reuse == if_not ? if_not : TCPWHY_UNKNOWN;
@@ -220,6 +227,8 @@ enum tcpwhy_tri pair_conflict(const struct tcpwhy_engine *e, const struct claim 
 	const struct sock *s = sock_at(e, owner);
 
 	if (owner == c->self || !same_device(c->device, s->device))
+		return TCPWHY_NO;
+	if (s->timewait && has(e, TCPWHY_F_TW_HIDDEN) && uses_hash2(c))
 		return TCPWHY_NO;
 	enum tcpwhy_tri flags = flags_conflict(c, s, mode), meet = addresses_meet(c, s);
 	enum tcpwhy_tri conflict = tri_and(flags, meet);
@@ -309,11 +318,12 @@ enum tcpwhy_tri bucket_conflict(const struct tcpwhy_engine *e, uint32_t b, const
 /* -------------------------------------------------------------------------------- fastreuse */
 
 /* sk_reuseport_match(). */
-static bool fast_reuseport_matches(const struct fast *f, const struct claim *c)
+static bool fast_reuseport_matches(const struct tcpwhy_engine *e, const struct fast *f,
+				   const struct claim *c)
 {
 	if (f->reuseport <= 0 || !c->reuseport || c->reuseport_cb || f->uid != c->uid)
 		return false;
-	if (f->reuseport == FASTREUSEPORT_ANY)
+	if (f->reuseport == FASTREUSEPORT_ANY || !has(e, TCPWHY_F_REUSEPORT_STRICT))
 		return true;
 	struct side cached = {.addr = f->addr, .family = f->family, .v6only = tri_of(f->v6only)};
 	struct side asks = claim_side(c);
@@ -323,15 +333,20 @@ static bool fast_reuseport_matches(const struct fast *f, const struct claim *c)
 	return overlap4(f->addr4, ref_rcv4(c->addr), asks.v6only, cached_only) == TCPWHY_YES;
 }
 
-enum tcpwhy_tri fast_accepts(const struct fast *f, const struct claim *c)
+enum tcpwhy_tri fast_matches(const struct tcpwhy_engine *e, const struct fast *f,
+			     const struct claim *c)
 {
 	bool reuse = c->reuse != TCPWHY_REUSE_NO && !c->listening;
 
-	if (c->reuse == TCPWHY_REUSE_FORCE)
-		return TCPWHY_YES;
 	if (!f->known)
 		return reuse || (c->reuseport && !c->reuseport_cb) ? TCPWHY_UNKNOWN : TCPWHY_NO;
-	return tri_of((f->reuse > 0 && reuse) || fast_reuseport_matches(f, c));
+	return tri_of((f->reuse > 0 && reuse) || fast_reuseport_matches(e, f, c));
+}
+
+enum tcpwhy_tri fast_accepts(const struct tcpwhy_engine *e, const struct fast *f,
+			     const struct claim *c)
+{
+	return c->reuse == TCPWHY_REUSE_FORCE ? TCPWHY_YES : fast_matches(e, f, c);
 }
 
 static void fast_remember(struct fast *f, const struct claim *c, int8_t how)
@@ -345,8 +360,18 @@ static void fast_remember(struct fast *f, const struct claim *c, int8_t how)
 		f->addr = c->addr;
 }
 
+/* Before 4.11 a fast accept jumps over the note, to the label "success". */
+static bool goes_unnoted(const struct tcpwhy_engine *e, const struct fast *f, const struct claim *c,
+			 bool any)
+{
+	if (has(e, TCPWHY_F_FAST_NOTED))
+		return false;
+	return c->reuse == TCPWHY_REUSE_FORCE || (!any && fast_accepts(e, f, c) == TCPWHY_YES);
+}
+
 /* inet_csk_update_fastreuse(). */
-void fast_update(struct fast *f, const struct claim *c, bool was_empty)
+void fast_update(const struct tcpwhy_engine *e, struct fast *f, const struct claim *c,
+		 bool was_empty, bool any)
 {
 	bool reuse = c->reuse != TCPWHY_REUSE_NO && !c->listening;
 
@@ -358,10 +383,14 @@ void fast_update(struct fast *f, const struct claim *c, bool was_empty)
 			fast_remember(f, c, FASTREUSEPORT_ANY);
 		return;
 	}
+	if (goes_unnoted(e, f, c, any))
+		return;
 	if (!reuse)
 		f->reuse = 0;
 	if (!c->reuseport)
 		f->reuseport = 0;
-	else if (!fast_reuseport_matches(f, c))
+	else if (!has(e, TCPWHY_F_REUSEPORT_STRICT) && f->uid != c->uid)
+		f->reuseport = 0;
+	else if (has(e, TCPWHY_F_REUSEPORT_STRICT) && !fast_reuseport_matches(e, f, c))
 		fast_remember(f, c, FASTREUSEPORT_STRICT);
 }

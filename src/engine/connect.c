@@ -3,7 +3,8 @@
  * connect(): the source port and the 4-tuple (__inet_hash_connect(), __inet_check_established())
  *
  * Even offsets are walked first, then odd ones; a socket with IP_LOCAL_PORT_RANGE walks every port
- * (6.8+). A bucket that is not connect-only is passed over, whoever the destination is.
+ * (6.8+), and so does every socket before 4.6. A bucket that is not connect-only is passed over,
+ * whoever the destination is.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,6 +12,13 @@
 #include "base/address.h"
 #include "engine/portwalk.h"
 #include "engine/state.h"
+
+uint32_t connect_step(const struct tcpwhy_engine *e, uint32_t sock_range)
+{
+	if (!has(e, TCPWHY_F_CONNECT_PARITY))
+		return 1;
+	return sock_range && has(e, TCPWHY_F_SOCK_RANGE_WHOLE) ? 1 : 2;
+}
 
 struct search {
 	struct destination to;
@@ -80,7 +88,7 @@ static uint16_t choose_drawn(struct search *search, const struct sock *s,
 	if (!port && w->step == 2)
 		port = walk_pass(search, ++offset);
 	if (port && choice->perturb)
-		perturb_advance(choice, entry, walked(w, offset, port), w->step);
+		perturb_advance(search->to.e, choice, entry, walked(w, offset, port), w->step);
 	return port;
 }
 
@@ -123,7 +131,7 @@ static uint16_t choose_port(struct tcpwhy_engine *e, const struct sock *s,
 
 	search.walk = (struct portwalk){.low = r.low,
 					.count = r.high - r.low + 1,
-					.step = s->range ? 1 : 2,
+					.step = connect_step(e, s->range),
 					.taken = port_taken,
 					.ctx = &search};
 	if (e->sysctls.tw_reuse)

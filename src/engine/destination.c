@@ -102,12 +102,12 @@ static void conclude(const struct portwalk *w, struct tcpwhy_verdict *v)
 		v->missing = TCPWHY_MISSING_DRAW;
 }
 
-static void ask_range(struct destination *d, struct range r, bool own_range,
+static void ask_range(struct destination *d, struct range r, uint32_t step,
 		      struct tcpwhy_verdict *v)
 {
 	struct portwalk w = {.low = r.low,
 			     .count = r.high - r.low + 1,
-			     .step = own_range ? 1 : 2,
+			     .step = step,
 			     .taken = port_taken,
 			     .ctx = d};
 
@@ -155,5 +155,5 @@ void tcpwhy_would_connect(const struct tcpwhy_engine *e, const struct tcpwhy_con
 	else if (q->port)
 		ask_bound(&ask, q->port, v);
 	else
-		ask_range(&ask, range_of(e, own), own != 0, v);
+		ask_range(&ask, range_of(e, own), connect_step(e, own), v);
 }

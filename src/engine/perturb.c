@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The start of connect()'s search (5.18+): a keyed hash per destination, re-keyed every ten
- * seconds, and a table of steps that connects share by hash, so that ports are neither predictable
- * nor taken in a row.
+ * The start of connect()'s search: a keyed hash per destination, re-keyed every ten seconds
+ * (5.18+), and a table of steps that connects share by hash, so that ports are neither predictable
+ * nor taken in a row. Before the table (5.12) one hint of the machine did its work.
  */
 #include <string.h>
 
@@ -59,15 +59,23 @@ uint32_t perturb_start(const struct tcpwhy_engine *e, const struct tcpwhy_pertur
 
 	memcpy(word, local.b, 16);
 	memcpy(word + 2, peer.b, 16);
-	word[4] = s->peer_port | e->now_ns / EPOCH_NS << 16;
+	word[4] = s->peer_port;
+	if (has(e, TCPWHY_F_START_REKEYED))
+		word[4] |= e->now_ns / EPOCH_NS << 16;
 	uint64_t hash = siphash(p->key, word, 5);
-	*entry = (uint32_t)hash & (p->size - 1);
-	return (p->table[*entry] + (uint32_t)(hash >> 32)) % remaining;
+	*entry = has(e, TCPWHY_F_PERTURB_TABLE) ? (uint32_t)hash & (p->size - 1) : 0;
+	/* 3.10 begins with the port after the offset. */
+	uint32_t first = has(e, TCPWHY_F_CONNECT_PARITY) ? 0 : 1;
+	return (p->table[*entry] + (uint32_t)(hash >> 32) + first) % remaining;
 }
 
-void perturb_advance(const struct tcpwhy_choice *choice, uint32_t entry, uint32_t walked,
-		     uint32_t step)
+void perturb_advance(const struct tcpwhy_engine *e, const struct tcpwhy_choice *choice,
+		     uint32_t entry, uint32_t walked, uint32_t step)
 {
+	if (!has(e, TCPWHY_F_PERTURB_TABLE)) {
+		choice->perturb->table[entry] += walked + step;
+		return;
+	}
 	uint32_t noise = choice->draw(choice->ctx, 8) * step;
 
 	choice->perturb->table[entry] += (walked > noise ? walked : noise) + step;

@@ -5,16 +5,32 @@
  * Odd offsets come before even ones so that connect(), which begins with even ones, is rarely met.
  * A socket with SO_REUSEADDR takes the lower half of the range first. With ip_autobind_reuse all is
  * walked once more, by the relaxed rule. The first pass with a free port decides; within a pass the
- * start is drawn.
+ * start is drawn. Before 4.11 it shares: portshare.c.
  */
 #include "engine/portwalk.h"
 #include "engine/state.h"
+
+bool autobind_reuses(const struct tcpwhy_engine *e)
+{
+	return e->sysctls.autobind_reuse && has(e, TCPWHY_F_AUTOBIND_REUSE);
+}
+
+struct scan_mode scan_any(const struct tcpwhy_engine *e, bool relax)
+{
+	bool reuseport_ok = !has(e, TCPWHY_F_REUSEPORT_ASKED);
+
+	return (struct scan_mode){.relax = relax,
+				  .reuseport_ok = reuseport_ok,
+				  .pair_apart = !reuseport_ok && has(e, TCPWHY_F_AUTOBIND_REUSE)};
+}
 
 struct range range_of(const struct tcpwhy_engine *e, uint32_t sock_range)
 {
 	struct range r = {e->sysctls.port_low, e->sysctls.port_high};
 	uint32_t low = sock_range & 0xffff, high = sock_range >> 16;
 
+	if (!has(e, TCPWHY_F_SOCK_PORT_RANGE))
+		return r;
 	/* Each half narrows the range only if it lies inside (inet_sk_get_local_port_range()). */
 	if (low && r.low <= low && low <= r.high)
 		r.low = low;
@@ -32,23 +48,45 @@ struct part {
 	struct portwalk walk;
 };
 
+enum tcpwhy_tri port_refuses(const struct tcpwhy_engine *e, const struct claim *c, uint16_t port,
+			     struct scan_mode mode, uint32_t *missing)
+{
+	if (port_is_reserved(e, port))
+		return TCPWHY_YES;
+	uint32_t b = bucket_find(e, port, c->l3mdev);
+	if (b == NIL)
+		return TCPWHY_NO;
+	enum tcpwhy_tri taken = bucket_conflict(e, b, c, mode, NULL);
+	if (taken == TCPWHY_UNKNOWN) {
+		struct tally t = {.first = NIL};
+		bucket_conflict(e, b, c, mode, &t);
+		*missing |= t.missing;
+	}
+	return taken;
+}
+
 static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 {
 	struct part *p = ctx;
-	struct scan_mode mode = {.relax = p->relax, .reuseport_ok = false};
 
-	if (port_is_reserved(p->e, port))
-		return TCPWHY_YES;
-	uint32_t b = bucket_find(p->e, port, p->c->l3mdev);
-	if (b == NIL)
-		return TCPWHY_NO;
-	enum tcpwhy_tri taken = bucket_conflict(p->e, b, p->c, mode, NULL);
-	if (taken == TCPWHY_UNKNOWN) {
-		struct tally t = {.first = NIL};
-		bucket_conflict(p->e, b, p->c, mode, &t);
-		p->missing |= t.missing;
-	}
-	return taken;
+	return port_refuses(p->e, p->c, port, scan_any(p->e, p->relax), &p->missing);
+}
+
+bool range_splits(const struct tcpwhy_engine *e, const struct claim *c, struct range r)
+{
+	return c->reuse == TCPWHY_REUSE_CAN && r.high - r.low + 1 >= 4 &&
+	       has(e, TCPWHY_F_BIND_ANY_PARITY);
+}
+
+struct range range_half(struct range r, unsigned n)
+{
+	uint32_t lower = ((r.high - r.low + 1) >> 2) * 2;
+
+	if (n == 0)
+		r.high = r.low + lower - 1;
+	else
+		r.low += lower;
+	return r;
 }
 
 /* The n-th part of a search; false when there is no more. Parts are walked odd offsets first, then
@@ -56,21 +94,19 @@ static enum tcpwhy_tri port_taken(void *ctx, uint16_t port)
 static bool part_at(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
 		    unsigned n, struct part *p)
 {
-	uint32_t count = r.high - r.low + 1, lower = (count >> 2) * 2;
-	bool halves = c->reuse == TCPWHY_REUSE_CAN && count >= 4;
+	bool halves = range_splits(e, c, r);
 	unsigned per_round = halves ? 2 : 1, round = n / per_round;
 
-	if (round > (e->sysctls.autobind_reuse ? 1u : 0u))
+	if (round > (autobind_reuses(e) ? 1u : 0u))
 		return false;
+	if (halves)
+		r = range_half(r, n % 2);
 	*p = (struct part){.e = e, .c = c, .relax = round == 1};
-	p->walk = (struct portwalk){
-		.low = r.low, .count = count, .step = 2, .taken = port_taken, .ctx = p};
-	if (halves && n % 2 == 0) {
-		p->walk.count = lower;
-	} else if (halves) {
-		p->walk.low += lower;
-		p->walk.count -= lower;
-	}
+	p->walk = (struct portwalk){.low = r.low,
+				    .count = r.high - r.low + 1,
+				    .step = 2,
+				    .taken = port_taken,
+				    .ctx = p};
 	return true;
 }
 
@@ -81,7 +117,7 @@ static void count_range(const struct tcpwhy_engine *e, const struct claim *c, st
 	struct part p;
 
 	for (unsigned n = 0; part_at(e, c, r, n, &p) && !p.relax; n++) {
-		if (p.walk.count == 3)
+		if (p.walk.count == 3 && has(e, TCPWHY_F_BIND_ANY_PARITY))
 			p.walk.count = 2; /* the one odd size whose last port no start ever meets */
 		struct found f = portwalk_look(&p.walk, PORTWALK_ALL);
 		v->range_total += p.walk.count;
@@ -198,17 +234,20 @@ uint16_t port_search(const struct tcpwhy_engine *e, const struct claim *c, struc
 
 	verdict_refuse(v, c->listening ? TCPWHY_CALL_LISTEN : TCPWHY_CALL_BIND, 0,
 		       TCPWHY_RULE_NONE);
-	if (!choice) {
+	if (!choice)
 		count_range(e, c, r, v);
+	if (!has(e, TCPWHY_F_BIND_ANY_APART))
+		port = portshare_search(e, c, r, choice, v);
+	else if (!choice)
 		port = search_possible(e, c, r, v);
-		if (v->answer == TCPWHY_OK)
-			v->missing = 0;
-	} else {
-		port = choice->none     ? search_unavoidable(e, c, r)
-		       : choice->follow ? search_followed(e, c, r, choice->follow)
-					: search_drawn(e, c, r, choice);
-		if (port)
-			verdict_ok(v, port);
-	}
+	else if (choice->none)
+		port = search_unavoidable(e, c, r);
+	else
+		port = choice->follow ? search_followed(e, c, r, choice->follow)
+				      : search_drawn(e, c, r, choice);
+	if (choice && port)
+		verdict_ok(v, port);
+	if (v->answer == TCPWHY_OK)
+		v->missing = 0;
 	return port;
 }

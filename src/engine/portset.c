@@ -297,7 +297,7 @@ static bool is_odd(const struct tcpwhy_engine *e, const struct sock *s)
 {
 	if (!s->timewait || s->in_fifo)
 		return false;
-	return s->state == TCPWHY_TIME_WAIT || !(e->row->features & TCPWHY_F_TW_REUSE_NO_FW2);
+	return s->state == TCPWHY_TIME_WAIT || !has(e, TCPWHY_F_TW_REUSE_NO_FW2);
 }
 
 bool portset_add(struct tcpwhy_engine *e, uint32_t i)
@@ -454,8 +454,7 @@ static void view_add(const struct tcpwhy_engine *e, struct view *v, struct key *
 			      .local6 = k->local.six,
 			      .peer6 = k->peer.six,
 			      .device = device};
-	v->use_ripe[v->sets] = e->sysctls.tw_reuse == 1 ||
-			       (e->sysctls.tw_reuse == 2 && timewait_is_loopback(e, &sample));
+	v->use_ripe[v->sets] = timewait_reuse_on(e, &sample);
 	v->set[v->sets++] = set;
 	*slow |= set->odd != 0;
 	v->ripe |= v->use_ripe[v->sets - 1] && (set->ripe || set->few_ripe);

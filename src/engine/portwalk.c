@@ -20,7 +20,7 @@ uint16_t portwalk_from(const struct portwalk *w, uint32_t offset)
 	return 0;
 }
 
-static bool set_has(const struct portwalk *w, enum portwalk_set set, uint32_t offset)
+bool portwalk_sees(const struct portwalk *w, enum portwalk_set set, uint32_t offset)
 {
 	switch (set) {
 	case PORTWALK_ALL:
@@ -40,7 +40,7 @@ struct found portwalk_look(const struct portwalk *w, enum portwalk_set set)
 	struct found f = {0};
 
 	for (uint32_t offset = 0; offset < w->count; offset++) {
-		if (!set_has(w, set, offset))
+		if (!portwalk_sees(w, set, offset))
 			continue;
 		uint16_t port = (uint16_t)(w->low + offset);
 		enum tcpwhy_tri taken = w->taken(w->ctx, port);

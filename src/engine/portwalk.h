@@ -17,7 +17,7 @@
 
 struct portwalk {
 	uint32_t low, count; /* the ports low .. low + count - 1 */
-	uint32_t step;       /* 2; 1 for connect() with IP_LOCAL_PORT_RANGE */
+	uint32_t step;       /* 2; 1 where every port is walked in one pass */
 	enum tcpwhy_tri (*taken)(void *ctx, uint16_t port);
 	void *ctx;
 };
@@ -35,6 +35,8 @@ uint16_t portwalk_from(const struct portwalk *w, uint32_t offset);
 
 /* The sets a pass can see. EVEN_LOW misses the last port of an odd range, EVEN_HIGH the first. */
 enum portwalk_set { PORTWALK_ALL, PORTWALK_ODD, PORTWALK_EVEN_LOW, PORTWALK_EVEN_HIGH };
+/* Whether a pass with that set sees the port at that offset. */
+bool portwalk_sees(const struct portwalk *w, enum portwalk_set set, uint32_t offset);
 struct found portwalk_look(const struct portwalk *w, enum portwalk_set set);
 /* Whether there is a start from which the even pass sees what EVEN_HIGH sees. */
 bool portwalk_has_high(const struct portwalk *w);

@@ -1,35 +1,71 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The rows: what each release does, as features, and the sysctls it starts with
+ *
+ * A name with a patch number is that release as it came out; .y is the end of its stable branch,
+ * with what was carried back. Two branches are known closely: 6.1.y as of 6.1.192, 6.12.y as of
+ * 6.12.117. Of 6.1.4 the slips of bhash2 between v4-mapped and dual-stack addresses
+ * (6.1.21, 6.1.54, 6.1.85, 6.1.168) are not modelled.
+ */
 #include "base/text.h"
 #include "engine/state.h"
 
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Each by the release whose set it takes over, and what it adds. */
+enum {
+	IN_3_10 = 0,
+	IN_4_9_0 = TCPWHY_F_BIND_NO_PORT | TCPWHY_F_REUSEPORT_GROUPS | TCPWHY_F_BIND_ANY_PARITY |
+		   TCPWHY_F_CONNECT_PARITY,
+	IN_4_9 = IN_4_9_0 | TCPWHY_F_PERTURB_TABLE | TCPWHY_F_START_REKEYED,
+	IN_4_11 = IN_4_9_0 | TCPWHY_F_LOW_PORTS_SYSCTL | TCPWHY_F_REUSEPORT_STRICT |
+		  TCPWHY_F_FAST_NOTED | TCPWHY_F_REUSEPORT_ASKED | TCPWHY_F_BIND_ANY_APART,
+	IN_4_19 = IN_4_11 | TCPWHY_F_TW_REUSE_LOOPBACK | TCPWHY_F_TW_REUSE_TICK |
+		  TCPWHY_F_PERTURB_TABLE | TCPWHY_F_START_REKEYED,
+	IN_5_10 = IN_4_19 | TCPWHY_F_AUTOBIND_REUSE,
+	IN_6_1 = IN_5_10 | TCPWHY_F_SOCK_PORT_RANGE | TCPWHY_F_TW_REUSE_NO_FW2,
+	IN_6_1_4 = IN_5_10 | TCPWHY_F_TW_HIDDEN,
+	IN_6_12 = IN_6_1 | TCPWHY_F_SOCK_RANGE_WHOLE | TCPWHY_F_FASTREUSE_DEAD,
+	IN_6_18 = IN_6_12 | TCPWHY_F_TW_REUSE_DELAY | TCPWHY_F_BUCKET_RELAXES,
+};
+
+/* net.ipv4.tcp_max_tw_buckets is half of the kernel's table of connections, which grows with the
+ * machine: these are those of a large one and, for 3.10, of a small one. */
+#define DEFAULTS(high, reuse, buckets)                                                             \
+	{                                                                                          \
+		.port_low = 32768, .port_high = (high), .unprivileged_port_start = 1024,           \
+		.timestamps = true, .tw_reuse = (reuse), .tw_reuse_delay_ms = 1000,                \
+		.max_tw_buckets = (buckets), .fin_timeout_s = 60,                                  \
+	}
+
 static const struct tcpwhy_row rows[] = {
-	{
-		.name = "6.18.y",
-		.features = TCPWHY_F_AUTOBIND_REUSE | TCPWHY_F_SOCK_PORT_RANGE |
-			    TCPWHY_F_BUCKET_RELAXES | TCPWHY_F_TW_REUSE_DELAY |
-			    TCPWHY_F_TW_REUSE_NO_FW2 | TCPWHY_F_FASTREUSE_DEAD,
-		.defaults =
-			{
-				.port_low = 32768,
-				.port_high = 60999,
-				.unprivileged_port_start = 1024,
-				.timestamps = true,
-				.tw_reuse = 2,
-				.tw_reuse_delay_ms = 1000,
-				.max_tw_buckets = 131072,
-				.fin_timeout_s = 60,
-			},
-	},
+	{"3.10", IN_3_10, 0, DEFAULTS(61000, 0, 16384)},
+	{"4.9.0", IN_4_9_0, TCPWHY_F_REUSEPORT_ASKED, DEFAULTS(60999, 0, 131072)},
+	{"4.9.y", IN_4_9, TCPWHY_F_REUSEPORT_ASKED | TCPWHY_F_START_REKEYED,
+	 DEFAULTS(60999, 0, 131072)},
+	{"4.11", IN_4_11,
+	 TCPWHY_F_LOW_PORTS_SYSCTL | TCPWHY_F_REUSEPORT_STRICT | TCPWHY_F_FAST_NOTED |
+		 TCPWHY_F_REUSEPORT_ASKED | TCPWHY_F_BIND_ANY_APART,
+	 DEFAULTS(60999, 0, 131072)},
+	{"4.19.y", IN_4_19,
+	 TCPWHY_F_TW_REUSE_TICK | TCPWHY_F_PERTURB_TABLE | TCPWHY_F_START_REKEYED,
+	 DEFAULTS(60999, 2, 131072)},
+	{"5.10.y", IN_5_10, TCPWHY_F_PERTURB_TABLE | TCPWHY_F_START_REKEYED,
+	 DEFAULTS(60999, 2, 131072)},
+	{"6.1.4", IN_6_1_4, 0, DEFAULTS(60999, 2, 131072)},
+	{"6.1.y", IN_6_1, 0, DEFAULTS(60999, 2, 131072)},
+	{"6.12.y", IN_6_12, 0, DEFAULTS(60999, 2, 131072)},
+	{"6.18.y", IN_6_18, 0, DEFAULTS(60999, 2, 131072)},
 };
 
 const struct tcpwhy_row *tcpwhy_row_at(size_t i)
 {
-	return i < sizeof(rows) / sizeof(rows[0]) ? &rows[i] : NULL;
+	return i < COUNT(rows) ? &rows[i] : NULL;
 }
 
 const struct tcpwhy_row *tcpwhy_row_find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < COUNT(rows); i++)
 		if (text_equal(rows[i].name, name))
 			return &rows[i];
 	return NULL;

@@ -129,10 +129,12 @@ static int set_v6only(struct sock *s, bool on)
 }
 
 /* sk_unhashed() here: neither listening nor in the table of 4-tuples. */
-static int attach_reuseport(struct sock *s)
+static int attach_reuseport(const struct tcpwhy_engine *e, struct sock *s)
 {
 	bool unhashed = !s->hashed && s->state != TCPWHY_LISTEN;
 
+	if (!has(e, TCPWHY_F_REUSEPORT_GROUPS))
+		return ENOPROTOOPT;
 	if (unhashed ? s->reuseport != TCPWHY_YES : !s->reuseport_cb)
 		return EINVAL;
 	s->reuseport_cb = true;
@@ -143,7 +145,7 @@ static int set_range(const struct tcpwhy_engine *e, struct sock *s, uint64_t val
 {
 	uint32_t low = value & 0xffff, high = (uint32_t)value >> 16;
 
-	if (!(e->row->features & TCPWHY_F_SOCK_PORT_RANGE))
+	if (!has(e, TCPWHY_F_SOCK_PORT_RANGE))
 		return ENOPROTOOPT;
 	if (low && high && low > high)
 		return EINVAL;
@@ -176,7 +178,7 @@ int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_o
 		s->linger0 = on;
 		return 0;
 	case TCPWHY_SO_ATTACH_REUSEPORT:
-		return attach_reuseport(s);
+		return attach_reuseport(e, s);
 	case TCPWHY_IPV6_V6ONLY:
 		return set_v6only(s, on);
 	case TCPWHY_IP_FREEBIND:
@@ -186,6 +188,8 @@ int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_o
 		s->transparent = on;
 		return 0;
 	case TCPWHY_IP_BIND_ADDRESS_NO_PORT:
+		if (!has(e, TCPWHY_F_BIND_NO_PORT))
+			return ENOPROTOOPT;
 		s->no_port = on;
 		return 0;
 	case TCPWHY_IP_LOCAL_PORT_RANGE:

@@ -197,6 +197,11 @@ struct tcpwhy_engine {
 	uint32_t last2;      /* bucket2 of the last import */
 };
 
+static inline bool has(const struct tcpwhy_engine *e, enum tcpwhy_feature feature)
+{
+	return e->row->features & feature;
+}
+
 /* ------------------------------------------------------------------------------- memory.c */
 /* Grows *block to hold at least want entries of size entry; false: no memory. Contents are kept,
  * new bytes 0. */
@@ -322,9 +327,10 @@ struct claim {
 	uint32_t self; /* its record, NIL if it has none */
 };
 
-/* relax and reuseport_ok of inet_csk_bind_conflict(). */
+/* relax and reuseport_ok of inet_csk_bind_conflict(). pair_apart: without reuseport_ok even
+ * SO_REUSEADDR on both sides does not let a SO_REUSEPORT pair share (5.7). */
 struct scan_mode {
-	bool relax, reuseport_ok;
+	bool relax, reuseport_ok, pair_apart;
 };
 extern const struct scan_mode scan_explicit;
 
@@ -348,13 +354,28 @@ bool bucket2_matters(const struct claim *c, struct ref addr);
 enum tcpwhy_tri bucket_conflict(const struct tcpwhy_engine *e, uint32_t b, const struct claim *c,
 				struct scan_mode mode, struct tally *tally);
 /* Whether the bucket lets the claim pass without a scan. */
-enum tcpwhy_tri fast_accepts(const struct fast *f, const struct claim *c);
-void fast_update(struct fast *f, const struct claim *c, bool was_empty);
+enum tcpwhy_tri fast_matches(const struct tcpwhy_engine *e, const struct fast *f,
+			     const struct claim *c); /* the same without TCP_REPAIR's pass */
+enum tcpwhy_tri fast_accepts(const struct tcpwhy_engine *e, const struct fast *f,
+			     const struct claim *c);
+/* Notes a bind to a given port, or one that chose the port (any). */
+void fast_update(const struct tcpwhy_engine *e, struct fast *f, const struct claim *c,
+		 bool was_empty, bool any);
 
 /* ------------------------------------------------------------------------------- portsearch.c */
 struct range {
 	uint32_t low, high; /* inclusive */
 };
+/* The halves of a range, lower first, that bind(0) with SO_REUSEADDR takes one after the other. */
+bool range_splits(const struct tcpwhy_engine *e, const struct claim *c, struct range r);
+struct range range_half(struct range r, unsigned n);
+/* Whether bind(0) passes the port over. *missing gets what makes it unknown. */
+enum tcpwhy_tri port_refuses(const struct tcpwhy_engine *e, const struct claim *c, uint16_t port,
+			     struct scan_mode mode, uint32_t *missing);
+/* How bind(0) asks bucket_conflict(). */
+struct scan_mode scan_any(const struct tcpwhy_engine *e, bool relax);
+/* net.ipv4.ip_autobind_reuse, where there is one. */
+bool autobind_reuses(const struct tcpwhy_engine *e);
 struct range range_of(const struct tcpwhy_engine *e, uint32_t sock_range);
 bool port_is_reserved(const struct tcpwhy_engine *e, uint16_t port);
 /* bind(0): the port found, 0 if none. Without a choice nothing is drawn and the port is given only
@@ -362,13 +383,18 @@ bool port_is_reserved(const struct tcpwhy_engine *e, uint16_t port);
 uint16_t port_search(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
 		     const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 
+/* ------------------------------------------------------------------------------- portshare.c */
+/* port_search() before 4.11; for a choice the caller concludes. */
+uint16_t portshare_search(const struct tcpwhy_engine *e, const struct claim *c, struct range r,
+			  const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
+
 /* ------------------------------------------------------------------------------- perturb.c */
 /* The offset of the start, before it is made even, and the entry of the table it came from. */
 uint32_t perturb_start(const struct tcpwhy_engine *e, const struct tcpwhy_perturb *p,
 		       const struct sock *s, uint32_t remaining, uint32_t *entry);
 /* After a success at that distance from the start of its pass. */
-void perturb_advance(const struct tcpwhy_choice *choice, uint32_t entry, uint32_t walked,
-		     uint32_t step);
+void perturb_advance(const struct tcpwhy_engine *e, const struct tcpwhy_choice *choice,
+		     uint32_t entry, uint32_t walked, uint32_t step);
 
 /* ------------------------------------------------------------------------------- tuple.c */
 struct tuple {
@@ -441,6 +467,8 @@ void deadline_clear(struct tcpwhy_engine *e, uint32_t i);
 /* Marks the TIME_WAITs that became old enough since the last call. */
 void timewait_ripen(struct tcpwhy_engine *e);
 bool timewait_is_loopback(const struct tcpwhy_engine *e, const struct sock *tw);
+/* Whether net.ipv4.tcp_tw_reuse holds for the destination of tw. */
+bool timewait_reuse_on(const struct tcpwhy_engine *e, const struct sock *tw);
 /* tcp_time_wait(): leaves a mini-socket of i in that state, unless tcp_max_tw_buckets forbids. */
 void timewait_park(struct tcpwhy_engine *e, uint32_t i, enum tcpwhy_state substate,
 		   uint64_t lasts_ns);
@@ -456,6 +484,8 @@ uint64_t timewait_free_at(const struct tcpwhy_engine *e, uint32_t tw);
 void orphan_wait(struct tcpwhy_engine *e, uint32_t i);
 
 /* ------------------------------------------------------------------------------- connect.c */
+/* 1: every port of the range in one pass; 2: even offsets, then odd ones. */
+uint32_t connect_step(const struct tcpwhy_engine *e, uint32_t sock_range);
 /* tcp_disconnect(): CLOSE, and the address that was not asked for is given back. */
 void sock_disconnect(struct tcpwhy_engine *e, uint32_t i);
 

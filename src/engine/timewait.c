@@ -316,12 +316,22 @@ static uint64_t entered_ms(const struct tcpwhy_engine *e, const struct sock *tw)
 	return tw->expires_ns > TIMEWAIT_NS ? (tw->expires_ns - TIMEWAIT_NS) / NS_PER_MS : 0;
 }
 
-/* The first instant at which the TIME_WAIT is old enough. */
+/* The first instant at which the TIME_WAIT is old enough. Before 6.14 the second of the last
+ * timestamped segment counts (tw_ts_recent_stamp), which here is the one that made the mini-socket.
+ */
 static uint64_t old_enough_at(const struct tcpwhy_engine *e, const struct sock *tw)
 {
-	if (!(e->row->features & TCPWHY_F_TW_REUSE_DELAY))
-		return (entered_ms(e, tw) / 1000 + 1) * NS_PER_S;
+	if (!has(e, TCPWHY_F_TW_REUSE_DELAY))
+		return (entered_ms(e, tw) / 1000 + (has(e, TCPWHY_F_TW_REUSE_TICK) ? 1 : 2)) *
+		       NS_PER_S;
 	return (entered_ms(e, tw) + e->sysctls.tw_reuse_delay_ms + 1) * NS_PER_MS;
+}
+
+bool timewait_reuse_on(const struct tcpwhy_engine *e, const struct sock *tw)
+{
+	if (e->sysctls.tw_reuse != 2 || !has(e, TCPWHY_F_TW_REUSE_LOOPBACK))
+		return e->sysctls.tw_reuse != 0;
+	return timewait_is_loopback(e, tw);
 }
 
 /* After a change of the delay the ages are told anew. */
@@ -354,11 +364,11 @@ enum tcpwhy_tw_reason timewait_kept(const struct tcpwhy_engine *e, uint32_t i, b
 	if (sock_timestamps(tw) == TCPWHY_NO)
 		return TCPWHY_TW_NO_TIMESTAMPS;
 	if (!port_was_bound) {
-		if (tw->state == TCPWHY_FIN_WAIT2 && (e->row->features & TCPWHY_F_TW_REUSE_NO_FW2))
+		if (tw->state == TCPWHY_FIN_WAIT2 && has(e, TCPWHY_F_TW_REUSE_NO_FW2))
 			return TCPWHY_TW_FIN_WAIT2;
 		if (e->sysctls.tw_reuse == 0)
 			return TCPWHY_TW_REUSE_OFF;
-		if (e->sysctls.tw_reuse == 2 && !timewait_is_loopback(e, tw))
+		if (!timewait_reuse_on(e, tw))
 			return TCPWHY_TW_LOOPBACK_ONLY;
 		if (e->now_ns < old_enough_at(e, tw))
 			return TCPWHY_TW_TOO_YOUNG;

@@ -277,6 +277,15 @@ static void walk(const struct tcpwhy_engine *e)
 	}
 }
 
+static const struct tcpwhy_row *row_of(uint8_t n)
+{
+	size_t rows = 0;
+
+	while (tcpwhy_row_at(rows))
+		rows++;
+	return tcpwhy_row_at(n % rows);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct machine m = {.at = data, .end = data + size};
@@ -284,7 +293,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m.fail_at = byte(&m) % 64;
 	m.limit = byte(&m) % 4 ? 0 : 4000 + 400 * (size_t)byte(&m);
 	const struct tcpwhy_memory memory = {.resize = resize, .ctx = &m, .limit = m.limit};
-	m.e = tcpwhy_engine_new(tcpwhy_row_at(0), &memory);
+	m.e = tcpwhy_engine_new(row_of(size ? data[size - 1] : 0), &memory);
 	if (!m.e)
 		return 0;
 	for (unsigned i = 0; i < CALLS && m.at < m.end; i++) {

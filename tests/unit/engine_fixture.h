@@ -33,10 +33,10 @@ static inline struct tcpwhy_addr at(const char *text)
 	return a;
 }
 
-static inline struct tcpwhy_engine *fixture_engine(size_t limit)
+static inline struct tcpwhy_engine *fixture_row(const char *row, size_t limit)
 {
 	struct tcpwhy_memory memory = {.resize = fixture_resize, .limit = limit};
-	struct tcpwhy_engine *e = tcpwhy_engine_new(tcpwhy_row_find("6.18.y"), &memory);
+	struct tcpwhy_engine *e = tcpwhy_engine_new(tcpwhy_row_find(row), &memory);
 	static const struct {
 		const char *prefix;
 		unsigned len;
@@ -54,6 +54,11 @@ static inline struct tcpwhy_engine *fixture_engine(size_t limit)
 	for (uint32_t d = 1; d <= ETH1; d++)
 		assert_int_equal(tcpwhy_add_device(e, d, 0), 0);
 	return e;
+}
+
+static inline struct tcpwhy_engine *fixture_engine(size_t limit)
+{
+	return fixture_row("6.18.y", limit);
 }
 
 static inline int fixture_setup(void **state)
