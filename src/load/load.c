@@ -9,42 +9,74 @@
 /* ---------------------------------------------------------------------------------------- the row
  */
 
-/* "6.18.y" and "6.18.44-generic" as 6 * 1000 + 18; 0 for a text that is no release. */
-static unsigned series_of(const char *release)
-{
-	unsigned part[2] = {0, 0};
+/* A release as its name tells it: "6.18.y", "6.18.44-generic", "3.10". */
+struct release {
+	unsigned series;         /* 6 * 1000 + 18; 0 for a text that is no release */
+	unsigned level;          /* 44 */
+	bool has_level, is_bare; /* is_bare: nothing follows the level */
+};
 
-	for (unsigned i = 0; i < 2; i++) {
-		if (*release < '0' || *release > '9')
-			return 0;
-		while (*release >= '0' && *release <= '9' && part[i] < 1000)
-			part[i] = part[i] * 10 + (unsigned)(*release++ - '0');
-		if (i == 0 && *release++ != '.')
-			return 0;
-	}
-	return part[0] * 1000 + part[1];
+/* Reads digits, at least one; false: there are none. */
+static bool read_part(const char **text, unsigned *n)
+{
+	if (**text < '0' || **text > '9')
+		return false;
+	for (*n = 0; **text >= '0' && **text <= '9'; (*text)++)
+		if (*n < 1000)
+			*n = *n * 10 + (unsigned)(**text - '0');
+	return true;
 }
 
-const struct tcpwhy_row *load_row_for(const char *kernel)
+static struct release release_of(const char *name)
 {
-	const struct tcpwhy_row *oldest = tcpwhy_row_at(0), *best = NULL;
-	unsigned wanted = series_of(kernel);
+	struct release r = {0};
+	unsigned major, minor;
 
-	for (size_t i = 0; tcpwhy_row_at(i); i++) {
-		const struct tcpwhy_row *row = tcpwhy_row_at(i);
-		unsigned series = series_of(row->name);
-
-		if (series < series_of(oldest->name))
-			oldest = row;
-		if (series <= wanted && (!best || series >= series_of(best->name)))
-			best = row;
+	if (!read_part(&name, &major) || *name++ != '.' || !read_part(&name, &minor))
+		return r;
+	r.series = major * 1000 + minor;
+	if (*name == '.') {
+		name++;
+		r.has_level = read_part(&name, &r.level);
 	}
-	return best ? best : oldest;
+	r.is_bare = !*name;
+	return r;
+}
+
+/* A row of one patch level ("6.1.4") stands for that level and those before it. A distributor's
+ * "6.1.0-18-amd64" tells no level: such a name stays the same for the whole branch. */
+static bool row_reaches(const struct release *row, const struct release *kernel)
+{
+	if (row->series > kernel->series)
+		return false;
+	if (!row->has_level)
+		return true;
+	return row->series == kernel->series && kernel->has_level && kernel->level <= row->level &&
+	       (kernel->level || kernel->is_bare);
+}
+
+const struct tcpwhy_row *load_row_for(const char *name)
+{
+	const struct tcpwhy_row *newest = tcpwhy_row_at(0), *best = newest;
+	struct release kernel = release_of(name);
+	bool exact = false;
+
+	/* Rows stand from old to new, a patch level before the end of its branch. */
+	for (size_t i = 0; tcpwhy_row_at(i); i++) {
+		struct release row = release_of(tcpwhy_row_at(i)->name);
+		newest = tcpwhy_row_at(i);
+		if (exact || !row_reaches(&row, &kernel))
+			continue;
+		best = newest;
+		exact = row.has_level;
+	}
+	return kernel.series ? best : newest;
 }
 
 bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel)
 {
-	return series_of(row->name) == series_of(kernel);
+	return release_of(row->name).series == release_of(kernel).series &&
+	       load_row_for(kernel) == row;
 }
 
 /* ------------------------------------------------------------------------------------ the sysctls

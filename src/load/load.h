@@ -30,10 +30,11 @@ struct load_change {
 	const struct tcpwhy_sysctls *sysctls; /* instead of the ones seen; NULL: as seen */
 };
 
-/* The row whose rules are nearest to a kernel's ("6.18.44-generic"): the newest that is not newer,
- * else the oldest there is. Never NULL. */
+/* The row whose rules are nearest to a kernel's ("6.18.44-generic"): the newest that is not newer, or
+ * the one of its patch level; else the oldest there is, and for a name that is no release the newest.
+ * Never NULL. */
 const struct tcpwhy_row *load_row_for(const char *kernel);
-/* Whether kernel is of the row's own series (6.18.44 of 6.18.y). */
+/* Whether the row is the kernel's own (6.18.y of 6.18.44), not just the nearest. */
 bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel);
 
 /* Closed by its process and not yet over: the kernel alone still works with it, and no process can

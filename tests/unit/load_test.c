@@ -45,10 +45,42 @@ static void test_row_for(void **state)
 {
 	(void)state;
 	assert_ptr_equal(load_row_for("6.18.44-generic"), row());
-	assert_non_null(load_row_for("3.10.0"));
-	assert_non_null(load_row_for("99.1"));
-	assert_non_null(load_row_for(""));
-	assert_non_null(load_row_for("not a release"));
+	static const struct {
+		const char *kernel, *row;
+		bool own;
+	} table[] = {
+		{"2.6.32-754.el6", "3.10", false},
+		{"3.10.0-1160.el7.x86_64", "3.10", true},
+		{"4.4.302", "3.10", false},
+		{"4.9.0", "4.9.0", true},
+		{"4.9.0-19-amd64", "4.9.y", true},
+		{"4.9.1", "4.9.y", true},
+		{"4.10.17", "4.9.y", false},
+		{"4.18.0-553.el8", "4.11", false},
+		{"4.19.325", "4.19.y", true},
+		{"5.10.0-28-amd64", "5.10.y", true},
+		{"5.15.0-105-generic", "5.10.y", false},
+		{"6.1.1", "6.1.4", true},
+		{"6.1.4", "6.1.4", true},
+		{"6.1.5", "6.1.y", true},
+		{"6.1.0-18-amd64", "6.1.y", true},
+		{"6.1.128+rpt-rpi-v8", "6.1.y", true},
+		{"6.6.87-microsoft", "6.1.y", false},
+		{"6.12.9+bpo-amd64", "6.12.y", true},
+		{"6.17.3", "6.12.y", false},
+		{"6.18.0-rc1", "6.18.y", true},
+		{"6.19.1", "6.18.y", false},
+		{"99.1", "6.18.y", false},
+		{"", "6.18.y", false},
+		{"not a release", "6.18.y", false},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct tcpwhy_row *found = load_row_for(table[i].kernel);
+		assert_string_equal(found->name, table[i].row);
+		assert_int_equal(load_row_is_of(found, table[i].kernel), table[i].own);
+	}
+	assert_false(load_row_is_of(tcpwhy_row_find("6.1.4"), "6.1.90"));
 	assert_true(load_row_is_of(row(), "6.18.0-rc1"));
 	assert_false(load_row_is_of(row(), "6.1.18"));
 	assert_false(load_row_is_of(row(), "6.180.1"));
