@@ -179,6 +179,15 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct err *err, const ch
 	return -EINVAL;
 }
 
+static void add_releases(struct err *err)
+{
+	for (size_t i = 0; tcpwhy_row_at(i); i++) {
+		const size_t n = strlen(err->text);
+		snprintf(err->text + n, sizeof(err->text) - n, "%s %s", i ? "," : ":",
+			 tcpwhy_row_at(i)->name);
+	}
+}
+
 static int take(struct question_options *o, const struct option_row *row, const char *value,
 		struct err *err)
 {
@@ -187,7 +196,12 @@ static int take(struct question_options *o, const struct option_row *row, const 
 		return 0;
 	}
 	const char *problem = row->read(o, value);
-	return problem ? wrong(err, "--%s: '%s' %s", row->name, value, problem) : 0;
+	if (!problem)
+		return 0;
+	wrong(err, "--%s: '%s' %s", row->name, value, problem);
+	if (row->read == read_release)
+		add_releases(err);
+	return -EINVAL;
 }
 
 static int take_endpoint(enum options_of of, struct question_options *o, int argc, char **argv,
