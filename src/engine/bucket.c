@@ -39,7 +39,7 @@ static bool ports_room(struct tcpwhy_engine *e)
 {
 	if (!chains_want_more(&e->by_port))
 		return true;
-	if (!chains_resize(e, &e->by_port))
+	if (!chains_resize(&e->memory, &e->by_port))
 		return false;
 	for (uint32_t b = 0; b < e->buckets.used; b++)
 		if (bucket_at(e, b)->used)
@@ -50,7 +50,7 @@ static bool ports_room(struct tcpwhy_engine *e)
 /* A free entry of a slab, NIL: no memory. The caller has the record's free link. */
 static uint32_t slab_fresh(struct tcpwhy_engine *e, struct slab *slab, size_t entry)
 {
-	if (!memory_grow(e, &slab->block, &slab->size, slab->used + 1, entry))
+	if (!memory_grow(&e->memory, &slab->block, &slab->size, slab->used + 1, entry))
 		return NIL;
 	return slab->used++;
 }
@@ -155,11 +155,12 @@ static struct blocked *blocked_need(struct tcpwhy_engine *e, uint32_t l3mdev)
 {
 	struct blocked *b = blocked_find(e, l3mdev);
 
-	if (b || !memory_grow(e, &e->blocked, &e->blocked_size, e->blocked_used + 1, sizeof(*b)))
+	if (b || !memory_grow(&e->memory, &e->blocked, &e->blocked_size, e->blocked_used + 1,
+			      sizeof(*b)))
 		return b;
 	b = &e->blocked[e->blocked_used];
 	*b = (struct blocked){.l3mdev = l3mdev};
-	b->bits = memory_new(e, sizeof(*b->bits));
+	b->bits = memory_new(&e->memory, sizeof(*b->bits));
 	if (!b->bits)
 		return NULL;
 	e->blocked_used++;

@@ -16,8 +16,7 @@ struct tcpwhy_engine *tcpwhy_engine_new(const struct tcpwhy_row *row,
 	if (!e)
 		return NULL;
 	memset(e, 0, sizeof(*e));
-	e->memory = *memory;
-	e->bytes = sizeof(*e);
+	e->memory = (struct memory){.from = *memory, .bytes = sizeof(*e)};
 	e->row = row;
 	e->sysctls = row->defaults;
 	e->socks.free = e->buckets.free = e->buckets2.free = e->sets_free = NIL;
@@ -31,32 +30,32 @@ void tcpwhy_engine_free(struct tcpwhy_engine *e)
 {
 	if (!e)
 		return;
-	memory_drop(e, &e->reserved, e->reserved ? 1 : 0, sizeof(*e->reserved));
+	memory_drop(&e->memory, &e->reserved, e->reserved ? 1 : 0, sizeof(*e->reserved));
 	for (uint32_t n = 0; n < e->socks.chunks_size; n++)
-		memory_drop(e, &e->socks.chunk[n], e->socks.chunk[n] ? SOCK_CHUNK : 0,
+		memory_drop(&e->memory, &e->socks.chunk[n], e->socks.chunk[n] ? SOCK_CHUNK : 0,
 			    sizeof(struct sock));
-	memory_drop(e, &e->socks.chunk, e->socks.chunks_size, sizeof(struct sock *));
+	memory_drop(&e->memory, &e->socks.chunk, e->socks.chunks_size, sizeof(struct sock *));
 	for (uint32_t i = 0; i < e->blocked_used; i++)
-		memory_drop(e, &e->blocked[i].bits, 1, sizeof(struct portbits));
-	memory_drop(e, &e->blocked, e->blocked_size, sizeof(struct blocked));
+		memory_drop(&e->memory, &e->blocked[i].bits, 1, sizeof(struct portbits));
+	memory_drop(&e->memory, &e->blocked, e->blocked_size, sizeof(struct blocked));
 	portset_free_all(e);
-	memory_drop(e, &e->buckets.block, e->buckets.size, sizeof(struct bucket));
-	memory_drop(e, &e->buckets2.block, e->buckets2.size, sizeof(struct bucket2));
-	memory_drop(e, &e->by_tuple.head, e->by_tuple.size, sizeof(uint32_t));
-	memory_drop(e, &e->by_port.head, e->by_port.size, sizeof(uint32_t));
-	memory_drop(e, &e->by_seen.head, e->by_seen.size, sizeof(uint32_t));
-	memory_drop(e, &e->heap, e->heap_size, sizeof(uint32_t));
-	memory_drop(e, &e->seen_next, e->seen_next_size, sizeof(uint32_t));
-	memory_drop(e, &e->seen, e->seen_size, sizeof(struct tcpwhy_addr));
-	memory_drop(e, &e->locals, e->locals_size, sizeof(struct local));
-	memory_drop(e, &e->devices, e->devices_size, sizeof(struct device));
-	struct tcpwhy_memory memory = e->memory;
+	memory_drop(&e->memory, &e->buckets.block, e->buckets.size, sizeof(struct bucket));
+	memory_drop(&e->memory, &e->buckets2.block, e->buckets2.size, sizeof(struct bucket2));
+	memory_drop(&e->memory, &e->by_tuple.head, e->by_tuple.size, sizeof(uint32_t));
+	memory_drop(&e->memory, &e->by_port.head, e->by_port.size, sizeof(uint32_t));
+	memory_drop(&e->memory, &e->by_seen.head, e->by_seen.size, sizeof(uint32_t));
+	memory_drop(&e->memory, &e->heap, e->heap_size, sizeof(uint32_t));
+	memory_drop(&e->memory, &e->seen_next, e->seen_next_size, sizeof(uint32_t));
+	memory_drop(&e->memory, &e->seen, e->seen_size, sizeof(struct tcpwhy_addr));
+	memory_drop(&e->memory, &e->locals, e->locals_size, sizeof(struct local));
+	memory_drop(&e->memory, &e->devices, e->devices_size, sizeof(struct device));
+	struct tcpwhy_memory memory = e->memory.from;
 	memory.resize(memory.ctx, e, sizeof(*e), 0);
 }
 
 size_t tcpwhy_engine_bytes(const struct tcpwhy_engine *e)
 {
-	return e->bytes;
+	return e->memory.bytes;
 }
 
 const struct tcpwhy_sysctls *tcpwhy_sysctls(const struct tcpwhy_engine *e)
@@ -75,7 +74,7 @@ int tcpwhy_set_sysctls(struct tcpwhy_engine *e, const struct tcpwhy_sysctls *s)
 int tcpwhy_reserve_port(struct tcpwhy_engine *e, uint16_t port, bool reserved)
 {
 	if (!e->reserved)
-		e->reserved = memory_new(e, sizeof(*e->reserved));
+		e->reserved = memory_new(&e->memory, sizeof(*e->reserved));
 	if (!e->reserved)
 		return -ENOMEM;
 	portbits_put(e->reserved, port, reserved);
@@ -92,7 +91,8 @@ int tcpwhy_add_local(struct tcpwhy_engine *e, const struct tcpwhy_addr *prefix, 
 {
 	if (prefix_len > 128)
 		return -EINVAL;
-	if (!memory_grow(e, &e->locals, &e->locals_size, e->locals_used + 1, sizeof(*e->locals)))
+	if (!memory_grow(&e->memory, &e->locals, &e->locals_size, e->locals_used + 1,
+			 sizeof(*e->locals)))
 		return -ENOMEM;
 	e->locals[e->locals_used++] = (struct local){.prefix = *prefix,
 						     .prefix_len = (uint8_t)prefix_len,
@@ -110,7 +110,7 @@ void tcpwhy_locals_known(struct tcpwhy_engine *e)
 
 int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev)
 {
-	if (!memory_grow(e, &e->devices, &e->devices_size, e->devices_used + 1,
+	if (!memory_grow(&e->memory, &e->devices, &e->devices_size, e->devices_used + 1,
 			 sizeof(*e->devices)))
 		return -ENOMEM;
 	e->devices[e->devices_used++] = (struct device){.index = device, .l3mdev = l3mdev};

@@ -39,13 +39,13 @@ static void seen_link(struct tcpwhy_engine *e, uint32_t i)
 
 static bool seen_room(struct tcpwhy_engine *e)
 {
-	if (!memory_grow(e, &e->seen, &e->seen_size, e->seen_used + 1, sizeof(*e->seen)) ||
-	    !memory_grow(e, &e->seen_next, &e->seen_next_size, e->seen_used + 1,
+	if (!memory_grow(&e->memory, &e->seen, &e->seen_size, e->seen_used + 1, sizeof(*e->seen)) ||
+	    !memory_grow(&e->memory, &e->seen_next, &e->seen_next_size, e->seen_used + 1,
 			 sizeof(*e->seen_next)))
 		return false;
 	if (!chains_want_more(&e->by_seen))
 		return true;
-	if (!chains_resize(e, &e->by_seen))
+	if (!chains_resize(&e->memory, &e->by_seen))
 		return false;
 	for (uint32_t i = 0; i < e->seen_used; i++)
 		seen_link(e, i);

@@ -104,7 +104,7 @@ static bool sets_room(struct tcpwhy_engine *e)
 {
 	if (!chains_want_more(&e->by_destination))
 		return true;
-	if (!chains_resize(e, &e->by_destination))
+	if (!chains_resize(&e->memory, &e->by_destination))
 		return false;
 	for (uint32_t i = 0; i < e->sets_used; i++) {
 		if (!e->sets[i].used)
@@ -129,7 +129,7 @@ static struct portset *set_need(struct tcpwhy_engine *e, const struct key *k)
 		return NULL;
 	if (i != NIL)
 		e->sets_free = e->sets[i].next;
-	else if (memory_grow(e, &e->sets, &e->sets_size, e->sets_used + 1, sizeof(*set)))
+	else if (memory_grow(&e->memory, &e->sets, &e->sets_size, e->sets_used + 1, sizeof(*set)))
 		i = e->sets_used++;
 	else
 		return NULL;
@@ -150,9 +150,9 @@ static struct portset *set_need(struct tcpwhy_engine *e, const struct key *k)
 static void set_empty(struct tcpwhy_engine *e, struct portset *set)
 {
 	if (set->few_size)
-		memory_drop(e, &set->few, set->few_size, sizeof(uint16_t));
-	memory_drop(e, &set->bits, set->bits ? 1 : 0, sizeof(struct many));
-	memory_drop(e, &set->ripe, set->ripe ? 1 : 0, sizeof(struct portbits));
+		memory_drop(&e->memory, &set->few, set->few_size, sizeof(uint16_t));
+	memory_drop(&e->memory, &set->bits, set->bits ? 1 : 0, sizeof(struct many));
+	memory_drop(&e->memory, &set->ripe, set->ripe ? 1 : 0, sizeof(struct portbits));
 }
 
 static void set_drop(struct tcpwhy_engine *e, struct portset *set)
@@ -173,8 +173,8 @@ void portset_free_all(struct tcpwhy_engine *e)
 	for (uint32_t i = 0; i < e->sets_used; i++)
 		if (e->sets[i].used)
 			set_empty(e, &e->sets[i]);
-	memory_drop(e, &e->sets, e->sets_size, sizeof(struct portset));
-	memory_drop(e, &e->by_destination.head, e->by_destination.size, sizeof(uint32_t));
+	memory_drop(&e->memory, &e->sets, e->sets_size, sizeof(struct portset));
+	memory_drop(&e->memory, &e->by_destination.head, e->by_destination.size, sizeof(uint32_t));
 }
 
 /* ---------------------------------------------------------------------------------- few and many
@@ -209,13 +209,13 @@ static uint32_t few_at(const struct portset *set, uint16_t port)
 static bool few_grow(struct tcpwhy_engine *e, struct portset *set)
 {
 	uint32_t size = few_room(set) * 2;
-	uint16_t *grown = memory_new(e, size * sizeof(*grown));
+	uint16_t *grown = memory_new(&e->memory, size * sizeof(*grown));
 
 	if (!grown)
 		return false;
 	memcpy(grown, few_ports(set), set->count * sizeof(*grown));
 	if (set->few_size)
-		memory_drop(e, &set->few, set->few_size, sizeof(uint16_t));
+		memory_drop(&e->memory, &set->few, set->few_size, sizeof(uint16_t));
 	set->few = grown;
 	set->few_size = size;
 	return true;
@@ -224,7 +224,7 @@ static bool few_grow(struct tcpwhy_engine *e, struct portset *set)
 static struct portbits *ripe_need(struct tcpwhy_engine *e, struct portset *set)
 {
 	if (!set->ripe)
-		set->ripe = memory_new(e, sizeof(*set->ripe));
+		set->ripe = memory_new(&e->memory, sizeof(*set->ripe));
 	return set->ripe;
 }
 
@@ -241,12 +241,12 @@ static void many_put(struct many *m, uint16_t port, bool on)
 /* From the array to bits. */
 static bool make_bits(struct tcpwhy_engine *e, struct portset *set)
 {
-	struct many *bits = memory_new(e, sizeof(*bits));
+	struct many *bits = memory_new(&e->memory, sizeof(*bits));
 
 	if (!bits)
 		return false;
 	if (set->few_ripe && !ripe_need(e, set)) {
-		memory_drop(e, &bits, 1, sizeof(*bits));
+		memory_drop(&e->memory, &bits, 1, sizeof(*bits));
 		return false;
 	}
 	for (uint32_t n = 0; n < set->count; n++) {
@@ -255,7 +255,7 @@ static bool make_bits(struct tcpwhy_engine *e, struct portset *set)
 			portbits_put(set->ripe, few_ports(set)[n], true);
 	}
 	if (set->few_size)
-		memory_drop(e, &set->few, set->few_size, sizeof(uint16_t));
+		memory_drop(&e->memory, &set->few, set->few_size, sizeof(uint16_t));
 	set->few_size = set->few_ripe = 0;
 	set->bits = bits;
 	return true;

@@ -30,10 +30,10 @@ static bool chunk_add(struct tcpwhy_engine *e)
 	struct sock_slab *slab = &e->socks;
 	uint32_t n = slab->used / SOCK_CHUNK;
 
-	if (!memory_grow(e, &slab->chunk, &slab->chunks_size, n + 1, sizeof(*slab->chunk)))
+	if (!memory_grow(&e->memory, &slab->chunk, &slab->chunks_size, n + 1, sizeof(*slab->chunk)))
 		return false;
 	if (!slab->chunk[n]) /* else left by a call that ended without memory */
-		slab->chunk[n] = memory_new(e, SOCK_CHUNK * sizeof(struct sock));
+		slab->chunk[n] = memory_new(&e->memory, SOCK_CHUNK * sizeof(struct sock));
 	return slab->chunk[n] != NULL;
 }
 

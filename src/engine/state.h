@@ -14,9 +14,8 @@
 #define TCPWHY_ENGINE_STATE_H
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "tcpwhy/engine.h"
-
-#define NIL UINT32_MAX
 
 #define NS_PER_S  UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
@@ -141,11 +140,6 @@ struct blocked {
 	struct portbits *bits;
 };
 
-struct chains {
-	uint32_t *head;
-	uint32_t size, entries; /* size is a power of two, or 0 */
-};
-
 struct local {
 	struct tcpwhy_addr prefix;
 	uint8_t prefix_len, kind;
@@ -157,8 +151,7 @@ struct device {
 };
 
 struct tcpwhy_engine {
-	struct tcpwhy_memory memory;
-	size_t bytes;
+	struct memory memory;
 	const struct tcpwhy_row *row;
 	struct tcpwhy_sysctls sysctls;
 	struct portbits *reserved; /* NULL: none */
@@ -200,24 +193,6 @@ struct tcpwhy_engine {
 static inline bool has(const struct tcpwhy_engine *e, enum tcpwhy_feature feature)
 {
 	return e->row->features & feature;
-}
-
-/* ------------------------------------------------------------------------------- memory.c */
-/* Grows *block to hold at least want entries of size entry; false: no memory. Contents are kept,
- * new bytes 0. */
-bool memory_grow(struct tcpwhy_engine *e, void *block, uint32_t *size, uint32_t want, size_t entry);
-void memory_drop(struct tcpwhy_engine *e, void *block, uint32_t size, size_t entry);
-/* A zeroed block of exactly that size, NULL: no memory; memory_drop() with size 1 gives it back. */
-void *memory_new(struct tcpwhy_engine *e, size_t bytes);
-/* Doubles the chains when entries pass their number; the caller links again what it has. */
-bool chains_want_more(const struct chains *c);
-bool chains_resize(struct tcpwhy_engine *e, struct chains *c);
-static inline uint32_t hash_mix(uint64_t a, uint64_t b)
-{
-	uint64_t z = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + UINT64_C(0xd1b54a32d192ed03));
-
-	z = (z ^ z >> 32) * UINT64_C(0xd6e8feb86659fd93);
-	return (uint32_t)(z ^ z >> 32);
 }
 
 /* ------------------------------------------------------------------------------- intern.c */

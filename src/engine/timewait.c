@@ -78,7 +78,7 @@ bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns)
 	struct sock *s = sock_at(e, i);
 
 	must(!s->in_fifo && !s->in_heap);
-	if (!memory_grow(e, &e->heap, &e->heap_size, e->heap_used + 1, sizeof(*e->heap)))
+	if (!memory_grow(&e->memory, &e->heap, &e->heap_size, e->heap_used + 1, sizeof(*e->heap)))
 		return false;
 	s->in_heap = true;
 	s->heap.entered_ms = (uint32_t)(e->now_ns / NS_PER_MS);

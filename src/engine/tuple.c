@@ -38,7 +38,7 @@ bool tuple_add(struct tcpwhy_engine *e, uint32_t i)
 {
 	must(!sock_at(e, i)->hashed);
 	if (chains_want_more(&e->by_tuple)) {
-		if (!chains_resize(e, &e->by_tuple))
+		if (!chains_resize(&e->memory, &e->by_tuple))
 			return false;
 		for (uint32_t k = 0; k < e->socks.used; k++)
 			if (sock_at(e, k)->state && sock_at(e, k)->hashed)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "engine/state.h"
+#include "base/memory.h"
 
-static bool within_limit(const struct tcpwhy_engine *e, size_t more)
+static bool within_limit(const struct memory *m, size_t more)
 {
-	return !e->memory.limit || (more <= e->memory.limit && e->bytes <= e->memory.limit - more);
+	return !m->from.limit || (more <= m->from.limit && m->bytes <= m->from.limit - more);
 }
 
 static uint32_t next_size(uint32_t size, uint32_t want)
@@ -17,7 +17,7 @@ static uint32_t next_size(uint32_t size, uint32_t want)
 	return grown < want || grown < size ? want : grown;
 }
 
-bool memory_grow(struct tcpwhy_engine *e, void *block, uint32_t *size, uint32_t want, size_t entry)
+bool memory_grow(struct memory *m, void *block, uint32_t *size, uint32_t want, size_t entry)
 {
 	void *old, *grown;
 
@@ -27,40 +27,39 @@ bool memory_grow(struct tcpwhy_engine *e, void *block, uint32_t *size, uint32_t 
 		return false;
 	uint32_t entries = next_size(*size, want);
 	size_t old_bytes = *size * entry, new_bytes = entries * entry;
-	if (!within_limit(e, new_bytes - old_bytes))
+	if (!within_limit(m, new_bytes - old_bytes))
 		return false;
 	memcpy(&old, block, sizeof(old));
-	grown = e->memory.resize(e->memory.ctx, old, old_bytes, new_bytes);
+	grown = m->from.resize(m->from.ctx, old, old_bytes, new_bytes);
 	if (!grown)
 		return false;
 	memset((char *)grown + old_bytes, 0, new_bytes - old_bytes);
 	memcpy(block, &grown, sizeof(grown));
-	e->bytes += new_bytes - old_bytes;
+	m->bytes += new_bytes - old_bytes;
 	*size = entries;
 	return true;
 }
 
-void *memory_new(struct tcpwhy_engine *e, size_t bytes)
+void *memory_new(struct memory *m, size_t bytes)
 {
-	void *block =
-		within_limit(e, bytes) ? e->memory.resize(e->memory.ctx, NULL, 0, bytes) : NULL;
+	void *block = within_limit(m, bytes) ? m->from.resize(m->from.ctx, NULL, 0, bytes) : NULL;
 
 	if (!block)
 		return NULL;
 	memset(block, 0, bytes);
-	e->bytes += bytes;
+	m->bytes += bytes;
 	return block;
 }
 
-void memory_drop(struct tcpwhy_engine *e, void *block, uint32_t size, size_t entry)
+void memory_drop(struct memory *m, void *block, uint32_t size, size_t entry)
 {
 	void *old;
 
 	memcpy(&old, block, sizeof(old));
 	if (old)
-		e->memory.resize(e->memory.ctx, old, size * entry, 0);
+		m->from.resize(m->from.ctx, old, size * entry, 0);
 	memset(block, 0, sizeof(old));
-	e->bytes -= size * entry;
+	m->bytes -= size * entry;
 }
 
 bool chains_want_more(const struct chains *c)
@@ -68,7 +67,7 @@ bool chains_want_more(const struct chains *c)
 	return c->entries * 2 >= c->size;
 }
 
-bool chains_resize(struct tcpwhy_engine *e, struct chains *c)
+bool chains_resize(struct memory *m, struct chains *c)
 {
 	uint32_t size = c->size ? c->size : 8, *head;
 
@@ -76,14 +75,14 @@ bool chains_resize(struct tcpwhy_engine *e, struct chains *c)
 		size *= 2;
 	if (size == c->size)
 		return true;
-	if (!within_limit(e, size * sizeof(*head)))
+	if (!within_limit(m, size * sizeof(*head)))
 		return false;
-	head = e->memory.resize(e->memory.ctx, NULL, 0, size * sizeof(*head));
+	head = m->from.resize(m->from.ctx, NULL, 0, size * sizeof(*head));
 	if (!head)
 		return false;
-	memory_drop(e, &c->head, c->size, sizeof(*head));
+	memory_drop(m, &c->head, c->size, sizeof(*head));
 	memset(head, 0xff, size * sizeof(*head)); /* NIL */
-	e->bytes += size * sizeof(*head);
+	m->bytes += size * sizeof(*head);
 	c->head = head;
 	c->size = size;
 	return true;
