@@ -114,6 +114,65 @@ enum tcpwhy_feature {
 	TCPWHY_F_TW_HIDDEN = 1u << 20,
 };
 
+/* The same for segments: what a release does otherwise with a handshake, a reset, a queue or a
+ * TIME_WAIT. The engine itself does not ask them; they belong to the layer above it, which does. */
+enum tcpwhy_packet_feature {
+	/* a SYN is dropped whenever the accept queue is full (4.10, 4.9.y); before: only while more
+	 * than one young request waits */
+	TCPWHY_P_SYN_DROP_FULL = 1u << 0,
+	/* the SYN queue holds the backlog (4.4); before: a power of two above it, of at most
+	 * tcp_max_syn_backlog */
+	TCPWHY_P_SYNQ_BACKLOG = 1u << 1,
+	/* it is full beyond the backlog, not at it (6.14, 6.12.10, 6.1.125) */
+	TCPWHY_P_SYNQ_ONE_MORE = 1u << 2,
+	/* tcp_syncookies 2: always a cookie (3.12) */
+	TCPWHY_P_COOKIES_ALWAYS = 1u << 3,
+	/* a RST at the right edge of the right-most SACK block resets (4.8) */
+	TCPWHY_P_RST_SACK_EDGE = 1u << 4,
+	/* a RST one before what is next resets after the peer's FIN (4.11) */
+	TCPWHY_P_RST_AFTER_FIN = 1u << 5,
+	/* SYN_RECV: a RST in the window that is not exact gets a challenge ACK (6.18.y, 6.12.105,
+	 * 6.1.191) */
+	TCPWHY_P_SYN_RECV_RST_EXACT = 1u << 6,
+	/* a timestamp that was never sent is refused in SYN_RECV (6.15) */
+	TCPWHY_P_SYN_RECV_TSECR = 1u << 7,
+	/* an old timestamp on an old bare ACK is dropped without an answer (6.14) */
+	TCPWHY_P_PAWS_OLD_ACK = 1u << 8,
+	/* data beyond the window is refused as a whole (6.17) */
+	TCPWHY_P_BEYOND_WINDOW = 1u << 9,
+	/* while closing, an old ACK is taken for what else the segment brings (6.8); before: a
+	 * challenge ACK */
+	TCPWHY_P_OLD_ACK_CLOSING = 1u << 10,
+	/* at most one challenge ACK, duplicate ACK or answer of a TIME_WAIT to a segment without
+	 * data per tcp_invalid_ratelimit (4.0) */
+	TCPWHY_P_INVALID_RATELIMIT = 1u << 11,
+	/* challenge ACKs of the whole machine: 100 a second (3.6 to 4.6), with this 1,000, by
+	 * chance from half to one and a half of it (4.7) */
+	TCPWHY_P_CHALLENGE_RANDOM = 1u << 12,
+	/* and with this as many as are asked for (6.0) */
+	TCPWHY_P_CHALLENGE_UNLIMITED = 1u << 13,
+	/* a wrong ACK in SYN_SENT has the SYN sent again at once (5.7) */
+	TCPWHY_P_SYN_AGAIN_AT_ONCE = 1u << 14,
+	/* tcp_syn_linear_timeouts (6.5) */
+	TCPWHY_P_SYN_LINEAR = 1u << 15,
+	/* an accepted RST restarts a TIME_WAIT with tcp_rfc1337 (before 4.19) */
+	TCPWHY_P_TW_RST_RESTARTS = 1u << 16,
+	/* a segment refused by a TIME_WAIT for its timestamp counts as PAWSTimewait (6.14); before:
+	 * as PAWSEstab */
+	TCPWHY_P_TW_PAWS_COUNTED = 1u << 17,
+	/* TW and TWKilled count what enters TIME_WAIT (4.1); before: what leaves it */
+	TCPWHY_P_TW_COUNTED_ENTERING = 1u << 18,
+	/* tcp_tw_recycle exists (before 4.12) */
+	TCPWHY_P_TW_RECYCLE = 1u << 19,
+	/* and refuses a SYN without timestamp, too (3.17 to 4.11) */
+	TCPWHY_P_RECYCLE_WANTS_TS = 1u << 20,
+	/* timestamps start at random: for each connection (4.10, 4.11; with the ports of 2026's
+	 * stables) */
+	TCPWHY_P_TS_OFFSET_TUPLE = 1u << 21,
+	/* or for each pair of hosts (4.12) */
+	TCPWHY_P_TS_OFFSET_HOSTS = 1u << 22,
+};
+
 struct tcpwhy_sysctls {
 	uint16_t port_low, port_high;       /* net.ipv4.ip_local_port_range, inclusive */
 	uint16_t unprivileged_port_start;   /* net.ipv4.ip_unprivileged_port_start */
@@ -131,8 +190,9 @@ struct tcpwhy_sysctls {
 struct tcpwhy_row {
 	const char *name;  /* "6.18.y" */
 	uint32_t features; /* of enum tcpwhy_feature */
+	uint32_t packets;  /* of enum tcpwhy_packet_feature */
 	/* Those whose being there, or not, was not read in that release's source. */
-	uint32_t unverified;
+	uint32_t unverified, packets_unverified;
 	struct tcpwhy_sysctls defaults;
 };
 
@@ -253,7 +313,9 @@ enum tcpwhy_missing {
 	TCPWHY_MISSING_SHARED = 1u << 14,
 };
 
-typedef uint64_t tcpwhy_sock; /* index and generation; 0 is never a socket */
+/* Generation in the upper half, in the lower a small number from 1 that is used again later: a
+ * caller may keep a table of its own by it. 0 is never a socket. */
+typedef uint64_t tcpwhy_sock;
 
 struct tcpwhy_verdict {
 	enum tcpwhy_answer answer;
@@ -519,6 +581,14 @@ int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock child,
 int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock s); /* the peer's FIN */
 int tcpwhy_reset_in(struct tcpwhy_engine *e,
 		    tcpwhy_sock s); /* an acceptable RST, or SOCK_DESTROY */
+/* What the handshake agreed on: whether both ends use TCP timestamps. Until then a socket counts by
+ * the sysctl. 0, -EBADF. */
+int tcpwhy_timestamps(struct tcpwhy_engine *e, tcpwhy_sock s, bool both_use_them);
+/* Moves the end of a mini-socket: a late segment restarts it, tcp_tw_recycle and a long
+ * retransmission time-out choose another time. seen: a segment with a timestamp was taken, from
+ * which tcp_tw_reuse counts the age before 6.14. 0, -EBADF, -EINVAL if s is no mini-socket,
+ * -ENOMEM. inet_twsk_reschedule(), tcp_timewait_state_process(). */
+int tcpwhy_timewait_end(struct tcpwhy_engine *e, tcpwhy_sock s, uint64_t expires_ns, bool seen);
 
 enum tcpwhy_how { TCPWHY_SHUT_RD, TCPWHY_SHUT_WR, TCPWHY_SHUT_RDWR };
 /* What leaves: nothing, a FIN or a RST. After shutdown() the handle stays; after close() it is an

@@ -42,6 +42,18 @@ int tcpwhy_established(struct tcpwhy_engine *e, tcpwhy_sock handle)
 	return 0;
 }
 
+int tcpwhy_timestamps(struct tcpwhy_engine *e, tcpwhy_sock handle, bool both_use_them)
+{
+	uint32_t i;
+	struct sock *s = sock_live(e, handle, &i);
+
+	if (!s || s->timewait)
+		return -EBADF;
+	s->timestamps = both_use_them;
+	s->timestamps_unknown = false;
+	return 0;
+}
+
 /* What a child takes from its listener (inet_csk_clone_lock()): not the port lock, not the
  * reuseport group. */
 static void clone_listener(const struct tcpwhy_engine *e, struct sock *child,

@@ -5,6 +5,8 @@
  * tcp_time_wait(), inet_twsk_alloc(), tcp_twsk_unique(). A mini-socket keeps the port, the 4-tuple,
  * the device and the reuse flags of the socket it stands for, but no uid.
  */
+#include <errno.h>
+
 #include "base/address.h"
 #include "engine/state.h"
 
@@ -272,27 +274,66 @@ void orphan_wait(struct tcpwhy_engine *e, uint32_t i)
 		sock_done(e, i);
 }
 
+/* Gives a mini-socket another end. In the list of TIME_WAIT the age is told by the end, so one
+ * whose age is another waits in the heap. False: no memory. */
+static bool move_end(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns, uint32_t entered_ms)
+{
+	struct sock *s = sock_at(e, i);
+	bool hashed = s->hashed,
+	     listed = s->state == TCPWHY_TIME_WAIT && when_ns >= TIMEWAIT_NS &&
+		      (uint32_t)((when_ns - TIMEWAIT_NS) / NS_PER_MS) == entered_ms;
+
+	if (hashed)
+		tuple_remove(e, i);
+	deadline_clear(e, i);
+	if (listed)
+		fifo_add(e, i, when_ns);
+	else if (!deadline_set(e, i, when_ns))
+		return false;
+	else
+		s->heap.entered_ms = entered_ms;
+	return !hashed || tuple_add(e, i);
+}
+
+/* tw_entry_stamp. An imported one without a timer is taken to be old. */
+static uint64_t entered_ms(const struct tcpwhy_engine *e, const struct sock *tw)
+{
+	uint64_t now_ms = e->now_ns / NS_PER_MS;
+
+	if (tw->in_heap)
+		return now_ms - (uint32_t)((uint32_t)now_ms - tw->heap.entered_ms);
+	return tw->expires_ns > TIMEWAIT_NS ? (tw->expires_ns - TIMEWAIT_NS) / NS_PER_MS : 0;
+}
+
 /* The FIN that an orphan's FIN_WAIT2 waited for. tcp_timewait_state_process() renews the entry
  * stamp only if it saw a timestamp, and without a socket tcp_parse_options() looks for one only
  * while the sysctl is on. */
 bool timewait_enter(struct tcpwhy_engine *e, uint32_t i)
 {
 	struct sock *s = sock_at(e, i);
-	bool renewed = e->sysctls.timestamps || s->in_fifo, hashed = s->hashed;
-	uint32_t entered_ms = s->heap.entered_ms;
+	bool renewed = e->sysctls.timestamps || s->in_fifo;
+	uint32_t entered = (uint32_t)(renewed ? e->now_ns / NS_PER_MS : entered_ms(e, s));
 
-	if (hashed)
-		tuple_remove(e, i);
-	deadline_clear(e, i);
 	s->state = TCPWHY_TIME_WAIT;
-	if (renewed) {
-		fifo_add(e, i, e->now_ns + TIMEWAIT_NS);
-	} else if (!deadline_set(e, i, e->now_ns + TIMEWAIT_NS)) {
-		return false;
-	} else {
-		s->heap.entered_ms = entered_ms;
-	}
-	return !hashed || tuple_add(e, i);
+	return move_end(e, i, e->now_ns + TIMEWAIT_NS, entered);
+}
+
+int tcpwhy_timewait_end(struct tcpwhy_engine *e, tcpwhy_sock handle, uint64_t expires_ns, bool seen)
+{
+	uint32_t i;
+	struct sock *s = sock_live(e, handle, &i);
+	uint64_t entered;
+
+	if (!s)
+		return -EBADF;
+	if (!s->timewait)
+		return -EINVAL;
+	timers_ready(e);
+	entered = entered_ms(e, s);
+	/* tw_entry_stamp stays; tw_ts_recent_stamp does not. */
+	if (seen && !has(e, TCPWHY_F_TW_REUSE_DELAY))
+		entered = e->now_ns / NS_PER_MS;
+	return move_end(e, i, expires_ns, (uint32_t)entered) ? 0 : -ENOMEM;
 }
 
 /* ------------------------------------------------------------------------------------- reuse */
@@ -304,16 +345,6 @@ bool timewait_is_loopback(const struct tcpwhy_engine *e, const struct sock *tw)
 
 	return tw->device == LOOPBACK_DEVICE || address_is_loopback(&local) ||
 	       address_is_loopback(&peer);
-}
-
-/* tw_entry_stamp. An imported one without a timer is taken to be old. */
-static uint64_t entered_ms(const struct tcpwhy_engine *e, const struct sock *tw)
-{
-	uint64_t now_ms = e->now_ns / NS_PER_MS;
-
-	if (tw->in_heap)
-		return now_ms - (uint32_t)((uint32_t)now_ms - tw->heap.entered_ms);
-	return tw->expires_ns > TIMEWAIT_NS ? (tw->expires_ns - TIMEWAIT_NS) / NS_PER_MS : 0;
 }
 
 /* The first instant at which the TIME_WAIT is old enough. Before 6.14 the second of the last
