@@ -10,21 +10,21 @@
 CC      ?= gcc
 CLANG   ?= clang
 BUILD   ?= build
-DIRS    := base engine load explain logs live cure report cli
+DIRS    := base engine load explain logs live cure case report cli
 PURE    := base engine load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wvla -Wformat=2 -Werror
-PKGS    := libmnl libbpf jansson libpcre2-8
+PKGS    := libmnl libbpf jansson libpcre2-8 libnftables
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Isrc -I$(BUILD)/gen \
 	      $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LIBS    := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 src_of  = $(filter-out %.bpf.c,$(wildcard src/$(1)/*.c))
 obj_of  = $(patsubst %.c,$(BUILD)/%.o,$(call src_of,$(1)))
 libs    = $(foreach d,$(1),$(BUILD)/lib$(d).a)
 # Users before what they use.
-ALL_LIBS := $(call libs,report cure live logs explain load engine base)
+ALL_LIBS := $(call libs,report case cure live logs explain load engine base)
 
 BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
