@@ -160,17 +160,15 @@ enum tcpwhy_packet_feature {
 	/* a segment refused by a TIME_WAIT for its timestamp counts as PAWSTimewait (6.14); before:
 	 * as PAWSEstab */
 	TCPWHY_P_TW_PAWS_COUNTED = 1u << 17,
-	/* TW and TWKilled count what enters TIME_WAIT (4.1); before: what leaves it */
-	TCPWHY_P_TW_COUNTED_ENTERING = 1u << 18,
 	/* tcp_tw_recycle exists (before 4.12) */
-	TCPWHY_P_TW_RECYCLE = 1u << 19,
+	TCPWHY_P_TW_RECYCLE = 1u << 18,
 	/* and refuses a SYN without timestamp, too (3.17 to 4.11) */
-	TCPWHY_P_RECYCLE_WANTS_TS = 1u << 20,
+	TCPWHY_P_RECYCLE_WANTS_TS = 1u << 19,
 	/* timestamps start at random: for each connection (4.10, 4.11; with the ports of 2026's
 	 * stables) */
-	TCPWHY_P_TS_OFFSET_TUPLE = 1u << 21,
+	TCPWHY_P_TS_OFFSET_TUPLE = 1u << 20,
 	/* or for each pair of hosts (4.12) */
-	TCPWHY_P_TS_OFFSET_HOSTS = 1u << 22,
+	TCPWHY_P_TS_OFFSET_HOSTS = 1u << 21,
 };
 
 struct tcpwhy_sysctls {
@@ -391,6 +389,8 @@ int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev)
 /* Moves the clock. TIME_WAIT and orphan FIN_WAIT2 whose time has come end. Going backwards is
  * ignored. */
 void tcpwhy_advance(struct tcpwhy_engine *e, uint64_t now_ns);
+/* When the next of them ends; UINT64_MAX: none has a time. */
+uint64_t tcpwhy_next_end(const struct tcpwhy_engine *e);
 uint64_t tcpwhy_now(const struct tcpwhy_engine *e);
 
 /* --------------------------------------------------------------- state that was seen, not made
@@ -558,7 +558,8 @@ int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_option
 
 /* The socket calls. 0: the verdict says what the kernel answers, and the state has changed
  * accordingly; -EBADF: not a live handle, v untouched. connect() only takes port and 4-tuple and
- * goes to SYN_SENT; source is the address the route gives, used if the socket has none. */
+ * goes to SYN_SENT; source is the address the route gives, used if the socket has none. If it took
+ * the place of a TIME_WAIT, .first is the handle, stale now, that this one had. */
 int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_addr *addr,
 		uint16_t port, const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 int tcpwhy_listen(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_choice *choice,

@@ -218,8 +218,10 @@ static bool hash_connect(struct tcpwhy_engine *e, uint32_t i, const struct tcpwh
 		refuse(v, ENOMEM, TCPWHY_RULE_NO_MEMORY);
 		return false;
 	}
-	if (p.fate == REUSABLE)
+	if (p.fate == REUSABLE) {
+		v->first = sock_handle(e, p.holder);
 		take_over(e, s, p.holder);
+	}
 	if (!tuple_add(e, i)) {
 		if (!bound)
 			owner_remove(e, i);

@@ -186,6 +186,13 @@ static uint32_t next_end(const struct tcpwhy_engine *e)
 	return sooner(e, a, b) ? a : b;
 }
 
+uint64_t tcpwhy_next_end(const struct tcpwhy_engine *e)
+{
+	uint32_t i = next_end(e);
+
+	return i == NIL ? UINT64_MAX : sock_at(e, i)->expires_ns;
+}
+
 void tcpwhy_advance(struct tcpwhy_engine *e, uint64_t now_ns)
 {
 	uint32_t i;

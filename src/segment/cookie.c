@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * SYN cookies: a request that is kept nowhere but in our initial sequence number
+ *
+ * cookie_init_sequence(), cookie_v4_check(). The number is a keyed hash of the 4-tuple, the
+ * client's number and the minute; it is the kernel's in form, not in its bits. Whether the SYN
+ * allowed SACK travels in the timestamp, if there is one.
+ */
+#include "segment/state.h"
+
+#define COOKIE_PERIOD_NS (60 * NS_PER_S)        /* tcp_cookie_time() */
+#define COOKIE_VALID_NS  (2 * COOKIE_PERIOD_NS) /* TCP_SYNCOOKIE_VALID */
+
+static uint32_t cookie_of(const struct host *h, const struct segment *s, uint32_t client_isn,
+			  uint64_t minute)
+{
+	uint32_t mix = tuple_mix(h, &s->to, s->to_port, &s->from, s->from_port);
+
+	return hash_mix((uint64_t)mix << 32 | client_isn, minute ^ h->key[0]);
+}
+
+uint32_t cookie_make(struct host *h, struct tcb *listener, const struct segment *syn)
+{
+	count(h, COUNTER_SyncookiesSent);
+	listener->overflow_ns = now(h) ? now(h) : 1;
+	return cookie_of(h, syn, syn->seq, now(h) / COOKIE_PERIOD_NS);
+}
+
+/* Made in this minute or the one before. */
+static bool is_cookie(const struct host *h, const struct segment *s)
+{
+	uint64_t minute = now(h) / COOKIE_PERIOD_NS;
+
+	return s->ack - 1 == cookie_of(h, s, s->seq - 1, minute) ||
+	       (minute && s->ack - 1 == cookie_of(h, s, s->seq - 1, minute - 1));
+}
+
+static struct request request_of(const struct host *h, const struct segment *s)
+{
+	bool timed = s->has_timestamp && is_timed(h);
+
+	return (struct request){
+		.local = s->to,
+		.peer = s->from,
+		.port = s->to_port,
+		.peer_port = s->from_port,
+		.device = s->device,
+		.rcv_isn = s->seq - 1,
+		.snt_isn = s->ack - 1,
+		.snd_wnd = s->window,
+		.rcv_wnd = h->config.window,
+		.has_ts = timed,
+		.has_sack = timed && h->sysctls.sack,
+		.ts_recent = timed ? s->tsval : 0,
+		.ts_offset = ts_offset_of(h, &s->to, s->to_port, &s->from, s->from_port),
+		.sent_ns = now(h),
+		.timeouts = 1, /* when it was sent is not known: no RTT */
+	};
+}
+
+bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *s)
+{
+	if (!h->sysctls.syncookies || !(s->flags & SEGMENT_ACK) || s->flags & SEGMENT_RST ||
+	    !listener->overflow_ns || now(h) - listener->overflow_ns > COOKIE_VALID_NS)
+		return false;
+	if (!is_cookie(h, s)) {
+		count(h, COUNTER_SyncookiesFailed);
+		return false;
+	}
+	count(h, COUNTER_SyncookiesRecv);
+	struct request r = request_of(h, s);
+	struct tcb *child = listen_child(h, listener, &r);
+	if (child)
+		tcb_segment(h, child, s);
+	return true;
+}

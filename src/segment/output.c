@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Segments that leave
+ *
+ * tcp_transmit_skb(), tcp_v4_send_reset(), tcp_v4_send_ack(), tcp_make_synack(). What cannot be
+ * kept for want of memory is lost, as on a wire.
+ */
+#include "segment/state.h"
+
+static void put_out(struct host *h, const struct segment *s)
+{
+	if (h->out_first == h->out_used)
+		h->out_first = h->out_used = 0;
+	if (!memory_grow(&h->memory, &h->out, &h->out_size, h->out_used + 1, sizeof(*h->out)))
+		return;
+	h->out[h->out_used++] = *s;
+}
+
+bool host_segment_out(struct host *h, struct segment *s)
+{
+	if (h->out_first == h->out_used)
+		return false;
+	*s = h->out[h->out_first++];
+	return true;
+}
+
+/* ------------------------------------------------------------------------- of a connection */
+
+uint32_t receive_window(const struct tcb *t)
+{
+	uint32_t used = t->rcv_nxt - t->rcv_wup;
+
+	return used < t->rcv_wnd ? t->rcv_wnd - used : 0;
+}
+
+/* tcp_select_window(): what the buffer has left, but never less than was promised. */
+static uint32_t window_to_announce(const struct host *h, const struct tcb *t)
+{
+	uint32_t room = t->unread < h->config.window ? h->config.window - t->unread : 0;
+	uint32_t promised = receive_window(t);
+
+	return room > promised ? room : promised;
+}
+
+static struct segment segment_of(struct host *h, struct tcb *t, uint8_t flags, uint32_t seq)
+{
+	struct segment s = {.from = t->local,
+			    .to = t->peer,
+			    .from_port = t->port,
+			    .to_port = t->peer_port,
+			    .device = t->device,
+			    .flags = flags,
+			    .seq = seq};
+
+	s.has_timestamp = t->has_ts;
+	if (t->has_ts) {
+		s.tsval = clock_ms(h) + t->ts_offset;
+		s.tsecr = t->ts_recent;
+	}
+	if (flags & SEGMENT_ACK) {
+		t->rcv_wnd = window_to_announce(h, t);
+		t->rcv_wup = t->rcv_nxt;
+		t->ack_due = false;
+		s.ack = t->rcv_nxt;
+		s.has_sack = t->has_sack && t->ahead_used;
+		if (s.has_sack)
+			s.sack_edge = t->ahead[t->ahead_used - 1].to;
+	}
+	s.window = t->rcv_wnd;
+	return s;
+}
+
+void send_ack(struct host *h, struct tcb *t)
+{
+	struct segment s = segment_of(h, t, SEGMENT_ACK, t->snd_nxt);
+
+	put_out(h, &s);
+}
+
+/* Options of a SYN are offers: timestamps and SACK by sysctl. */
+static void put_syn(struct host *h, struct tcb *t, uint8_t flags, bool ts, bool sack)
+{
+	struct segment s = segment_of(h, t, flags, t->snd_una);
+
+	s.has_timestamp = ts;
+	s.tsval = ts ? clock_ms(h) + t->ts_offset : 0;
+	s.tsecr = ts ? t->ts_recent : 0;
+	s.sack_permitted = sack;
+	s.has_sack = false;
+	put_out(h, &s);
+}
+
+void send_syn(struct host *h, struct tcb *t)
+{
+	t->rcv_wnd = h->config.window;
+	put_syn(h, t, SEGMENT_SYN, is_timed(h), h->sysctls.sack);
+}
+
+void send_crossed_syn_ack(struct host *h, struct tcb *t)
+{
+	put_syn(h, t, SEGMENT_SYN | SEGMENT_ACK, t->has_ts, t->has_sack);
+}
+
+/* Data from seq on, as much as fits a segment; the FIN goes with the last of it. */
+static struct segment data_from(struct host *h, struct tcb *t, uint32_t seq, uint32_t limit)
+{
+	uint32_t waits = t->write_seq - seq - (t->fin_queued ? 1 : 0);
+	uint32_t length = waits < h->config.mss ? waits : h->config.mss;
+
+	if (length > limit)
+		length = limit;
+	struct segment s = segment_of(h, t, SEGMENT_ACK, seq);
+	s.length = length;
+	if (length)
+		s.flags |= SEGMENT_PSH;
+	if (t->fin_queued && seq + length + 1 == t->write_seq)
+		s.flags |= SEGMENT_FIN;
+	return s;
+}
+
+void send_waiting(struct host *h, struct tcb *t)
+{
+	bool idle = t->snd_una == t->snd_nxt, sent = false;
+
+	while (seq_before(t->snd_nxt, t->write_seq)) {
+		uint32_t edge = t->snd_una + t->snd_wnd;
+		uint32_t room = seq_after(edge, t->snd_nxt) ? edge - t->snd_nxt : 0;
+		struct segment s = data_from(h, t, t->snd_nxt, room);
+		if (!s.length && !(s.flags & SEGMENT_FIN))
+			break;
+		t->snd_nxt += s.length + (s.flags & SEGMENT_FIN ? 1 : 0);
+		put_out(h, &s);
+		sent = true;
+	}
+	if (sent && idle)
+		retransmit_start(h, t);
+}
+
+void send_first_again(struct host *h, struct tcb *t)
+{
+	count(h, COUNTER_RetransSegs);
+	if (t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV) {
+		count(h, COUNTER_TCPSynRetrans);
+		if (t->state == TCPWHY_SYN_SENT)
+			send_syn(h, t);
+		else
+			send_crossed_syn_ack(h, t);
+		return;
+	}
+	struct segment s = data_from(h, t, t->snd_una, t->snd_nxt - t->snd_una);
+	put_out(h, &s);
+}
+
+void send_active_reset(struct host *h, struct tcb *t)
+{
+	struct segment s = segment_of(h, t, SEGMENT_RST | SEGMENT_ACK, t->snd_nxt);
+
+	s.has_sack = false;
+	count(h, COUNTER_OutRsts);
+	put_out(h, &s);
+}
+
+/* ------------------------------------------------------------------------ of no connection */
+
+void send_answer(struct host *h, const struct segment *s, struct segment *answer)
+{
+	answer->from = s->to;
+	answer->to = s->from;
+	answer->from_port = s->to_port;
+	answer->to_port = s->from_port;
+	answer->device = s->device;
+	put_out(h, answer);
+}
+
+void send_reset_for(struct host *h, const struct segment *s)
+{
+	struct segment r = {.flags = SEGMENT_RST};
+
+	if (s->flags & SEGMENT_RST)
+		return;
+	if (s->flags & SEGMENT_ACK) {
+		r.seq = s->ack;
+	} else {
+		r.flags |= SEGMENT_ACK;
+		r.ack = segment_end(s);
+	}
+	count(h, COUNTER_OutRsts);
+	send_answer(h, s, &r);
+}
+
+static struct segment request_segment_of(struct host *h, const struct request *r)
+{
+	return (struct segment){
+		.from = r->local,
+		.to = r->peer,
+		.from_port = r->port,
+		.to_port = r->peer_port,
+		.device = r->device,
+		.ack = r->rcv_isn + 1,
+		.window = r->rcv_wnd,
+		.has_timestamp = r->has_ts,
+		.tsval = r->has_ts ? clock_ms(h) + r->ts_offset : 0,
+		.tsecr = r->has_ts ? r->ts_recent : 0,
+	};
+}
+
+void send_syn_ack(struct host *h, struct request *r)
+{
+	struct segment s = request_segment_of(h, r);
+
+	s.flags = SEGMENT_SYN | SEGMENT_ACK;
+	s.seq = r->snt_isn;
+	s.sack_permitted = r->has_sack;
+	r->last_tsval = s.tsval;
+	put_out(h, &s);
+}
+
+void send_request_ack(struct host *h, const struct request *r)
+{
+	struct segment s = request_segment_of(h, r);
+
+	s.flags = SEGMENT_ACK;
+	s.seq = r->snt_isn + 1;
+	put_out(h, &s);
+}
+
+void send_mini_ack(struct host *h, const struct tcb *t)
+{
+	struct segment s = {.from = t->local,
+			    .to = t->peer,
+			    .from_port = t->port,
+			    .to_port = t->peer_port,
+			    .device = t->device,
+			    .flags = SEGMENT_ACK,
+			    .seq = t->snd_nxt,
+			    .ack = t->rcv_nxt,
+			    .window = t->rcv_wnd,
+			    .has_timestamp = t->ts_recent_ns != 0};
+
+	if (s.has_timestamp) {
+		s.tsval = clock_ms(h) + t->ts_offset;
+		s.tsecr = t->ts_recent;
+	}
+	put_out(h, &s);
+}

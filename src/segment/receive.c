@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A segment of a connection: its ACK, its data, its FIN
+ *
+ * tcp_rcv_established(), tcp_rcv_state_process(), tcp_ack(), tcp_data_queue(), tcp_fin().
+ */
+#include "segment/state.h"
+
+void ts_recent_set(struct host *h, struct tcb *t, uint32_t tsval)
+{
+	t->ts_recent = tsval;
+	t->ts_recent_ns = now(h) ? now(h) : 1;
+}
+
+/* ---------------------------------------------------------------------------------------- ACK */
+
+enum ack { ACK_UNSENT, ACK_TOO_OLD, ACK_OLD, ACK_GOOD };
+
+/* RFC 7323 4.3: only a segment that covers what was acknowledged last, and none older. */
+static void take_timestamp(struct host *h, struct tcb *t, const struct segment *s)
+{
+	if (t->has_ts && s->has_timestamp && !seq_after(s->seq, t->rcv_wup) &&
+	    !paws_fails(h, t->ts_recent, t->ts_recent_ns, s->tsval, 0))
+		ts_recent_set(h, t, s->tsval);
+}
+
+static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
+{
+	uint32_t news = s->ack - t->snd_una;
+
+	t->snd_una = s->ack;
+	t->snd_wnd = s->window;
+	if (s->window > t->max_window)
+		t->max_window = s->window;
+	if (!news)
+		return;
+	t->bytes_acked += news;
+	t->retransmits = 0;
+	retransmit_start(h, t);
+}
+
+/* RFC 5961 5.2: an ACK further back than a window is not a late one. */
+static enum ack take_ack(struct host *h, struct tcb *t, const struct segment *s)
+{
+	uint32_t reach = t->max_window < t->bytes_acked ? t->max_window : t->bytes_acked;
+
+	if (seq_before(s->ack, t->snd_una))
+		return seq_before(s->ack, t->snd_una - reach) ? ACK_TOO_OLD : ACK_OLD;
+	if (seq_after(s->ack, t->snd_nxt))
+		return ACK_UNSENT;
+	take_timestamp(h, t, s);
+	acknowledge(h, t, s);
+	return ACK_GOOD;
+}
+
+/* --------------------------------------------------------------------------------------- data */
+
+/* Adds a stretch that is not next; those it touches become one with it. */
+static void keep_ahead(struct tcb *t, struct stretch new)
+{
+	unsigned kept = 0, at = 0;
+
+	for (unsigned i = 0; i < t->ahead_used; i++) {
+		struct stretch old = t->ahead[i];
+		if (seq_before(old.to, new.from) || seq_after(old.from, new.to)) {
+			t->ahead[kept++] = old;
+			if (seq_before(old.to, new.from))
+				at = kept;
+			continue;
+		}
+		if (seq_before(old.from, new.from))
+			new.from = old.from;
+		if (seq_after(old.to, new.to))
+			new.to = old.to;
+	}
+	if (kept == STRETCHES) {
+		t->ahead_used = STRETCHES;
+		return;
+	}
+	for (unsigned i = kept; i > at; i--)
+		t->ahead[i] = t->ahead[i - 1];
+	t->ahead[at] = new;
+	t->ahead_used = (uint8_t)(kept + 1);
+}
+
+/* tcp_ofo_queue(). */
+static void join_ahead(struct tcb *t)
+{
+	unsigned gone = 0;
+
+	while (gone < t->ahead_used && !seq_after(t->ahead[gone].from, t->rcv_nxt)) {
+		if (seq_after(t->ahead[gone].to, t->rcv_nxt)) {
+			t->unread += t->ahead[gone].to - t->rcv_nxt;
+			t->rcv_nxt = t->ahead[gone].to;
+		}
+		gone++;
+	}
+	for (unsigned i = gone; i < t->ahead_used; i++)
+		t->ahead[i - gone] = t->ahead[i];
+	t->ahead_used = (uint8_t)(t->ahead_used - gone);
+}
+
+/* TIME_WAIT, or CLOSE where tcp_max_tw_buckets forbids it. */
+static void enter_time_wait(struct host *h, struct tcb *t)
+{
+	retransmit_stop(h, t);
+	mini_take(h, t);
+}
+
+/* tcp_fin() */
+static void take_fin(struct host *h, struct tcb *t)
+{
+	t->shut |= SHUT_RECEIVE;
+	t->done = true;
+	t->ack_due = true;
+	t->ahead_used = 0;
+	if (t->state != TCPWHY_ESTABLISHED && t->state != TCPWHY_SYN_RECV &&
+	    t->state != TCPWHY_FIN_WAIT1 && t->state != TCPWHY_FIN_WAIT2)
+		return; /* it was there before */
+	must(tcpwhy_fin_in(h->engine, t->sock) == 0);
+	if (t->state == TCPWHY_FIN_WAIT1) {
+		t->state = TCPWHY_CLOSING;
+		send_ack(h, t);
+	} else if (t->state == TCPWHY_FIN_WAIT2) {
+		send_ack(h, t);
+		enter_time_wait(h, t);
+	} else {
+		t->state = TCPWHY_CLOSE_WAIT;
+	}
+}
+
+static void take_in_order(struct host *h, struct tcb *t, const struct segment *s)
+{
+	uint32_t fin = s->flags & SEGMENT_FIN ? 1 : 0, end = segment_end(s);
+
+	t->unread += end - fin - t->rcv_nxt;
+	t->rcv_nxt = end;
+	t->ack_due = true;
+	if (fin)
+		take_fin(h, t);
+	else
+		join_ahead(t);
+}
+
+/* tcp_data_queue(). A FIN that comes before its turn is lost: the peer repeats it. */
+static void take_data(struct host *h, struct tcb *t, const struct segment *s)
+{
+	uint32_t end = segment_end(s), edge = t->rcv_nxt + receive_window(t);
+
+	if (s->seq == end)
+		return;
+	t->ack_due = true; /* whatever becomes of it */
+	if (!seq_after(end, t->rcv_nxt))
+		return;
+	if (!seq_before(s->seq, edge)) {
+		if (s->seq == t->rcv_nxt) {
+			if (s->length) {
+				count(h, COUNTER_TCPZeroWindowDrop);
+				return;
+			}
+			take_in_order(h, t, s);
+		}
+		return;
+	}
+	if (!seq_after(s->seq, t->rcv_nxt)) {
+		take_in_order(h, t, s);
+		return;
+	}
+	keep_ahead(t, (struct stretch){s->seq, end});
+}
+
+/* --------------------------------------------------------------------------------------- closing
+ */
+
+static bool all_acknowledged(const struct tcb *t)
+{
+	return t->snd_una == t->write_seq;
+}
+
+/* Data that nobody will read: what comes after close() beyond what is known. */
+static bool is_new_data(const struct tcb *t, const struct segment *s)
+{
+	uint32_t end = segment_end(s);
+
+	return end != s->seq && seq_after(end - (s->flags & SEGMENT_FIN ? 1 : 0), t->rcv_nxt);
+}
+
+static void abort_on_data(struct host *h, struct tcb *t, const struct segment *s)
+{
+	count(h, COUNTER_TCPAbortOnData);
+	tcb_done(h, t, 0);
+	send_reset_for(h, s);
+}
+
+/* Our FIN is acknowledged in FIN_WAIT1. False: the connection is gone. */
+static bool enter_fin_wait2(struct host *h, struct tcb *t, const struct segment *s)
+{
+	bool fin_next = s->flags & SEGMENT_FIN && !seq_after(s->seq, t->rcv_nxt) &&
+			seq_after(segment_end(s), t->rcv_nxt);
+
+	if (t->orphan && (t->linger2_s < 0 || is_new_data(t, s))) {
+		abort_on_data(h, t, s);
+		return false;
+	}
+	/* A FIN that comes along leads to TIME_WAIT without a mini-socket between. */
+	if (fin_next && t->orphan) {
+		t->state = TCPWHY_CLOSING;
+		must(tcpwhy_fin_in(h->engine, t->sock) == 0);
+		t->rcv_nxt = segment_end(s);
+		send_ack(h, t);
+	} else {
+		t->state = TCPWHY_FIN_WAIT2;
+	}
+	must(tcpwhy_fin_acked(h->engine, t->sock, NULL) == 0);
+	if (!t->orphan)
+		return true;
+	enter_time_wait(h, t);
+	return false;
+}
+
+/* What an acceptable ACK does to the state. False: there is nothing more to do. */
+static bool step_by_ack(struct host *h, struct tcb *t, const struct segment *s)
+{
+	if (t->state == TCPWHY_SYN_RECV) {
+		t->state = TCPWHY_ESTABLISHED;
+		t->socket_state = t->pending ? UNCONNECTED : t->socket_state;
+		return true;
+	}
+	if (!all_acknowledged(t))
+		return true;
+	if (t->state == TCPWHY_FIN_WAIT1)
+		return enter_fin_wait2(h, t, s);
+	if (t->state != TCPWHY_CLOSING && t->state != TCPWHY_LAST_ACK)
+		return true;
+	must(tcpwhy_fin_acked(h->engine, t->sock, NULL) == 0);
+	if (t->state == TCPWHY_CLOSING)
+		enter_time_wait(h, t);
+	else
+		tcb_done(h, t, 0);
+	return false;
+}
+
+/* False: discarded. */
+static bool check_ack(struct host *h, struct tcb *t, const struct segment *s)
+{
+	enum ack ack = take_ack(h, t, s);
+
+	if (ack == ACK_GOOD)
+		return true;
+	if (t->state == TCPWHY_SYN_RECV) {
+		send_reset_for(h, s);
+		return false;
+	}
+	if (t->state == TCPWHY_ESTABLISHED) {
+		if (ack == ACK_TOO_OLD)
+			challenge_ack(h, t);
+		return ack == ACK_OLD;
+	}
+	if (ack == ACK_OLD && has(h, TCPWHY_P_OLD_ACK_CLOSING))
+		return true;
+	challenge_ack(h, t);
+	return false;
+}
+
+/* True: the data of the segment is looked at. */
+static bool wants_data(struct host *h, struct tcb *t, const struct segment *s)
+{
+	switch ((enum tcpwhy_state)t->state) {
+	case TCPWHY_CLOSE_WAIT:
+	case TCPWHY_CLOSING:
+	case TCPWHY_LAST_ACK:
+		if (!seq_before(s->seq, t->rcv_nxt))
+			return false;
+		break;
+	case TCPWHY_FIN_WAIT1:
+	case TCPWHY_FIN_WAIT2:
+	case TCPWHY_ESTABLISHED:
+	case TCPWHY_SYN_SENT:
+	case TCPWHY_SYN_RECV:
+	case TCPWHY_TIME_WAIT:
+	case TCPWHY_CLOSE:
+	case TCPWHY_LISTEN:
+	case TCPWHY_BOUND:
+		break;
+	}
+	if (t->state == TCPWHY_ESTABLISHED || !(t->shut & SHUT_RECEIVE) || !is_new_data(t, s))
+		return true;
+	count(h, COUNTER_TCPAbortOnData);
+	tcb_reset(h, t);
+	send_reset_for(h, s);
+	return false;
+}
+
+void tcb_segment(struct host *h, struct tcb *t, const struct segment *s)
+{
+	bool was_established = t->state == TCPWHY_ESTABLISHED;
+
+	if (t->state == TCPWHY_SYN_SENT) {
+		synsent_segment(h, t, s);
+		return;
+	}
+	if (!(s->flags & (SEGMENT_ACK | SEGMENT_RST | SEGMENT_SYN)) || !validate(h, t, s) ||
+	    !check_ack(h, t, s))
+		return;
+	if (!was_established && !step_by_ack(h, t, s))
+		return;
+	if (wants_data(h, t, s))
+		take_data(h, t, s);
+	if (t->state == TCPWHY_CLOSE || t->mini || !t->sock)
+		return;
+	send_waiting(h, t);
+	if (t->ack_due)
+		send_ack(h, t);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * segment.h - one TCP segment, as far as a connection's fate hangs on it
+ *
+ * No payload, only its length; no urgent pointer, no window scaling (a window is in bytes), and of
+ * SACK only the option in a SYN and the right-most edge. Congestion control does not live here, so
+ * nothing more is needed.
+ */
+#ifndef TCPWHY_SEGMENT_SEGMENT_H
+#define TCPWHY_SEGMENT_SEGMENT_H
+
+#include "tcpwhy/engine.h"
+
+/* The bits of the TCP header. */
+enum segment_flag {
+	SEGMENT_FIN = 1u << 0,
+	SEGMENT_SYN = 1u << 1,
+	SEGMENT_RST = 1u << 2,
+	SEGMENT_PSH = 1u << 3,
+	SEGMENT_ACK = 1u << 4,
+};
+
+struct segment {
+	struct tcpwhy_addr from, to;
+	uint16_t from_port, to_port;
+	uint32_t device;     /* it arrives on, ifindex; 0: none in particular */
+	uint8_t flags;       /* of enum segment_flag */
+	bool sack_permitted; /* only in a SYN */
+	bool has_timestamp, has_sack;
+	uint32_t seq, ack; /* ack is 0 without SEGMENT_ACK */
+	uint32_t length;   /* of the payload */
+	uint32_t window;   /* bytes */
+	uint32_t tsval, tsecr;
+	uint32_t sack_edge; /* has_sack: the right edge of the right-most block */
+};
+
+/* Sequence numbers wrap (RFC 9293 3.4): a before b, a after b. */
+static inline bool seq_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static inline bool seq_after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
+/* The number after the last that the segment takes: SYN and FIN take one each. */
+static inline uint32_t segment_end(const struct segment *s)
+{
+	return s->seq + s->length + (s->flags & SEGMENT_SYN ? 1 : 0) +
+	       (s->flags & SEGMENT_FIN ? 1 : 0);
+}
+
+#endif

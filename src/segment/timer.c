@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What happens by itself: one heap of deadlines, and the retransmission of a connection
+ *
+ * tcp_retransmit_timer(), tcp_write_timeout(). One formula for the time-out: the round trip of the
+ * handshake plus 200 ms, doubled at each retransmission.
+ */
+#include <errno.h>
+
+#include "segment/state.h"
+
+/* ---------------------------------------------------------------------------------- the heap */
+
+static struct timer *timer_of(const struct host *h, uint32_t id)
+{
+	return id & 1 ? &h->requests[id >> 1].timer : &tcb_at(h, id >> 1)->timer;
+}
+
+static bool sooner(const struct host *h, uint32_t a, uint32_t b)
+{
+	uint64_t at = timer_of(h, a)->when_ns, bt = timer_of(h, b)->when_ns;
+
+	return at != bt ? at < bt : a < b;
+}
+
+static void put(struct host *h, uint32_t at, uint32_t id)
+{
+	h->heap[at] = id;
+	timer_of(h, id)->at = at;
+}
+
+static void sift_up(struct host *h, uint32_t at)
+{
+	uint32_t id = h->heap[at];
+
+	while (at && sooner(h, id, h->heap[(at - 1) / 2])) {
+		put(h, at, h->heap[(at - 1) / 2]);
+		at = (at - 1) / 2;
+	}
+	put(h, at, id);
+}
+
+static void sift_down(struct host *h, uint32_t at)
+{
+	uint32_t id = h->heap[at], child;
+
+	while ((child = 2 * at + 1) < h->heap_used) {
+		if (child + 1 < h->heap_used && sooner(h, h->heap[child + 1], h->heap[child]))
+			child++;
+		if (!sooner(h, h->heap[child], id))
+			break;
+		put(h, at, h->heap[child]);
+		at = child;
+	}
+	put(h, at, id);
+}
+
+bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_ns)
+{
+	timer_clear(h, timer);
+	if (!memory_grow(&h->memory, &h->heap, &h->heap_size, h->heap_used + 1, sizeof(*h->heap)))
+		return false;
+	timer->when_ns = when_ns;
+	h->heap[h->heap_used++] = id;
+	sift_up(h, h->heap_used - 1);
+	return true;
+}
+
+void timer_clear(struct host *h, struct timer *timer)
+{
+	uint32_t at = timer->at;
+
+	if (at == NIL)
+		return;
+	timer->at = NIL;
+	uint32_t last = h->heap[--h->heap_used];
+	if (at == h->heap_used)
+		return;
+	put(h, at, last);
+	sift_up(h, at);
+	sift_down(h, timer_of(h, last)->at);
+}
+
+/* ---------------------------------------------------------------------------- retransmission */
+
+void rtt_sample(struct tcb *t, uint64_t rtt_ns)
+{
+	t->rtt_known = true;
+	t->rto_ns = rtt_ns + RTO_MIN_NS < RTO_MAX_NS ? rtt_ns + RTO_MIN_NS : RTO_MAX_NS;
+}
+
+uint64_t rto_and_half(const struct tcb *t)
+{
+	return (t->rto_ns << 2) - (t->rto_ns >> 1);
+}
+
+void retransmit_stop(struct host *h, struct tcb *t)
+{
+	timer_clear(h, &t->timer);
+	t->timer_kind = HOST_TIMER_NONE;
+	t->retransmits = 0;
+}
+
+static uint64_t backed_off(uint64_t rto_ns, uint32_t times)
+{
+	while (times-- && rto_ns < RTO_MAX_NS)
+		rto_ns *= 2;
+	return rto_ns < RTO_MAX_NS ? rto_ns : RTO_MAX_NS;
+}
+
+/* tcp_syn_linear_timeouts: the first ones do not double. */
+static uint32_t linear_timeouts(const struct host *h, const struct tcb *t)
+{
+	return t->state == TCPWHY_SYN_SENT && has(h, TCPWHY_P_SYN_LINEAR)
+		       ? h->sysctls.syn_linear_timeouts
+		       : 0;
+}
+
+void retransmit_start(struct host *h, struct tcb *t)
+{
+	uint32_t linear = linear_timeouts(h, t);
+	uint32_t times = t->retransmits > linear ? t->retransmits - linear : 0;
+
+	if (t->snd_una == t->snd_nxt) {
+		retransmit_stop(h, t);
+		return;
+	}
+	t->timer_kind = HOST_TIMER_RETRANSMIT;
+	timer_set(h, &t->timer, tcb_number(t->sock) << 1, now(h) + backed_off(t->rto_ns, times));
+}
+
+/* How often before it is given up: tcp_write_timeout(). */
+static uint32_t retransmit_limit(const struct host *h, const struct tcb *t)
+{
+	if (t->state == TCPWHY_SYN_SENT)
+		return h->sysctls.syn_retries + linear_timeouts(h, t);
+	if (t->state == TCPWHY_SYN_RECV)
+		return h->sysctls.synack_retries;
+	if (!t->orphan)
+		return h->sysctls.retries2;
+	/* tcp_orphan_retries() */
+	return h->sysctls.orphan_retries ? h->sysctls.orphan_retries : 8;
+}
+
+static void retransmit_timer(struct host *h, struct tcb *t)
+{
+	if (t->retransmits >= retransmit_limit(h, t)) {
+		count(h, COUNTER_TCPAbortOnTimeout);
+		tcb_done(h, t, ETIMEDOUT);
+		return;
+	}
+	count(h, COUNTER_TCPTimeouts);
+	t->retransmits++;
+	send_first_again(h, t);
+	retransmit_start(h, t);
+}
+
+/* Beyond sixty seconds of FIN_WAIT2 the engine leaves a mini-socket for the rest. */
+static void tcb_timer(struct host *h, struct tcb *t)
+{
+	if (t->timer_kind == HOST_TIMER_KEEPALIVE)
+		mini_take(h, t);
+	else
+		retransmit_timer(h, t);
+}
+
+/* -------------------------------------------------------------------------------------- the clock
+ */
+
+uint64_t host_deadline(const struct host *h)
+{
+	uint64_t mine = h->heap_used ? timer_of(h, h->heap[0])->when_ns : NEVER;
+	uint64_t engine = tcpwhy_next_end(h->engine);
+
+	return mine < engine ? mine : engine;
+}
+
+static void fire(struct host *h, uint32_t id)
+{
+	timer_clear(h, timer_of(h, id));
+	if (id & 1)
+		request_timer(h, id >> 1);
+	else
+		tcb_timer(h, tcb_at(h, id >> 1));
+}
+
+/* The engine goes first: what ends at an instant is gone when a segment of that instant leaves. */
+void host_advance(struct host *h, uint64_t now_ns)
+{
+	while (h->heap_used && timer_of(h, h->heap[0])->when_ns <= now_ns) {
+		uint32_t id = h->heap[0];
+		tcpwhy_advance(h->engine, timer_of(h, id)->when_ns);
+		fire(h, id);
+	}
+	tcpwhy_advance(h->engine, now_ns);
+}
