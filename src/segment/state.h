@@ -71,6 +71,8 @@ struct tcb {
 	uint32_t unread;
 	struct stretch ahead[STRETCHES]; /* ascending, apart */
 	uint8_t ahead_used;
+	bool fin_ahead; /* a FIN came before its turn: its number is fin_at */
+	uint32_t fin_at;
 	uint32_t ts_recent, ts_offset, first_tsval;
 	uint64_t ts_recent_ns; /* when it was seen; 0: none */
 	uint64_t oow_ns;       /* last_oow_ack_time; 0: never */
