@@ -106,8 +106,7 @@ uint64_t host_counter(const struct host *h, enum counter c)
 	return (unsigned)c < COUNTER_COUNT ? h->counters[c] : 0;
 }
 
-/* --------------------------------------------------------------------------- the way of a segment
- */
+/* ---------------------------------------------------------------------- the way of a segment */
 
 static void to_listener_or_nobody(struct host *h, const struct segment *s)
 {

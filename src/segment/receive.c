@@ -83,23 +83,6 @@ static void keep_ahead(struct tcb *t, struct stretch new)
 	t->ahead_used = (uint8_t)(kept + 1);
 }
 
-/* tcp_ofo_queue(). */
-static void join_ahead(struct tcb *t)
-{
-	unsigned gone = 0;
-
-	while (gone < t->ahead_used && !seq_after(t->ahead[gone].from, t->rcv_nxt)) {
-		if (seq_after(t->ahead[gone].to, t->rcv_nxt)) {
-			t->unread += t->ahead[gone].to - t->rcv_nxt;
-			t->rcv_nxt = t->ahead[gone].to;
-		}
-		gone++;
-	}
-	for (unsigned i = gone; i < t->ahead_used; i++)
-		t->ahead[i - gone] = t->ahead[i];
-	t->ahead_used = (uint8_t)(t->ahead_used - gone);
-}
-
 /* TIME_WAIT, or CLOSE where tcp_max_tw_buckets forbids it. */
 static void enter_time_wait(struct host *h, struct tcb *t)
 {
@@ -114,6 +97,7 @@ static void take_fin(struct host *h, struct tcb *t)
 	t->done = true;
 	t->ack_due = true;
 	t->ahead_used = 0;
+	t->fin_ahead = false;
 	if (t->state != TCPWHY_ESTABLISHED && t->state != TCPWHY_SYN_RECV &&
 	    t->state != TCPWHY_FIN_WAIT1 && t->state != TCPWHY_FIN_WAIT2)
 		return; /* it was there before */
@@ -129,48 +113,73 @@ static void take_fin(struct host *h, struct tcb *t)
 	}
 }
 
-static void take_in_order(struct host *h, struct tcb *t, const struct segment *s)
+/* What waited and is next now: tcp_ofo_queue(). True: a FIN was the last of it. */
+static bool join_ahead(struct tcb *t)
 {
-	uint32_t fin = s->flags & SEGMENT_FIN ? 1 : 0, end = segment_end(s);
+	unsigned gone = 0;
 
-	t->unread += end - fin - t->rcv_nxt;
-	t->rcv_nxt = end;
-	t->ack_due = true;
-	if (fin)
-		take_fin(h, t);
-	else
-		join_ahead(t);
+	while (gone < t->ahead_used && !seq_after(t->ahead[gone].from, t->rcv_nxt)) {
+		uint32_t to = t->ahead[gone++].to;
+		if (t->fin_ahead && seq_after(to, t->fin_at))
+			to = t->fin_at; /* nothing after a FIN is data */
+		if (seq_after(to, t->rcv_nxt)) {
+			t->unread += to - t->rcv_nxt;
+			t->rcv_nxt = to;
+		}
+	}
+	for (unsigned i = gone; i < t->ahead_used; i++)
+		t->ahead[i - gone] = t->ahead[i];
+	t->ahead_used = (uint8_t)(t->ahead_used - gone);
+	return gone && t->fin_ahead && t->rcv_nxt == t->fin_at;
 }
 
-/* tcp_data_queue(). A FIN that comes before its turn is lost: the peer repeats it. */
-static void take_data(struct host *h, struct tcb *t, const struct segment *s)
+static void take_in_order(struct host *h, struct tcb *t, const struct segment *s)
 {
-	uint32_t end = segment_end(s), edge = t->rcv_nxt + receive_window(t);
+	uint32_t fin = s->flags & SEGMENT_FIN ? 1 : 0, end = segment_end(s) - fin;
 
-	if (s->seq == end)
-		return;
-	t->ack_due = true; /* whatever becomes of it */
-	if (!seq_after(end, t->rcv_nxt))
-		return;
-	if (!seq_before(s->seq, edge)) {
-		if (s->seq == t->rcv_nxt) {
-			if (s->length) {
-				count(h, COUNTER_TCPZeroWindowDrop);
-				return;
-			}
-			take_in_order(h, t, s);
-		}
-		return;
+	t->unread += end - t->rcv_nxt;
+	t->rcv_nxt = end;
+	t->ack_due = true;
+	if (fin || join_ahead(t)) {
+		t->rcv_nxt++;
+		take_fin(h, t);
 	}
-	if (!seq_after(s->seq, t->rcv_nxt)) {
-		take_in_order(h, t, s);
-		return;
+}
+
+static void take_later(struct tcb *t, const struct segment *s)
+{
+	uint32_t end = segment_end(s);
+
+	if (s->flags & SEGMENT_FIN) {
+		t->fin_ahead = true;
+		t->fin_at = end - 1;
 	}
 	keep_ahead(t, (struct stretch){s->seq, end});
 }
 
-/* --------------------------------------------------------------------------------------- closing
- */
+/* tcp_data_queue(). Whatever becomes of it, data is answered with an ACK. */
+static void take_data(struct host *h, struct tcb *t, const struct segment *s)
+{
+	uint32_t end = segment_end(s), window = receive_window(t);
+
+	if (s->seq == end)
+		return;
+	t->ack_due = true;
+	if (!seq_after(end, t->rcv_nxt))
+		return;
+	if (!window && s->seq == t->rcv_nxt && !s->length) {
+		take_in_order(h, t, s); /* a bare FIN needs no room */
+	} else if (!window) {
+		if (s->seq == t->rcv_nxt)
+			count(h, COUNTER_TCPZeroWindowDrop);
+	} else if (!seq_after(s->seq, t->rcv_nxt)) {
+		take_in_order(h, t, s);
+	} else if (seq_before(s->seq, t->rcv_nxt + window)) {
+		take_later(t, s);
+	}
+}
+
+/* ----------------------------------------------------------------------------------- closing */
 
 static bool all_acknowledged(const struct tcb *t)
 {

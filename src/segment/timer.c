@@ -164,8 +164,7 @@ static void tcb_timer(struct host *h, struct tcb *t)
 		retransmit_timer(h, t);
 }
 
-/* -------------------------------------------------------------------------------------- the clock
- */
+/* --------------------------------------------------------------------------------- the clock */
 
 uint64_t host_deadline(const struct host *h)
 {
