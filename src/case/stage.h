@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stage.h - where a case is played: hosts, links, boxes and sockets, in the model or on the kernel
+ *
+ * One interface, two stages behind it. The world (stage_world.h) has virtual time and any release;
+ * the kernel (stage_kernel.h) has network namespaces, real time and the release that runs. A case
+ * that needs what a stage lacks is told so (STAGE_CANNOT and a reason); it is no failure.
+ *
+ * It does not judge and has no language: the Lua of the cases and the applications of app.h stand
+ * on it, and it plays what they call.
+ *
+ * Conventions: ports and uids in host order, IPv4 addresses v4-mapped, times in ns from the stage's
+ * beginning. Hosts and boxes are nodes and share one numbering, links and line controls have one
+ * each, from 0 on; sockets are numbers that may be used again after close. A number that was never
+ * given out is the caller's bug. Every function returns 0 (or the result it names), -errno, or
+ * STAGE_CANNOT; where it takes struct err *err, which may not be NULL, the last two come with
+ * err->text. The socket calls return what the application would see, without a text. One thread.
+ *
+ * Call it as stage->ops->bind(stage, sock, ...).
+ */
+#ifndef TCPWHY_CASE_STAGE_H
+#define TCPWHY_CASE_STAGE_H
+
+#include "base/address.h"
+#include "base/error.h"
+#include "segment/segment.h"
+
+/* Not an errno: this stage cannot do that, and err->text says why. Told by whoever is asked first,
+ * so most cases end with it while they build, before anything was played. */
+enum { STAGE_CANNOT = -4096 };
+
+/* ------------------------------------------------------------------------------------- topology
+ */
+
+/* A machine with TCP. lo is up: 127.0.0.0/8 and ::1 work without any link. */
+struct stage_host {
+	const char *name;    /* unique among nodes; copied */
+	const char *release; /* a row's name; NULL: the running kernel's row, or the newest. The
+			      * kernel stage cannot play another than its own. */
+	uint32_t clock_ms;   /* what its timestamp clock shows at the beginning. World only, but for
+			      * 0: a clock as it comes. */
+	uint32_t window;     /* bytes a socket announces, 0: 65,535. World only, but for 0. */
+	uint16_t hz;         /* of the kernel's clock, 0: as it comes. World only, but for 0. */
+};
+
+/* A machine in the middle: it forwards by the derived routes, and does what its rules say. Without
+ * rules it is a router, or a switch. */
+struct stage_box {
+	const char *name;
+};
+
+enum stage_direction {
+	STAGE_FROM_0, /* from end 0 of a link to end 1 */
+	STAGE_FROM_1,
+	STAGE_BOTH,
+};
+
+struct stage_link_end {
+	int node;
+	/* Of the device there. The first of each family is the source of what leaves here, unless
+	 * the socket says otherwise. Each is a host's alone (/32, /128). Copied. */
+	const struct tcpwhy_addr *addrs;
+	size_t n_addrs;
+};
+
+/* Two nodes, joined. Routes between all addresses follow from the links: the way with the fewest
+ * boxes, through boxes only, and the older link among equals. They are made by start(). */
+struct stage_link {
+	struct stage_link_end ends[2];
+	uint64_t delay_ns[2]; /* of one way, by direction (STAGE_FROM_0, STAGE_FROM_1) */
+	uint32_t loss_ppm[2]; /* lost by chance, of a million, drawn from the seed */
+	bool tapped;          /* its segments are recorded and obey line controls. The kernel stage
+			       * pays about 10 us a segment, and cannot delay or lose without. */
+};
+
+/* A prefix beyond the addresses of links, for IP_TRANSPARENT and IP_FREEBIND. */
+struct stage_prefix {
+	struct tcpwhy_addr addr;
+	unsigned len; /* in the 16-byte form: IPv4 /24 is 120 */
+	bool local;   /* the host takes every address in it for its own (ip route add local) */
+	bool routed;  /* all others send what goes there to this host */
+};
+
+/* ----------------------------------------------------------------------------- rules of a node
+ */
+
+enum stage_action {
+	STAGE_SNAT,    /* what leaves gets the source address to[0]; the port stays if it is free */
+	STAGE_DNAT,    /* what comes goes to to[0] */
+	STAGE_BALANCE, /* a session goes to one of to[], in turn, and stays there: struct
+			* stage_balancer. Boxes only. */
+	STAGE_REJECT_RST,  /* answered with a RST in the name of the destination */
+	STAGE_REJECT_ICMP, /* answered with "port unreachable" */
+	STAGE_DROP,
+};
+
+/* Where a filter acts: what passes, what comes for the node itself, what the node itself sends. */
+enum stage_place { STAGE_FORWARD, STAGE_IN, STAGE_OUT };
+
+enum { STAGE_TARGETS = 8 };
+
+/* What a load balancer believes and does. It forwards at the level of segments; it is no proxy. */
+struct stage_balancer {
+	uint64_t idle_ns; /* a session without segments ends after that; 0: never */
+	/* After a RST or both FINs a session ends after that: 10 s in the report. */
+	uint64_t closed_ns;
+	/* true: a RST is believed only if its number is what the receiver expects next. false: any
+	 * RST is, as by the balancer of the report. */
+	bool checks_rst;
+	/* The two readings of the report. true: when a session ends, both sides get a RST. false:
+	 * nobody is told. */
+	bool resets_at_end;
+	/* true: a segment that belongs to no session and begins none is answered with a RST. false:
+	 * it is dropped. */
+	bool resets_strays;
+};
+
+/* TCP that fits all that is said; a field of zeros says nothing. First match. Filters come before
+ * translations in FORWARD. What answers a translated segment is translated back. */
+struct stage_rule {
+	enum stage_action action;
+	enum stage_place place;         /* of reject and drop */
+	struct tcpwhy_addr from, at;    /* source and destination prefixes */
+	unsigned from_len, at_len;      /* in the 16-byte form; 0: any */
+	uint16_t from_port, port;       /* source and destination port */
+	uint8_t flags_set, flags_clear; /* enum segment_flag: all of these, none of those */
+	struct tcpwhy_addr to[STAGE_TARGETS];
+	uint8_t n_to;
+	uint16_t to_port; /* STAGE_DNAT, STAGE_BALANCE; 0: the port stays */
+	struct stage_balancer balancer;
+};
+
+enum stage_session_state { STAGE_SESSION_OPEN, STAGE_SESSION_CLOSING, STAGE_SESSION_RESET };
+
+/* One connection that a box translates, as it believes it to be. */
+struct stage_session {
+	struct tcpwhy_addr client, server, as_client, as_server; /* as_: after the translation */
+	uint16_t client_port, server_port, as_client_port, as_server_port;
+	enum stage_session_state state;
+	uint64_t ends_ns; /* when it will end if nothing passes; UINT64_MAX: never */
+};
+
+/* --------------------------------------------------------------------------------- line controls
+ */
+
+enum stage_data { STAGE_ANY_LENGTH, STAGE_EMPTY, STAGE_DATA };
+
+/* Which segments. Zeros take every one. */
+struct stage_pick {
+	uint8_t flags_set, flags_clear; /* enum segment_flag */
+	uint16_t from_port, to_port;
+	enum stage_data data;
+};
+
+enum stage_fate {
+	STAGE_CONTROL_PASS, /* nothing happens; it only counts, and ends the search */
+	STAGE_CONTROL_DROP,
+	STAGE_CONTROL_DELAY, /* by delay_ns more than the link's own */
+	STAGE_CONTROL_COPY,  /* goes, and once more after delay_ns */
+	STAGE_CONTROL_HOLD,  /* waits for release() */
+	STAGE_CONTROL_SWAP,  /* goes right behind the next segment of its direction */
+};
+
+/* The first control of a direction that fires decides. Of the segments that the pick takes the
+ * first skip pass, then each every-th fires (0 is as 1), until it fired times times (0: no end). */
+struct stage_control {
+	struct stage_pick pick;
+	enum stage_fate fate;
+	uint64_t delay_ns;
+	unsigned skip, every, times;
+};
+
+/* ----------------------------------------------------------------------------------- the trace */
+
+enum stage_passage {
+	STAGE_ON_ITS_WAY, /* delayed or held; later another of these */
+	STAGE_DELIVERED,
+	STAGE_LOST, /* dropped by a control or by chance, or the receiving node did not take it */
+};
+
+enum stage_origin { STAGE_SENT, STAGE_COPIED, STAGE_INJECTED };
+
+/* A segment at the middle of a tapped link. */
+struct stage_record {
+	uint64_t sent_ns, arrived_ns; /* arrived: 0 if it did not */
+	int link;
+	uint8_t direction;      /* STAGE_FROM_0, STAGE_FROM_1 */
+	uint8_t passage;        /* enum stage_passage */
+	uint8_t origin;         /* enum stage_origin */
+	struct segment segment; /* window in bytes, as it was meant; device is 0 */
+};
+
+/* ------------------------------------------------------------------------------------- sockets
+ */
+
+/* A socket, mini-socket or request as sock_diag shows it. */
+struct stage_sock {
+	int sock; /* its number, -1: nobody holds it (TIME_WAIT, orphan, request, accept queue) */
+	struct tcpwhy_addr local, peer; /* peer is all zero if there is none */
+	uint16_t port, peer_port;
+	uint8_t family; /* enum tcpwhy_family */
+	uint8_t state;  /* enum tcpwhy_state; BOUND for one that only bound */
+	bool timewait;  /* a mini-socket: TIME_WAIT, or an orphan's FIN_WAIT2 */
+	bool request;   /* SYN_RECV in the SYN queue */
+	uint8_t timer; /* as idiag_timer: 0 none, 1 retransmit, 2 keepalive, 3 TIME_WAIT, 4 probe */
+	uint64_t expires_ns; /* of the timer, from now; 0 none */
+	uint32_t retransmits;
+	uint32_t unread, unacked; /* bytes; 0 of a listener */
+	/* A listener: connections to be accepted, its limit, and requests. */
+	uint32_t accept_queue, backlog, syn_queue;
+	uint32_t uid; /* 0 if nobody holds it */
+	uint32_t device;
+	/* What its segments are measured by. The kernel stage knows it from the trace: false for a
+	 * connection whose segments did not cross a tapped link. */
+	bool has_numbers;
+	uint32_t snd_una, snd_nxt, rcv_nxt;
+	uint32_t window; /* announced and not used up, bytes */
+};
+
+/* ---------------------------------------------------------------------------------- applications
+ */
+
+/* Code that acts while time passes: the applications of app.h. Its functions are called from
+ * within pause() and run_until(), never from within another call, and may make any call of the
+ * stage but these two and drive(). */
+struct stage_driver {
+	void *ctx;
+	/* A watched socket may answer otherwise than with -EAGAIN, -EINPROGRESS or -EALREADY now:
+	 * connected, refused, something to accept, to read or to write. Called at least once for
+	 * each such change, and once, with the state it has, after watch(). */
+	void (*ready)(void *ctx, int sock);
+	/* When due() wants to be called; UINT64_MAX: not. Asked after each call of the driver. */
+	uint64_t (*deadline)(void *ctx);
+	void (*due)(void *ctx);
+};
+
+/* ------------------------------------------------------------------------------------ the stage
+ */
+
+struct stage;
+
+struct stage_ops {
+	const char *name; /* "world", "kernel" */
+
+	/* Ends everything. Programs that still run are killed. */
+	void (*free)(struct stage *st);
+
+	/* -- building: all of it before start(), which makes addresses and routes known. */
+
+	/* The new node's number; -EEXIST: the name is taken; -EINVAL: empty or too long (31). */
+	int (*add_host)(struct stage *st, const struct stage_host *h, struct err *err);
+	int (*add_box)(struct stage *st, const struct stage_box *b, struct err *err);
+	/* The new link's number. -EINVAL: an address that another end has. */
+	int (*add_link)(struct stage *st, const struct stage_link *l, struct err *err);
+	int (*add_prefix)(struct stage *st, int host, const struct stage_prefix *p,
+			  struct err *err);
+	int (*start)(struct stage *st, struct err *err);
+
+	/* -- what may be changed at any time */
+
+	/* A sysctl of the host by the kernel's name, "net.ipv4.tcp_tw_reuse", and its value as text
+	 * without a newline. -ENOENT: this release has none of that name (the world: or it does not
+	 * act on TCP); -EINVAL: not such a value. net.ipv4.ip_local_reserved_ports is among them.
+	 */
+	int (*set_sysctl)(struct stage *st, int host, const char *name, const char *value,
+			  struct err *err);
+	int (*get_sysctl)(struct stage *st, int host, const char *name, char *value, size_t size,
+			  struct err *err);
+	/* These are all rules of the node from now on; none removes all. Sessions go on. */
+	int (*set_rules)(struct stage *st, int node, const struct stage_rule *rules, size_t n,
+			 struct err *err);
+	/* For what is sent from now on; what is on its way keeps its hour. */
+	int (*set_delay)(struct stage *st, int link, enum stage_direction d, uint64_t delay_ns,
+			 struct err *err);
+	int (*set_loss)(struct stage *st, int link, enum stage_direction d, uint32_t loss_ppm,
+			struct err *err);
+
+	/* -- line controls of a tapped link; STAGE_BOTH is no direction of theirs */
+
+	/* The control's number, behind all others of its direction. -ENOSPC. */
+	int (*add_control)(struct stage *st, int link, enum stage_direction d,
+			   const struct stage_control *c, struct err *err);
+	/* What it holds is lost. */
+	void (*remove_control)(struct stage *st, int control);
+	/* How often it fired, and how many segments it holds. */
+	unsigned (*fired)(struct stage *st, int control);
+	unsigned (*held)(struct stage *st, int control);
+	/* Sends what it holds, in order, at once, and returns how many. It goes on holding unless
+	 * it fired often enough. */
+	unsigned (*release)(struct stage *st, int control);
+	/* A written segment enters the link's middle in that direction, as if its sender had sent
+	 * it. Controls are not asked. */
+	int (*inject)(struct stage *st, int link, enum stage_direction d, const struct segment *s,
+		      struct err *err);
+
+	/* -- socket calls, as of non-blocking sockets: a result >= 0 or -errno */
+
+	/* The socket's number. */
+	int (*socket)(struct stage *st, int host, enum tcpwhy_family family, uint32_t uid);
+	/* Options and values of the engine (engine.h); SO_BINDTODEVICE takes what device() gave,
+	 * SO_LINGER0 is SO_LINGER on with 0 s, SO_ATTACH_REUSEPORT any program. */
+	int (*setsockopt)(struct stage *st, int sock, enum tcpwhy_option option, uint64_t value);
+	int (*bind)(struct stage *st, int sock, const struct tcpwhy_addr *addr, uint16_t port);
+	int (*listen)(struct stage *st, int sock, int backlog);
+	/* -EINPROGRESS, then -EALREADY, then how it ended; -ENETUNREACH where no route leads. */
+	int (*connect)(struct stage *st, int sock, const struct tcpwhy_addr *addr, uint16_t port);
+	/* The connection's number, -EAGAIN. */
+	int (*accept)(struct stage *st, int sock);
+	/* Bytes; what they hold is nobody's business. 0 from recv() is the end of the stream. */
+	int64_t (*send)(struct stage *st, int sock, uint32_t bytes);
+	int64_t (*recv)(struct stage *st, int sock, uint32_t max_bytes);
+	int (*shutdown)(struct stage *st, int sock, enum tcpwhy_how how);
+	/* The number is free at once. */
+	int (*close)(struct stage *st, int sock);
+	/* SO_ERROR, positive, which it clears; 0 none. */
+	int (*error)(struct stage *st, int sock);
+	/* getsockname(), getpeername(). 0, -ENOTCONN. */
+	int (*sockname)(struct stage *st, int sock, struct tcpwhy_addr *addr, uint16_t *port);
+	int (*peername)(struct stage *st, int sock, struct tcpwhy_addr *addr, uint16_t *port);
+	/* The host whose socket it is. */
+	int (*host_of)(struct stage *st, int sock);
+	/* The ifindex of the host's end of a link. */
+	uint32_t (*device)(struct stage *st, int host, int link);
+
+	/* -- looking */
+
+	/* A socket that a process holds. */
+	int (*look)(struct stage *st, int sock, struct stage_sock *out);
+	/* What has a 4-tuple: socket, mini-socket, request. -ENOENT. */
+	int (*find)(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
+		    const struct tcpwhy_addr *peer, uint16_t peer_port, struct stage_sock *out);
+	/* All of the host, those that only bound included, up to max, in no order; returns how many
+	 * there are. out may be NULL with max 0. */
+	int (*list)(struct stage *st, int host, struct stage_sock *out, size_t max,
+		    struct err *err);
+	/* SOCK_DESTROY of what has the 4-tuple. -ENOENT. */
+	int (*destroy)(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
+		       const struct tcpwhy_addr *peer, uint16_t peer_port, struct err *err);
+	/* By the kernel's name, "ListenOverflows". -ENOENT: this release has none of that name. */
+	int (*counter)(struct stage *st, int host, const char *name, uint64_t *value,
+		       struct err *err);
+	/* What the rule book said to the socket's last bind(), listen() or connect(); false: this
+	 * stage has none. */
+	bool (*verdict)(struct stage *st, int sock, struct tcpwhy_verdict *v);
+	/* Sessions of a box, up to max, oldest first; returns how many there are. */
+	int (*sessions)(struct stage *st, int box, struct stage_session *out, size_t max,
+			struct err *err);
+	/* Segments so far on all tapped links, in the order in which they reached the middle, and
+	 * the i-th of them. False: there is none, or it was not kept (only the first ones are). */
+	size_t (*trace_count)(struct stage *st);
+	bool (*trace)(struct stage *st, size_t i, struct stage_record *out);
+
+	/* -- time. The world jumps from event to event, the kernel waits. */
+
+	uint64_t (*now)(struct stage *st);
+	/* Lets that much time pass. */
+	int (*pause)(struct stage *st, uint64_t ns, struct err *err);
+	/* Lets time pass until is_so(ctx) gives 1 (0: not yet), at most limit_ns. It is asked once
+	 * before, then whenever something may have changed, and may make any call of the stage but
+	 * pause, run_until and drive. 0; -ETIMEDOUT, without a text; or the negative that is_so
+	 * gave. */
+	int (*run_until)(struct stage *st, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns,
+			 struct err *err);
+
+	/* -- applications */
+
+	/* One driver at a time; NULL: none. Copied. */
+	void (*drive)(struct stage *st, const struct stage_driver *d);
+	/* Whether the driver hears of this socket. Close ends it. */
+	int (*watch)(struct stage *st, int sock, bool on);
+
+	/* -- of one stage only */
+
+	/* World: the listener gets n connections from each of the peer addresses, n_peers of them
+	 * from peer on, from ports from port on: identity only, no segments. *bytes: what the rule
+	 * book took for them. For crowds of a million. */
+	int (*crowd)(struct stage *st, int listener, const struct tcpwhy_addr *local,
+		     const struct tcpwhy_addr *peer, uint32_t n_peers, uint16_t port, uint32_t n,
+		     uint64_t *bytes, struct err *err);
+	/* Kernel: runs a program in the host's network namespace until its end and gives its
+	 * status; out, which may be NULL, gets what it wrote, cut and terminated. -ENOENT and
+	 * others: it could not be executed; -ETIMEDOUT: it was killed after limit_ns. argv[0] is
+	 * looked for in PATH; there is no shell. */
+	int (*run)(struct stage *st, int host, const char *const argv[], uint64_t limit_ns,
+		   char *out, size_t size, struct err *err);
+	/* Kernel: starts a program there and goes on; its pid. It ends with stop() or free(). */
+	int (*spawn)(struct stage *st, int host, const char *const argv[], struct err *err);
+	int (*stop)(struct stage *st, int pid, struct err *err);
+};
+
+/* The first member of what a stage is. */
+struct stage {
+	const struct stage_ops *ops;
+};
+
+#endif
