@@ -23,7 +23,8 @@
 
 #include "base/address.h"
 #include "base/error.h"
-#include "segment/segment.h"
+#include "world/line.h"
+#include "world/rule.h"
 
 /* Not an errno: this stage cannot do that, and err->text says why. Told by whoever is asked first,
  * so most cases end with it while they build, before anything was played. */
@@ -49,12 +50,6 @@ struct stage_box {
 	const char *name;
 };
 
-enum stage_direction {
-	STAGE_FROM_0, /* from end 0 of a link to end 1 */
-	STAGE_FROM_1,
-	STAGE_BOTH,
-};
-
 struct stage_link_end {
 	int node;
 	/* Of the device there. The first of each family is the source of what leaves here, unless
@@ -67,7 +62,7 @@ struct stage_link_end {
  * boxes, through boxes only, and the older link among equals. They are made by start(). */
 struct stage_link {
 	struct stage_link_end ends[2];
-	uint64_t delay_ns[2]; /* of one way, by direction (STAGE_FROM_0, STAGE_FROM_1) */
+	uint64_t delay_ns[2]; /* of one way, by direction (LINE_FROM_0, LINE_FROM_1) */
 	uint32_t loss_ppm[2]; /* lost by chance, of a million, drawn from the seed */
 	bool tapped;          /* its segments are recorded and obey line controls. The kernel stage
 			       * pays about 10 us a segment, and cannot delay or lose without. */
@@ -79,115 +74,6 @@ struct stage_prefix {
 	unsigned len; /* in the 16-byte form: IPv4 /24 is 120 */
 	bool local;   /* the host takes every address in it for its own (ip route add local) */
 	bool routed;  /* all others send what goes there to this host */
-};
-
-/* ----------------------------------------------------------------------------- rules of a node
- */
-
-enum stage_action {
-	STAGE_SNAT,    /* what leaves gets the source address to[0]; the port stays if it is free */
-	STAGE_DNAT,    /* what comes goes to to[0] */
-	STAGE_BALANCE, /* a session goes to one of to[], in turn, and stays there: struct
-			* stage_balancer. Boxes only. */
-	STAGE_REJECT_RST,  /* answered with a RST in the name of the destination */
-	STAGE_REJECT_ICMP, /* answered with "port unreachable" */
-	STAGE_DROP,
-};
-
-/* Where a filter acts: what passes, what comes for the node itself, what the node itself sends. */
-enum stage_place { STAGE_FORWARD, STAGE_IN, STAGE_OUT };
-
-enum { STAGE_TARGETS = 8 };
-
-/* What a load balancer believes and does. It forwards at the level of segments; it is no proxy. */
-struct stage_balancer {
-	uint64_t idle_ns; /* a session without segments ends after that; 0: never */
-	/* After a RST or both FINs a session ends after that: 10 s in the report. */
-	uint64_t closed_ns;
-	/* true: a RST is believed only if its number is what the receiver expects next. false: any
-	 * RST is, as by the balancer of the report. */
-	bool checks_rst;
-	/* The two readings of the report. true: when a session ends, both sides get a RST. false:
-	 * nobody is told. */
-	bool resets_at_end;
-	/* true: a segment that belongs to no session and begins none is answered with a RST. false:
-	 * it is dropped. */
-	bool resets_strays;
-};
-
-/* TCP that fits all that is said; a field of zeros says nothing. First match. Filters come before
- * translations in FORWARD. What answers a translated segment is translated back. */
-struct stage_rule {
-	enum stage_action action;
-	enum stage_place place;         /* of reject and drop */
-	struct tcpwhy_addr from, at;    /* source and destination prefixes */
-	unsigned from_len, at_len;      /* in the 16-byte form; 0: any */
-	uint16_t from_port, port;       /* source and destination port */
-	uint8_t flags_set, flags_clear; /* enum segment_flag: all of these, none of those */
-	struct tcpwhy_addr to[STAGE_TARGETS];
-	uint8_t n_to;
-	uint16_t to_port; /* STAGE_DNAT, STAGE_BALANCE; 0: the port stays */
-	struct stage_balancer balancer;
-};
-
-enum stage_session_state { STAGE_SESSION_OPEN, STAGE_SESSION_CLOSING, STAGE_SESSION_RESET };
-
-/* One connection that a box translates, as it believes it to be. */
-struct stage_session {
-	struct tcpwhy_addr client, server, as_client, as_server; /* as_: after the translation */
-	uint16_t client_port, server_port, as_client_port, as_server_port;
-	enum stage_session_state state;
-	uint64_t ends_ns; /* when it will end if nothing passes; UINT64_MAX: never */
-};
-
-/* --------------------------------------------------------------------------------- line controls
- */
-
-enum stage_data { STAGE_ANY_LENGTH, STAGE_EMPTY, STAGE_DATA };
-
-/* Which segments. Zeros take every one. */
-struct stage_pick {
-	uint8_t flags_set, flags_clear; /* enum segment_flag */
-	uint16_t from_port, to_port;
-	enum stage_data data;
-};
-
-enum stage_fate {
-	STAGE_CONTROL_PASS, /* nothing happens; it only counts, and ends the search */
-	STAGE_CONTROL_DROP,
-	STAGE_CONTROL_DELAY, /* by delay_ns more than the link's own */
-	STAGE_CONTROL_COPY,  /* goes, and once more after delay_ns */
-	STAGE_CONTROL_HOLD,  /* waits for release() */
-	STAGE_CONTROL_SWAP,  /* goes right behind the next segment of its direction */
-};
-
-/* The first control of a direction that fires decides. Of the segments that the pick takes the
- * first skip pass, then each every-th fires (0 is as 1), until it fired times times (0: no end). */
-struct stage_control {
-	struct stage_pick pick;
-	enum stage_fate fate;
-	uint64_t delay_ns;
-	unsigned skip, every, times;
-};
-
-/* ----------------------------------------------------------------------------------- the trace */
-
-enum stage_passage {
-	STAGE_ON_ITS_WAY, /* delayed or held; later another of these */
-	STAGE_DELIVERED,
-	STAGE_LOST, /* dropped by a control or by chance, or the receiving node did not take it */
-};
-
-enum stage_origin { STAGE_SENT, STAGE_COPIED, STAGE_INJECTED };
-
-/* A segment at the middle of a tapped link. */
-struct stage_record {
-	uint64_t sent_ns, arrived_ns; /* arrived: 0 if it did not */
-	int link;
-	uint8_t direction;      /* STAGE_FROM_0, STAGE_FROM_1 */
-	uint8_t passage;        /* enum stage_passage */
-	uint8_t origin;         /* enum stage_origin */
-	struct segment segment; /* window in bytes, as it was meant; device is 0 */
 };
 
 /* ------------------------------------------------------------------------------------- sockets
@@ -267,19 +153,19 @@ struct stage_ops {
 	int (*get_sysctl)(struct stage *st, int host, const char *name, char *value, size_t size,
 			  struct err *err);
 	/* These are all rules of the node from now on; none removes all. Sessions go on. */
-	int (*set_rules)(struct stage *st, int node, const struct stage_rule *rules, size_t n,
+	int (*set_rules)(struct stage *st, int node, const struct rule *rules, size_t n,
 			 struct err *err);
 	/* For what is sent from now on; what is on its way keeps its hour. */
-	int (*set_delay)(struct stage *st, int link, enum stage_direction d, uint64_t delay_ns,
+	int (*set_delay)(struct stage *st, int link, enum line_direction d, uint64_t delay_ns,
 			 struct err *err);
-	int (*set_loss)(struct stage *st, int link, enum stage_direction d, uint32_t loss_ppm,
+	int (*set_loss)(struct stage *st, int link, enum line_direction d, uint32_t loss_ppm,
 			struct err *err);
 
-	/* -- line controls of a tapped link; STAGE_BOTH is no direction of theirs */
+	/* -- line controls of a tapped link; LINE_BOTH is no direction of theirs */
 
 	/* The control's number, behind all others of its direction. -ENOSPC. */
-	int (*add_control)(struct stage *st, int link, enum stage_direction d,
-			   const struct stage_control *c, struct err *err);
+	int (*add_control)(struct stage *st, int link, enum line_direction d,
+			   const struct line_control *c, struct err *err);
 	/* What it holds is lost. */
 	void (*remove_control)(struct stage *st, int control);
 	/* How often it fired, and how many segments it holds. */
@@ -290,7 +176,7 @@ struct stage_ops {
 	unsigned (*release)(struct stage *st, int control);
 	/* A written segment enters the link's middle in that direction, as if its sender had sent
 	 * it. Controls are not asked. */
-	int (*inject)(struct stage *st, int link, enum stage_direction d, const struct segment *s,
+	int (*inject)(struct stage *st, int link, enum line_direction d, const struct segment *s,
 		      struct err *err);
 
 	/* -- socket calls, as of non-blocking sockets: a result >= 0 or -errno */
@@ -343,12 +229,12 @@ struct stage_ops {
 	 * stage has none. */
 	bool (*verdict)(struct stage *st, int sock, struct tcpwhy_verdict *v);
 	/* Sessions of a box, up to max, oldest first; returns how many there are. */
-	int (*sessions)(struct stage *st, int box, struct stage_session *out, size_t max,
+	int (*sessions)(struct stage *st, int box, struct session *out, size_t max,
 			struct err *err);
 	/* Segments so far on all tapped links, in the order in which they reached the middle, and
 	 * the i-th of them. False: there is none, or it was not kept (only the first ones are). */
 	size_t (*trace_count)(struct stage *st);
-	bool (*trace)(struct stage *st, size_t i, struct stage_record *out);
+	bool (*trace)(struct stage *st, size_t i, struct line_record *out);
 
 	/* -- time. The world jumps from event to event, the kernel waits. */
 
