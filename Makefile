@@ -4,6 +4,7 @@
 # make demo       install what is missing, build, show the main job on real sockets
 # make check      build and run all tests (again under ASan and UBSan)
 # make check-long N=1000000 SEED=1    random calls on the engine and on the kernel
+# make check-packets N=1000000 SEED=1 random segments on src/segment and on the kernel
 # make bench      side-by-side benchmarks, each prints its ratio
 # make fuzz T=60  every fuzzer for T seconds
 
@@ -30,18 +31,19 @@ BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
 UNIT     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
 CONFORM  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/conform/*.c))
+PACKET   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/packet/*.c))
 CROWD    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crowd/*.c)) $(filter-out %/main.o %/check.o %/wire.o %/shrink.o,$(CONFORM))
 FUZZ     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all tests check check-layers check-long bench fuzz demo clean format
+.PHONY: all tests check check-layers check-long check-packets bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/tcpwhy
 
-tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd
+tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -84,6 +86,9 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/tests/fuzz/rep
 $(BUILD)/conform: $(CONFORM) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(BUILD)/packet: $(PACKET) $(ALL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libbase.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
@@ -105,6 +110,10 @@ N    ?= 1000000
 SEED ?= 1
 check-long: $(BUILD)/conform
 	$(BUILD)/conform --calls $(N) --seed $(SEED)
+
+check-packets: $(BUILD)/packet
+	$(BUILD)/packet --table
+	$(BUILD)/packet --events $(N) --seed $(SEED)
 
 bench: all $(BENCH)
 	tools/run-bench $(BUILD)
