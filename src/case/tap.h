@@ -20,12 +20,12 @@ struct tap {
 };
 
 /* One veth pair: the host's device, and the tap's in the namespace of wires. Both are up at the
- * end. The devices' indexes and MACs are the caller's choice, their names too. */
+ * end. Names, indexes and MACs are the caller's choice. */
 struct tap_ends {
 	struct rtnl_end host, wire;
 };
 
-/* Makes the pair and opens the socket on the wire's end; both ends need ns, index and mac. 0, or
+/* Makes the pair and opens the socket on the wire's end; both ends need ns and index. 0, or
  * -errno with err->text. End with tap_close(); the devices go with their namespaces. */
 int tap_open(const struct tap_ends *ends, struct tap *t, struct err *err);
 void tap_close(struct tap *t);

@@ -248,7 +248,7 @@ static struct leftover find_leftover(struct check *c, const struct endpoint *loc
 	struct leftover l = {.was = tcpwhy_find_tuple(c->e, &local->addr, local->port, &peer->addr,
 						      peer->port, NETNS_LO)};
 
-	l.is = l.was && !diag_find(&c->k->diag, local, peer, &found);
+	l.is = l.was && !diag_find(&c->k->diag, local, peer, NETNS_LO, &found);
 	return l;
 }
 

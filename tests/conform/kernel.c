@@ -527,7 +527,7 @@ static void play_close(struct kernel *k, const struct call *c, struct outcome *o
 
 static void play_tuple(struct kernel *k, const struct call *c, struct outcome *o)
 {
-	int rc = diag_find(&k->diag, &c->at, &c->peer, &o->tuple);
+	int rc = diag_find(&k->diag, &c->at, &c->peer, NETNS_LO, &o->tuple);
 
 	if (!rc && c->kind == CALL_DESTROY)
 		rc = o->tuple.timewait ? diag_destroy(&k->diag, &o->tuple) : -ENOENT;

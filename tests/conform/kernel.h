@@ -10,7 +10,6 @@
 #ifndef CONFORM_KERNEL_H
 #define CONFORM_KERNEL_H
 
-#include "diag.h"
 #include "netns.h"
 #include "script.h"
 

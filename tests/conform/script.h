@@ -27,6 +27,7 @@
 
 #include "base/address.h"
 #include "base/error.h"
+#include "case/diag.h" /* struct endpoint */
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -52,11 +53,6 @@ enum call_kind {
 	CALL_STATE,
 	CALL_SETTLE,
 	CALL_KINDS
-};
-
-struct endpoint {
-	struct tcpwhy_addr addr;
-	uint16_t port;
 };
 
 enum { EXPECT_NOTHING = -1 };

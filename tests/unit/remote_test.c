@@ -41,7 +41,7 @@ static struct frame next(const struct remote *r, uint8_t *buf)
 {
 	struct frame f;
 
-	assert_int_equal(remote_receive(r, buf, FRAME_MAX, stage_in_ms(5000), &f), 0);
+	assert_int_equal(remote_receive(r, buf, FRAME_MAX, stage_deadline(), &f), 0);
 	return f;
 }
 

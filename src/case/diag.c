@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "diag.h"
+#include "case/diag.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { BUFFER = 32768, TIMER_TIME_WAIT = 3 };
+enum { BUFFER = 32768, LOOPBACK = 1 };
 
 int diag_open(struct diag *d)
 {
@@ -23,6 +24,20 @@ int diag_open(struct diag *d)
 	}
 	*d = (struct diag){.nl = nl};
 	return 0;
+}
+
+static int open_here(void *ctx)
+{
+	return diag_open(ctx);
+}
+
+int diag_open_in(const struct netns *ns, struct diag *d, struct err *err)
+{
+	err->text[0] = '\0';
+	const int rc = netns_run(ns, false, open_here, d, err);
+	if (rc && !err->text[0])
+		snprintf(err->text, sizeof(err->text), "a sock_diag socket: %s", strerror(-rc));
+	return rc;
 }
 
 void diag_close(struct diag *d)
@@ -52,7 +67,14 @@ static void read_sock(const struct inet_diag_msg *m, struct diag_sock *s)
 		.family = m->idiag_family == AF_INET ? TCPWHY_IPV4 : TCPWHY_IPV6,
 		/* a dump shows a socket in CLOSE only if bit 13 was asked and it holds a port */
 		.state = m->idiag_state == TCPWHY_CLOSE ? TCPWHY_BOUND : m->idiag_state,
-		.timewait = m->idiag_timer == TIMER_TIME_WAIT,
+		.timewait = m->idiag_timer == DIAG_TIMER_TIME_WAIT,
+		.timer = m->idiag_timer,
+		.retransmits = m->idiag_retrans,
+		.expires_ms = m->idiag_expires,
+		.rqueue = m->idiag_rqueue,
+		.wqueue = m->idiag_wqueue,
+		.uid = m->idiag_uid,
+		.inode = m->idiag_inode,
 		.device = id->idiag_if,
 		.cookie = {id->idiag_cookie[0], id->idiag_cookie[1]},
 	};
@@ -124,11 +146,11 @@ static int talk(struct diag *d, const struct nlmsghdr *h, struct answer *a)
 }
 
 int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
-	      struct diag_sock *found)
+	      unsigned device, struct diag_sock *found)
 {
 	char buf[256];
 	struct answer a = {.socks = found, .max = 1};
-	const int rc = talk(d, put_request(d, buf, SOCK_DIAG_BY_FAMILY, local, peer, 1), &a);
+	const int rc = talk(d, put_request(d, buf, SOCK_DIAG_BY_FAMILY, local, peer, device), &a);
 
 	if (rc || !a.n)
 		return rc ? rc : -ENOENT;
@@ -143,8 +165,8 @@ int diag_destroy(struct diag *d, const struct diag_sock *s)
 	struct answer none = {0};
 	/* a socket bound to a device is found only through it; the loopback is what an unbound one
 	 * would see */
-	struct nlmsghdr *h =
-		put_request(d, buf, SOCK_DESTROY, &s->local, &s->peer, s->device ? s->device : 1);
+	struct nlmsghdr *h = put_request(d, buf, SOCK_DESTROY, &s->local, &s->peer,
+					 s->device ? s->device : LOOPBACK);
 	struct inet_diag_req_v2 *r = mnl_nlmsg_get_payload(h);
 
 	r->id.idiag_cookie[0] = s->cookie[0];

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * counters.h - a namespace's SNMP counters, by the kernel's names
+ *
+ * /proc/net/netstat and /proc/net/snmp. Opened once inside the namespace, read again and again from
+ * any thread. A name is that of the file, "ListenOverflows" or "AttemptFails", or nstat's, with the
+ * group before it: "TcpExtListenOverflows", "TcpAttemptFails", "IpInDiscards".
+ */
+#ifndef TCPWHY_CASE_COUNTERS_H
+#define TCPWHY_CASE_COUNTERS_H
+
+#include "live/netns.h"
+
+struct counters {
+	int netstat, snmp; /* descriptors */
+};
+
+/* 0, or -errno with err->text. */
+int counters_open_in(const struct netns *ns, struct counters *c, struct err *err);
+void counters_close(struct counters *c);
+
+/* 0; -ENOENT: this kernel has no counter of that name; or another -errno. */
+int counters_read(const struct counters *c, const char *name, uint64_t *value);
+
+/* The same in the text of such a file: pairs of lines, "Group: name name" and "Group: 1 2". A name
+ * without a group is looked for in Tcp and TcpExt only. False if it is not there. */
+bool counters_find(const char *text, const char *name, uint64_t *value);
+
+#endif
