@@ -117,6 +117,27 @@ static bool device_exists(const struct tcpwhy_engine *e, uint64_t device)
 	return !e->devices_known;
 }
 
+/* The ports of a destination are kept by device, too; those of a connected socket move with it. */
+static int set_device(struct tcpwhy_engine *e, uint32_t i, uint64_t value)
+{
+	struct sock *s = sock_at(e, i);
+	uint32_t old = s->device, device = (uint32_t)value;
+
+	if (value && !device_exists(e, value))
+		return ENODEV;
+	s->device = device;
+	if (device == old || !s->hashed || sock_connect_bind(s) != TCPWHY_YES)
+		return 0;
+	if (!portset_add(e, i)) {
+		s->device = old;
+		return ENOMEM;
+	}
+	s->device = old;
+	portset_remove(e, i);
+	s->device = device;
+	return 0;
+}
+
 /* IPV6_V6ONLY is refused once a port is held (do_ipv6_setsockopt()). */
 static int set_v6only(struct sock *s, bool on)
 {
@@ -170,10 +191,7 @@ int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_o
 		s->reuseport = on;
 		return 0;
 	case TCPWHY_SO_BINDTODEVICE:
-		if (on && !device_exists(e, value))
-			return ENODEV;
-		s->device = (uint32_t)value;
-		return 0;
+		return set_device(e, i, value);
 	case TCPWHY_SO_LINGER0:
 		s->linger0 = on;
 		return 0;

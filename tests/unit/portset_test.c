@@ -292,6 +292,26 @@ static void test_imported_ages(void **state)
 	assert_int_equal(connect_verdict(e, sock4(e, 0), "10.0.0.1", 80, "10.0.0.2").port, 20001);
 }
 
+/* SO_BINDTODEVICE after connect(): the port is that device's, and comes back at close(). */
+static void test_device_changes(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	tcpwhy_sock s = sock4(e, 0);
+	enum tcpwhy_sent sent;
+
+	sysctl_set(e, 20000, 20000);
+	assert_int_equal(do_connect(e, s, "10.0.0.1", 80, "10.0.0.2"), 0);
+	assert_int_equal(do_connect(e, sock4(e, 0), "10.0.0.1", 80, "10.0.0.2"), EADDRNOTAVAIL);
+	assert_int_equal(tcpwhy_setsockopt(e, s, TCPWHY_SO_BINDTODEVICE, ETH1), 0);
+	tcpwhy_sock there = sock4(e, 0), here = sock4(e, 0);
+	assert_int_equal(tcpwhy_setsockopt(e, there, TCPWHY_SO_BINDTODEVICE, ETH1), 0);
+	assert_int_equal(do_connect(e, there, "10.0.0.1", 80, "10.0.0.2"), EADDRNOTAVAIL);
+	assert_int_equal(do_connect(e, here, "10.0.0.1", 80, "10.0.0.2"), 0);
+	assert_int_equal(tcpwhy_close(e, here, &sent), 0);
+	assert_int_equal(tcpwhy_close(e, s, &sent), 0);
+	assert_int_equal(do_connect(e, there, "10.0.0.1", 80, "10.0.0.2"), 0);
+}
+
 /* With too little memory a connect may fail with ENOMEM, and nothing is left half done. */
 static void test_little_memory(void **state)
 {
@@ -319,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_histories),
 		engine_test(test_imported_ages),
+		engine_test(test_device_changes),
 		cmocka_unit_test(test_little_memory),
 	};
 
