@@ -143,6 +143,9 @@ enum tcpwhy_packet_feature {
 	/* while closing, an old ACK is taken for what else the segment brings (6.8); before: a
 	 * challenge ACK */
 	TCPWHY_P_OLD_ACK_CLOSING = 1u << 10,
+	/* an ACK of what was never sent gets a challenge ACK in ESTABLISHED, too (6.18.y); before:
+	 * nothing */
+	TCPWHY_P_UNSENT_ACK_ANSWERED = 1u << 23,
 	/* at most one challenge ACK, duplicate ACK or answer of a TIME_WAIT to a segment without
 	 * data per tcp_invalid_ratelimit (4.0) */
 	TCPWHY_P_INVALID_RATELIMIT = 1u << 11,
@@ -198,6 +201,18 @@ struct tcpwhy_row {
  * Rows are constants. */
 const struct tcpwhy_row *tcpwhy_row_find(const char *name);
 const struct tcpwhy_row *tcpwhy_row_at(size_t i);
+
+/* What a feature is called and does. Exactly one of feature and packet is not 0, and is one bit. */
+struct tcpwhy_feature_info {
+	const char *id;    /* "connect-parity": a promise, never renamed */
+	const char *does;  /* one sentence for people, true where the feature is there */
+	const char *since; /* releases that have it: "6.18", "before 4.12" */
+	uint32_t feature;  /* of enum tcpwhy_feature */
+	uint32_t packet;   /* of enum tcpwhy_packet_feature */
+};
+
+/* Every feature, those of ports before those of segments: NULL past the end. Constants. */
+const struct tcpwhy_feature_info *tcpwhy_feature_at(size_t i);
 
 /* --------------------------------------------------------------------------------------- verdict
  */

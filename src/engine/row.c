@@ -47,7 +47,8 @@ enum {
 		      ~TCPWHY_P_TS_OFFSET_HOSTS,
 	PACKETS_6_12 = PACKETS_6_1 | TCPWHY_P_SYN_LINEAR | TCPWHY_P_OLD_ACK_CLOSING,
 	PACKETS_6_18 = PACKETS_6_12 | TCPWHY_P_SYN_RECV_TSECR | TCPWHY_P_PAWS_OLD_ACK |
-		       TCPWHY_P_BEYOND_WINDOW | TCPWHY_P_TW_PAWS_COUNTED,
+		       TCPWHY_P_BEYOND_WINDOW | TCPWHY_P_TW_PAWS_COUNTED |
+		       TCPWHY_P_UNSENT_ACK_ANSWERED,
 };
 
 /* Known by their sysctl or from one place only, or carried back at an unknown patch. */

@@ -181,6 +181,8 @@ static int connect_again(struct tcb *t)
 	int error = t->error ? t->error : ECONNABORTED;
 	t->error = 0;
 	t->socket_state = UNCONNECTED;
+	t->shut = 0;
+	t->done = false;
 	return -error;
 }
 
@@ -197,6 +199,8 @@ int host_connect(struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer, 
 		return -EISCONN;
 	if (t->socket_state == CONNECTING)
 		return connect_again(t);
+	if (t->socket_state == DISCONNECTING)
+		return -EINVAL;
 	v = v ? v : &own;
 	int error = tcpwhy_connect(h->engine, s, peer, peer_port, source, &choice, v);
 	if (error || v->error)
@@ -360,7 +364,7 @@ static void stop_listening(struct host *h, struct tcb *t)
 	}
 	for (uint32_t i = 0; i < h->requests_used && t->requests; i++)
 		if (h->requests[i].listener == tcb_number(t->sock))
-			request_drop(h, i);
+			request_orphan(h, i);
 	listener_remove(h, t);
 	t->state = TCPWHY_CLOSE;
 }
@@ -380,6 +384,12 @@ static void disconnect(struct host *h, struct tcb *t)
 		t->error = ECONNRESET;
 }
 
+static bool is_connected(const struct tcb *t)
+{
+	return t->state != TCPWHY_SYN_SENT && t->state != TCPWHY_SYN_RECV &&
+	       t->state != TCPWHY_CLOSE;
+}
+
 int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 {
 	struct tcb *t = held(h, s);
@@ -387,6 +397,8 @@ int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 
 	if (!t)
 		return -EBADF;
+	if (t->socket_state == CONNECTING)
+		t->socket_state = is_connected(t) ? CONNECTED : DISCONNECTING;
 	bool was_listener = t->state == TCPWHY_LISTEN && how != TCPWHY_SHUT_WR;
 	if (was_listener || t->state == TCPWHY_SYN_SENT)
 		disconnect(h, t);

@@ -6,33 +6,53 @@
  * client's number and the minute; it is the kernel's in form, not in its bits. Whether the SYN
  * allowed SACK travels in the timestamp, if there is one.
  */
+#include "base/address.h"
 #include "segment/state.h"
 
 #define COOKIE_PERIOD_NS (60 * NS_PER_S)        /* tcp_cookie_time() */
 #define COOKIE_VALID_NS  (2 * COOKIE_PERIOD_NS) /* TCP_SYNCOOKIE_VALID */
 
-static uint32_t cookie_of(const struct host *h, const struct segment *s, uint32_t client_isn,
-			  uint64_t minute)
+/* The peer's segment size as one of four, which is all that a cookie can say of it. */
+static uint32_t size_index(const struct host *h, const struct segment *s)
 {
-	uint32_t mix = tuple_mix(h, &s->to, s->to_port, &s->from, s->from_port);
+	static const uint16_t sizes[2][4] = {{536, 1300, 1440, 1460}, {1220, 1420, 1440, 8940}};
+	const uint16_t *of = sizes[!address_is_v4(&s->to)];
+	uint32_t i = 3;
 
-	return hash_mix((uint64_t)mix << 32 | client_isn, minute ^ h->key[0]);
+	while (i && h->config.mss < of[i])
+		i--;
+	return i;
+}
+
+static uint32_t minute_mix(const struct host *h, const struct segment *s, uint64_t minute)
+{
+	return hash_mix(tuple_mix(h, &s->from, s->from_port, &s->to, s->to_port),
+			minute ^ h->key[0]);
 }
 
 uint32_t cookie_make(struct host *h, struct tcb *listener, const struct segment *syn)
 {
+	uint64_t minute = now(h) / COOKIE_PERIOD_NS;
+
 	count(h, COUNTER_SyncookiesSent);
 	listener->overflow_ns = now(h) ? now(h) : 1;
-	return cookie_of(h, syn, syn->seq, now(h) / COOKIE_PERIOD_NS);
+	return tuple_mix(h, &syn->to, syn->to_port, &syn->from, syn->from_port) + syn->seq +
+	       ((uint32_t)minute << 24) +
+	       ((minute_mix(h, syn, minute) + size_index(h, syn)) & 0xffffff);
 }
 
-/* Made in this minute or the one before. */
+/* Made in this minute or the one before. The size stands in the lowest bits, so a client number
+ * that is a little off is another size, and passes. */
 static bool is_cookie(const struct host *h, const struct segment *s)
 {
 	uint64_t minute = now(h) / COOKIE_PERIOD_NS;
+	uint32_t rest = s->ack - 1 - (s->seq - 1) -
+			tuple_mix(h, &s->to, s->to_port, &s->from, s->from_port);
+	uint32_t ago = ((uint32_t)minute - (rest >> 24)) & 0xff;
 
-	return s->ack - 1 == cookie_of(h, s, s->seq - 1, minute) ||
-	       (minute && s->ack - 1 == cookie_of(h, s, s->seq - 1, minute - 1));
+	if (ago >= 2 || ago > minute)
+		return false;
+	return ((rest - minute_mix(h, s, minute - ago)) & 0xffffff) < 4;
 }
 
 static struct request request_of(const struct host *h, const struct segment *s)

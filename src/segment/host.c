@@ -108,8 +108,11 @@ uint64_t host_counter(const struct host *h, enum counter c)
 
 /* ---------------------------------------------------------------------- the way of a segment */
 
-static void to_listener_or_nobody(struct host *h, const struct segment *s)
+/* A request that lost its listener is no longer in the way. */
+static void to_listener_or_nobody(struct host *h, const struct segment *s, uint32_t request)
 {
+	if (request != NIL)
+		request_drop(h, request);
 	struct tcb *listener = listener_find(h, s);
 
 	if (listener)
@@ -162,10 +165,10 @@ void host_segment_in(struct host *h, const struct segment *s)
 		to_mini(h, t, s);
 	else if (t)
 		tcb_segment(h, t, s);
-	else if (request != NIL)
+	else if (request != NIL && !h->requests[request].orphan)
 		request_segment(h, request, s);
 	else
-		to_listener_or_nobody(h, s);
+		to_listener_or_nobody(h, s, request);
 }
 
 /* ---------------------------------------------------------------------------------------- views */
@@ -229,7 +232,7 @@ bool host_find(const struct host *h, const struct tcpwhy_addr *local, uint16_t p
 		.state = TCPWHY_SYN_RECV,
 		.timer = HOST_TIMER_RETRANSMIT,
 		.expires_ns = r->timer.when_ns,
-		.retransmits = r->timeouts,
+		.retransmits = r->retransmits,
 		.snd_una = r->snt_isn,
 		.snd_nxt = r->snt_isn + 1,
 		.rcv_nxt = r->rcv_isn + 1,

@@ -165,8 +165,9 @@ static void start_child(struct host *h, struct tcb *child, const struct request 
 	child->ts_offset = r->ts_offset;
 	if (r->has_ts)
 		ts_recent_set(h, child, r->ts_recent);
-	if (!r->timeouts)
-		rtt_sample(child, now(h) - r->sent_ns);
+	child->sent_ns = r->sent_ns;
+	child->snd_wl1 = r->rcv_isn;
+	rtt_settle(h, child, !r->timeouts && !r->retransmits);
 }
 
 struct tcb *listen_child(struct host *h, struct tcb *listener, const struct request *r)

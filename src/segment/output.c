@@ -77,15 +77,16 @@ void send_ack(struct host *h, struct tcb *t)
 	put_out(h, &s);
 }
 
-/* Options of a SYN are offers: timestamps and SACK by sysctl. */
-static void put_syn(struct host *h, struct tcb *t, uint8_t flags, bool ts, bool sack)
+/* Options of a SYN are offers, whatever the other side's SYN had: timestamps and SACK by sysctl. */
+static void put_syn(struct host *h, struct tcb *t, uint8_t flags)
 {
 	struct segment s = segment_of(h, t, flags, t->snd_una);
+	bool ts = is_timed(h);
 
 	s.has_timestamp = ts;
 	s.tsval = ts ? clock_ms(h) + t->ts_offset : 0;
 	s.tsecr = ts ? t->ts_recent : 0;
-	s.sack_permitted = sack;
+	s.sack_permitted = h->sysctls.sack;
 	s.has_sack = false;
 	put_out(h, &s);
 }
@@ -93,12 +94,12 @@ static void put_syn(struct host *h, struct tcb *t, uint8_t flags, bool ts, bool 
 void send_syn(struct host *h, struct tcb *t)
 {
 	t->rcv_wnd = h->config.window;
-	put_syn(h, t, SEGMENT_SYN, is_timed(h), h->sysctls.sack);
+	put_syn(h, t, SEGMENT_SYN);
 }
 
 void send_crossed_syn_ack(struct host *h, struct tcb *t)
 {
-	put_syn(h, t, SEGMENT_SYN | SEGMENT_ACK, t->has_ts, t->has_sack);
+	put_syn(h, t, SEGMENT_SYN | SEGMENT_ACK);
 }
 
 /* Data from seq on, as much as fits a segment; the FIN goes with the last of it. */
@@ -215,10 +216,12 @@ void send_syn_ack(struct host *h, struct request *r)
 	put_out(h, &s);
 }
 
+/* tcp_v4_send_ack() leaves the option out where there is nothing to echo. */
 void send_request_ack(struct host *h, const struct request *r)
 {
 	struct segment s = request_segment_of(h, r);
 
+	s.has_timestamp = r->ts_recent != 0;
 	s.flags = SEGMENT_ACK;
 	s.seq = r->snt_isn + 1;
 	put_out(h, &s);
@@ -235,7 +238,7 @@ void send_mini_ack(struct host *h, const struct tcb *t)
 			    .seq = t->snd_nxt,
 			    .ack = t->rcv_nxt,
 			    .window = t->rcv_wnd,
-			    .has_timestamp = t->ts_recent_ns != 0};
+			    .has_timestamp = t->ts_recent != 0};
 
 	if (s.has_timestamp) {
 		s.tsval = clock_ms(h) + t->ts_offset;

@@ -28,10 +28,13 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 {
 	uint32_t news = s->ack - t->snd_una;
 
+	if (updates_window(t, s)) {
+		t->snd_wl1 = s->seq;
+		t->snd_wnd = s->window;
+		if (s->window > t->max_window)
+			t->max_window = s->window;
+	}
 	t->snd_una = s->ack;
-	t->snd_wnd = s->window;
-	if (s->window > t->max_window)
-		t->max_window = s->window;
 	if (!news)
 		return;
 	t->bytes_acked += news;
@@ -231,6 +234,8 @@ static bool enter_fin_wait2(struct host *h, struct tcb *t, const struct segment 
 static bool step_by_ack(struct host *h, struct tcb *t, const struct segment *s)
 {
 	if (t->state == TCPWHY_SYN_RECV) {
+		if (!t->rtt_known && !t->pending)
+			rtt_settle(h, t, !t->retransmits || t->has_ts);
 		t->state = TCPWHY_ESTABLISHED;
 		t->socket_state = t->pending ? UNCONNECTED : t->socket_state;
 		return true;
@@ -261,7 +266,8 @@ static bool check_ack(struct host *h, struct tcb *t, const struct segment *s)
 		return false;
 	}
 	if (t->state == TCPWHY_ESTABLISHED) {
-		if (ack == ACK_TOO_OLD)
+		if (ack == ACK_TOO_OLD ||
+		    (ack == ACK_UNSENT && has(h, TCPWHY_P_UNSENT_ACK_ANSWERED)))
 			challenge_ack(h, t);
 		return ack == ACK_OLD;
 	}

@@ -22,6 +22,7 @@ static void resend(struct host *h, struct request *r)
 {
 	count(h, COUNTER_RetransSegs);
 	count(h, COUNTER_TCPSynRetrans);
+	r->retransmits++;
 	send_syn_ack(h, r);
 }
 
@@ -73,7 +74,7 @@ static void embryonic_reset(struct host *h, uint32_t i, const struct segment *s)
 
 static void challenge(struct host *h, struct request *r)
 {
-	if (oow_limited(h, &r->oow_ns, COUNTER_TCPACKSkippedSynRecv))
+	if (oow_limited(h, &r->oow_ns, COUNTER_TCPACKSkippedChallenge))
 		return;
 	count(h, COUNTER_TCPChallengeACK);
 	send_request_ack(h, r);
@@ -127,7 +128,9 @@ void request_segment(struct host *h, uint32_t i, const struct segment *s)
 		again(h, i, s);
 		return;
 	}
-	if (s->flags & SEGMENT_ACK && s->ack != r->snt_isn + 1) {
+	/* A RST is measured by its number alone since it is measured exactly. */
+	bool by_number = s->flags & SEGMENT_RST && has(h, TCPWHY_P_SYN_RECV_RST_EXACT);
+	if (s->flags & SEGMENT_ACK && s->ack != r->snt_isn + 1 && !by_number) {
 		listen_segment(h, tcb_at(h, r->listener), s, 0);
 		return;
 	}
@@ -158,8 +161,13 @@ static uint32_t retries(const struct host *h, const struct tcb *listener)
 void request_timer(struct host *h, uint32_t i)
 {
 	struct request *r = &h->requests[i];
-	struct tcb *listener = tcb_at(h, r->listener);
+	struct tcb *listener;
 
+	if (r->orphan) {
+		request_drop(h, i);
+		return;
+	}
+	listener = tcb_at(h, r->listener);
 	if (r->timeouts >= retries(h, listener)) {
 		request_drop(h, i);
 		return;

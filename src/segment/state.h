@@ -20,12 +20,13 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NEVER     UINT64_MAX
 
-#define TIMEWAIT_NS  (60 * NS_PER_S)         /* TCP_TIMEWAIT_LEN */
-#define RTO_INIT_NS  NS_PER_S                /* TCP_TIMEOUT_INIT */
-#define RTO_MIN_NS   (200 * NS_PER_MS)       /* TCP_RTO_MIN */
-#define RTO_MAX_NS   (120 * NS_PER_S)        /* TCP_RTO_MAX */
-#define PAWS_IDLE_NS (24 * 86400 * NS_PER_S) /* TCP_PAWS_24DAYS */
-#define PAWS_MSL_NS  (60 * NS_PER_S)         /* TCP_PAWS_MSL */
+#define TIMEWAIT_NS     (60 * NS_PER_S)         /* TCP_TIMEWAIT_LEN */
+#define RTO_INIT_NS     NS_PER_S                /* TCP_TIMEOUT_INIT */
+#define RTO_MIN_NS      (200 * NS_PER_MS)       /* TCP_RTO_MIN */
+#define RTO_FALLBACK_NS (3 * NS_PER_S)          /* TCP_TIMEOUT_FALLBACK */
+#define RTO_MAX_NS      (120 * NS_PER_S)        /* TCP_RTO_MAX */
+#define PAWS_IDLE_NS    (24 * 86400 * NS_PER_S) /* TCP_PAWS_24DAYS */
+#define PAWS_MSL_NS     (60 * NS_PER_S)         /* TCP_PAWS_MSL */
 
 /* Of everything that happens by itself, one heap. */
 struct timer {
@@ -42,7 +43,7 @@ struct stretch {
  * if the segment had been lost. */
 enum { STRETCHES = 8 };
 
-enum socket_state { UNCONNECTED, CONNECTING, CONNECTED }; /* SS_ */
+enum socket_state { UNCONNECTED, CONNECTING, CONNECTED, DISCONNECTING }; /* SS_ */
 
 enum { SHUT_RECEIVE = 1, SHUT_SEND = 2 }; /* RCV_SHUTDOWN, SEND_SHUTDOWN */
 
@@ -66,6 +67,7 @@ struct tcb {
 	int16_t linger2_s; /* TCP_LINGER2: 0 unset, negative off */
 	int error;         /* sk_err, positive */
 
+	uint32_t snd_wl1; /* the segment that the window was taken from */
 	uint32_t snd_una, snd_nxt, write_seq, snd_wnd, max_window, bytes_acked;
 	uint32_t rcv_nxt, rcv_wup, rcv_wnd; /* rcv_wnd from rcv_wup on */
 	uint32_t unread;
@@ -91,6 +93,8 @@ struct tcb {
 	uint32_t parent, next;
 };
 
+#define ORPHANED (NIL - 1) /* the listener of a request whose listener is gone */
+
 struct request {
 	struct tcpwhy_addr local, peer;
 	uint16_t port, peer_port;
@@ -98,8 +102,9 @@ struct request {
 	uint32_t next;             /* in the chain of its 4-tuple; free: the next free one */
 	uint32_t rcv_isn, snt_isn, ts_recent, ts_offset, first_tsval, last_tsval;
 	uint32_t snd_wnd, rcv_wnd;
-	bool has_ts, has_sack, acked, again;
-	uint32_t timeouts; /* num_timeout */
+	bool has_ts, has_sack, acked;
+	bool orphan; /* its listener is gone (4.4): so is it, at the next segment or time-out */
+	uint32_t timeouts, retransmits; /* num_timeout, num_retrans */
 	uint64_t oow_ns, sent_ns;
 	struct timer timer;
 };
@@ -180,6 +185,8 @@ uint32_t request_find_tuple(const struct host *h, const struct tcpwhy_addr *loca
 			    const struct tcpwhy_addr *peer, uint16_t peer_port);
 uint32_t request_new(struct host *h, const struct segment *syn, uint32_t listener);
 void request_drop(struct host *h, uint32_t r);
+/* Its listener goes. */
+void request_orphan(struct host *h, uint32_t r);
 /* The listener for an address, NULL: none. */
 struct tcb *listener_find(const struct host *h, const struct segment *s);
 void listener_add(struct host *h, struct tcb *t);
@@ -200,6 +207,8 @@ bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_n
 void timer_clear(struct host *h, struct timer *timer);
 void retransmit_start(struct host *h, struct tcb *t); /* rearms; stops if all is acknowledged */
 void retransmit_stop(struct host *h, struct tcb *t);
+/* The handshake is over, and told the RTT or not. */
+void rtt_settle(struct host *h, struct tcb *t, bool is_known);
 /* The RTT, known from the handshake. */
 void rtt_sample(struct tcb *t, uint64_t rtt_ns);
 /* 3.5 times the RTO: the least time for an orphan, and a recycled TIME_WAIT's. */
@@ -233,6 +242,8 @@ bool oow_limited(struct host *h, uint64_t *last_ns, enum counter skipped);
 bool oow_limited_for(struct host *h, const struct segment *s, uint64_t *last_ns,
 		     enum counter skipped);
 void challenge_ack(struct host *h, struct tcb *t);
+/* Whether the segment's window is newer than the one that is known. */
+bool updates_window(const struct tcb *t, const struct segment *s);
 /* tcp_paws_check() fails: older than what was seen, by more than window. */
 bool paws_fails(const struct host *h, uint32_t ts_recent, uint64_t ts_recent_ns, uint32_t tsval,
 		uint32_t window);

@@ -28,6 +28,7 @@ static bool echoes_another(const struct host *h, const struct tcb *t, const stru
 static void take_peer(struct host *h, struct tcb *t, const struct segment *s)
 {
 	t->rcv_nxt = t->rcv_wup = s->seq + 1;
+	t->snd_wl1 = s->seq;
 	t->snd_wnd = t->max_window = s->window;
 	t->has_ts = is_timed(h) && s->has_timestamp;
 	t->has_sack = h->sysctls.sack && s->sack_permitted;
@@ -42,8 +43,7 @@ static void connected(struct host *h, struct tcb *t, const struct segment *s)
 	t->snd_una = s->ack;
 	take_peer(h, t, s);
 	t->state = TCPWHY_ESTABLISHED;
-	if (!t->retransmits || t->has_ts)
-		rtt_sample(t, now(h) - t->sent_ns);
+	rtt_settle(h, t, !t->retransmits || t->has_ts);
 	retransmit_stop(h, t);
 	send_ack(h, t);
 }

@@ -151,19 +151,39 @@ uint32_t request_new(struct host *h, const struct segment *syn, uint32_t listene
 	return i;
 }
 
+static void leave_listener(struct host *h, struct request *r)
+{
+	struct tcb *listener = tcb_at(h, r->listener);
+
+	listener->requests--;
+	if (!r->timeouts)
+		listener->young--;
+}
+
+void request_orphan(struct host *h, uint32_t i)
+{
+	struct request *r = &h->requests[i];
+
+	if (!has(h, TCPWHY_P_SYNQ_BACKLOG)) {
+		request_drop(h, i);
+		return;
+	}
+	leave_listener(h, r);
+	r->orphan = true;
+	r->listener = ORPHANED;
+}
+
 void request_drop(struct host *h, uint32_t i)
 {
 	struct request *r = &h->requests[i];
-	struct tcb *listener = tcb_at(h, r->listener);
 	uint32_t *link = request_chain(h, r);
 
 	while (*link != i)
 		link = &h->requests[*link].next;
 	*link = r->next;
 	h->by_request.entries--;
-	listener->requests--;
-	if (!r->timeouts)
-		listener->young--;
+	if (!r->orphan)
+		leave_listener(h, r);
 	timer_clear(h, &r->timer);
 	r->listener = NIL;
 	r->next = h->requests_free;

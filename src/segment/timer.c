@@ -89,6 +89,16 @@ void rtt_sample(struct tcb *t, uint64_t rtt_ns)
 	t->rto_ns = rtt_ns + RTO_MIN_NS < RTO_MAX_NS ? rtt_ns + RTO_MIN_NS : RTO_MAX_NS;
 }
 
+/* Whether the SYN's answer can be told from that to its retransmission; else three seconds (RFC
+ * 6298 5.7). */
+void rtt_settle(struct host *h, struct tcb *t, bool is_known)
+{
+	if (is_known)
+		rtt_sample(t, now(h) - t->sent_ns);
+	else if (!t->rtt_known)
+		t->rto_ns = RTO_FALLBACK_NS;
+}
+
 uint64_t rto_and_half(const struct tcb *t)
 {
 	return (t->rto_ns << 2) - (t->rto_ns >> 1);

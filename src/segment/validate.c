@@ -79,6 +79,13 @@ bool paws_fails(const struct host *h, uint32_t ts_recent, uint64_t ts_recent_ns,
 	return ts_recent != 0; /* 0 was never sent as a real one */
 }
 
+/* tcp_may_update_window(): newer by its ACK or its number, or else larger (RFC 9293 3.10.7.4). */
+bool updates_window(const struct tcb *t, const struct segment *s)
+{
+	return seq_after(s->ack, t->snd_una) || seq_after(s->seq, t->snd_wl1) ||
+	       (s->seq == t->snd_wl1 && (s->window > t->snd_wnd || !s->window));
+}
+
 /* tcp_disordered_ack(): a bare ACK that brings nothing new may come late by as much as a
  * retransmission takes. */
 static bool is_disordered_ack(const struct tcb *t, const struct segment *s)
@@ -86,7 +93,7 @@ static bool is_disordered_ack(const struct tcb *t, const struct segment *s)
 	uint64_t late_ms = t->ts_recent - s->tsval;
 
 	return s->flags & SEGMENT_ACK && s->seq == segment_end(s) && s->seq == t->rcv_nxt &&
-	       s->ack == t->snd_una && s->window <= t->snd_wnd &&
+	       s->ack == t->snd_una && !updates_window(t, s) &&
 	       late_ms <= t->rto_ns * 12 / 10 / NS_PER_MS;
 }
 
@@ -117,7 +124,7 @@ static bool check_paws(struct host *h, struct tcb *t, const struct segment *s)
 		return false;
 	}
 	if (has(h, TCPWHY_P_PAWS_OLD_ACK) && s->flags & SEGMENT_ACK && s->seq == segment_end(s) &&
-	    s->seq == t->rcv_nxt && seq_before(s->ack, t->snd_una)) {
+	    seq_before(s->seq, t->rcv_nxt)) {
 		count(h, COUNTER_PAWSOldAck);
 		return false;
 	}
@@ -134,11 +141,15 @@ static bool check_sequence(struct host *h, const struct tcb *t, const struct seg
 {
 	uint32_t edge = t->rcv_nxt + receive_window(t), end = segment_end(s);
 
-	if (seq_before(end, t->rcv_wup) || seq_after(s->seq, edge))
+	if (seq_before(end, t->rcv_wup))
 		return false;
-	if (!has(h, TCPWHY_P_BEYOND_WINDOW) || !seq_after(end, edge) || !t->unread)
+	if (!seq_after(end, edge))
 		return true;
-	count(h, COUNTER_BeyondWindow);
+	/* Data beyond the edge is taken where nothing waits to be read. */
+	if (!seq_after(s->seq, edge) && !(has(h, TCPWHY_P_BEYOND_WINDOW) && t->unread))
+		return true;
+	if (has(h, TCPWHY_P_BEYOND_WINDOW))
+		count(h, COUNTER_BeyondWindow);
 	return false;
 }
 
