@@ -12,7 +12,6 @@
 #include "cli/command.h"
 #include "cli/question.h"
 #include "explain/explain.h"
-#include "load/load.h"
 
 static struct tcpwhy_bind_request request_of(const struct question_options *o)
 {
@@ -54,7 +53,7 @@ int bind_ask(struct live *live, const struct question_options *o, struct result 
 	q.bind.may_bind_low = question_may_bind_low(live, o);
 	if (q.bind.family == TCPWHY_IPV6 && snap.sysctls.bindv6only)
 		q.bind.v6only = true;
-	failed = explain_bind(&snap, o->row ? o->row : load_row_for(snap.kernel), &q, &cli_heap, r);
+	failed = explain_bind(&snap, o->row ? o->row : live_row(live), &q, &cli_heap, r);
 	snapshot_free(&snap);
 	if (failed) {
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));

@@ -12,7 +12,6 @@
 #include "cli/command.h"
 #include "cli/question.h"
 #include "explain/explain.h"
-#include "load/load.h"
 
 static enum result_from from_of(const struct question_options *o)
 {
@@ -118,8 +117,7 @@ int connect_ask(struct live *live, const struct question_options *o, struct resu
 	q.before.bind.may_bind_low = question_may_bind_low(live, o);
 	if (q.before.bind.family == TCPWHY_IPV6 && snap.sysctls.bindv6only)
 		q.before.bind.v6only = true;
-	failed = explain_connect(&snap, o->row ? o->row : load_row_for(snap.kernel), &q, &cli_heap,
-				 r);
+	failed = explain_connect(&snap, o->row ? o->row : live_row(live), &q, &cli_heap, r);
 	snapshot_free(&snap);
 	if (failed) {
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));

@@ -13,7 +13,6 @@
 #include "cli/connect.h"
 #include "explain/explain.h"
 #include "live/namespaces.h"
-#include "load/load.h"
 #include "report/overview.h"
 
 #define CONFIRM_MAX 3 /* findings that are asked again: each costs a look at its connections */
@@ -178,8 +177,8 @@ static int look_at(struct live *live, const struct doctor_options *o, struct loo
 	if (failed)
 		return failed;
 	name_listeners(live, &look->seen);
-	failed = explain_overview(&look->seen, load_row_for(look->seen.kernel), o->netns, o->pid,
-				  &cli_heap, &look->found);
+	failed = explain_overview(&look->seen, live_row(live), o->netns, o->pid, &cli_heap,
+				  &look->found);
 	if (failed)
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));
 	else

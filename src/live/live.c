@@ -11,10 +11,12 @@
 #include "live/owners.h"
 #include "live/pidfd.h"
 #include "live/privilege.h"
+#include "live/probe.h"
 #include "live/procnet.h"
 #include "live/sockdiag.h"
 #include "live/sysctl.h"
 #include "live/trybind.h"
+#include "load/load.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -25,8 +27,10 @@
 
 struct live {
 	struct netns ns;
-	int pid;        /* whose namespace it is, 0 not told */
-	unsigned avoid; /* of enum live_avoid */
+	int pid;                      /* whose namespace it is, 0 not told */
+	unsigned avoid;               /* of enum live_avoid */
+	const struct tcpwhy_row *row; /* NULL: not looked for yet */
+	struct load_settled settled;  /* what row may point to */
 };
 
 static int do_nothing(void *ctx)
@@ -72,6 +76,24 @@ void live_close(struct live *live)
 int live_netns_fd(const struct live *live)
 {
 	return live->ns.fd;
+}
+
+const struct tcpwhy_row *live_row(struct live *live)
+{
+	struct utsname name = {0};
+	struct probe found;
+
+	if (live->row)
+		return live->row;
+	uname(&name);
+	if (load_row_is_exact(name.release)) {
+		live->row = load_row_for(name.release);
+		return live->row;
+	}
+	probe_kernel(&found);
+	load_settle(name.release, &found, &live->settled);
+	live->row = &live->settled.row;
+	return live->row;
 }
 
 void snapshot_free(struct snapshot *snap)

@@ -41,6 +41,11 @@ struct live;
 int live_open(const struct live_target *target, unsigned avoid, struct live **out, struct err *err);
 void live_close(struct live *live);
 
+/* The row of rules that fits the running kernel best: the one it was made from if there is one
+ * (load_row_is_exact()), else the nearest with what probes found (probe.h), which takes some
+ * milliseconds the first time. Valid until live_close(). */
+const struct tcpwhy_row *live_row(struct live *live);
+
 /* Reads what scope asks for. 0, or -errno with err->text when nothing at all could be read. snap is
  * overwritten; free it with snapshot_free(). A dump that churn interrupted is read again, a bounded
  * number of times. */

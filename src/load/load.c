@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "load/load.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -73,10 +75,85 @@ const struct tcpwhy_row *load_row_for(const char *name)
 	return kernel.series ? best : newest;
 }
 
+/* A settled row is named by the row it came from, and '+'. */
+static bool is_named_after(const char *name, const char *row)
+{
+	const size_t n = text_length(row);
+
+	return text_length(name) >= n && !memcmp(name, row, n) && (!name[n] || name[n] == '+');
+}
+
 bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel)
 {
 	return release_of(row->name).series == release_of(kernel).series &&
-	       load_row_for(kernel) == row;
+	       is_named_after(row->name, load_row_for(kernel)->name);
+}
+
+bool load_row_is_exact(const char *kernel)
+{
+	/* From which patch level on the end of a branch is known: the last backport that a row
+	 * has. Of other branches it is not known. */
+	static const struct {
+		const char *row;
+		unsigned level;
+	} known[] = {{"6.1.y", 191}, {"6.12.y", 105}, {"6.18.y", 44}};
+	const struct tcpwhy_row *row = load_row_for(kernel);
+	const struct release own = release_of(row->name), is = release_of(kernel);
+
+	if (own.series != is.series || !is.has_level)
+		return false;
+	if (own.has_level)
+		return is.level == own.level;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (text_equal(known[i].row, row->name))
+			return is.level >= known[i].level;
+	return false;
+}
+
+static unsigned ones(uint32_t bits)
+{
+	return (unsigned)__builtin_popcount(bits);
+}
+
+/* What a kernel near that row may have got from the next release, or not yet have got from the one
+ * before. */
+static void doubt(const struct tcpwhy_row *nearest, uint32_t *features, uint32_t *packets)
+{
+	const struct tcpwhy_row *row;
+
+	*features = nearest->unverified;
+	*packets = nearest->packets_unverified;
+	for (size_t i = 0; (row = tcpwhy_row_at(i)); i++) {
+		const struct tcpwhy_row *next = tcpwhy_row_at(i + 1);
+		if (!next || (row != nearest && next != nearest))
+			continue;
+		*features |= row->features ^ next->features;
+		*packets |= row->packets ^ next->packets;
+	}
+}
+
+void load_settle(const char *kernel, const struct probe *found, struct load_settled *out)
+{
+	const struct tcpwhy_row *nearest = load_row_for(kernel);
+	uint32_t features = nearest->unverified, packets = nearest->packets_unverified;
+	struct text name = text_in(out->name, sizeof(out->name));
+
+	if (!load_row_is_exact(kernel))
+		doubt(nearest, &features, &packets);
+	out->row = *nearest;
+	out->row.name = out->name;
+	out->row.features = (nearest->features & ~found->asked) | found->found;
+	out->row.packets = (nearest->packets & ~found->packets_asked) | found->packets_found;
+	out->row.unverified = features & ~found->asked;
+	out->row.packets_unverified = packets & ~found->packets_asked;
+	out->asked = ones(found->asked) + ones(found->packets_asked);
+	out->otherwise = ones(out->row.features ^ nearest->features) +
+			 ones(out->row.packets ^ nearest->packets);
+	text_add(&name, nearest->name);
+	if (!out->otherwise)
+		return;
+	text_char(&name, '+');
+	text_number(&name, out->otherwise);
 }
 
 /* ------------------------------------------------------------------------------------ the sysctls

@@ -9,6 +9,7 @@
 #ifndef TCPWHY_LOAD_LOAD_H
 #define TCPWHY_LOAD_LOAD_H
 
+#include "facts/probe.h"
 #include "facts/snapshot.h"
 
 /* The world after a cure, or the world in which the cure had been there from the start. All zero
@@ -34,8 +35,24 @@ struct load_change {
  * the one of its patch level; else the oldest there is, and for a name that is no release the newest.
  * Never NULL. */
 const struct tcpwhy_row *load_row_for(const char *kernel);
-/* Whether the row is the kernel's own (6.18.y of 6.18.44), not just the nearest. */
+/* Whether the row is the kernel's own (6.18.y of 6.18.44), not just the nearest; settled or not. */
 bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel);
+
+/* Whether that row was made from a kernel of this release and patch level, so that there is nothing
+ * to settle. Not of a patch level before the backports that the row has, and not of a name that
+ * tells no level (6.1.0-18-amd64). */
+bool load_row_is_exact(const char *kernel);
+
+/* A row of one kernel's own: the nearest, with what probes found put in. row.name is that row's,
+ * and "+2" if two features were found otherwise. What may have been carried back, or was not read,
+ * and was not asked by a probe either, is unverified. */
+struct load_settled {
+	struct tcpwhy_row row;      /* its name lies in .name: do not copy the struct */
+	char name[16];
+	unsigned asked, otherwise;  /* features: answered by a probe; of them, not as the nearest row */
+};
+
+void load_settle(const char *kernel, const struct probe *found, struct load_settled *out);
 
 /* Closed by its process and not yet over: the kernel alone still works with it, and no process can
  * end it. A mini-socket is none; nor is a connection that accept() has not taken, which has no

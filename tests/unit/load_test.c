@@ -86,6 +86,91 @@ static void test_row_for(void **state)
 	assert_false(load_row_is_of(row(), "6.180.1"));
 }
 
+static void test_row_is_exact(void **state)
+{
+	static const struct {
+		const char *kernel;
+		bool exact;
+	} table[] = {
+		{"6.18.44", true},        {"6.18.44-generic", true},  {"6.18.43", false},
+		{"6.19.44", false},       {"6.12.105", true},         {"6.12.104", false},
+		{"6.1.191", true},        {"6.1.190", false},         {"6.1.4", true},
+		{"6.1.3", false},         {"6.1.0-18-amd64", false},  {"5.10.200", false},
+		{"4.9.0", true},          {"3.10.0-1160.el7", false}, {"6.18", false},
+		{"not a release", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (load_row_is_exact(table[i].kernel) != table[i].exact)
+			fail_msg("%s", table[i].kernel);
+}
+
+/* Probes that agree change nothing but what is doubtful. */
+static void test_settle_agreeing(void **state)
+{
+	const struct tcpwhy_row *nearest = tcpwhy_row_find("6.1.y");
+	struct probe p = {.asked = TCPWHY_F_SOCK_RANGE_WHOLE | TCPWHY_F_SOCK_PORT_RANGE,
+			  .found = TCPWHY_F_SOCK_PORT_RANGE};
+	struct load_settled s;
+
+	(void)state;
+	load_settle("6.1.50", &p, &s);
+	assert_string_equal(s.row.name, "6.1.y");
+	assert_int_equal(s.row.features, nearest->features);
+	assert_int_equal(s.row.packets, nearest->packets);
+	assert_int_equal(s.asked, 2);
+	assert_int_equal(s.otherwise, 0);
+	/* Of the next row and not asked; of the one before and not asked; asked. */
+	assert_true(s.row.unverified & TCPWHY_F_FASTREUSE_DEAD);
+	assert_true(s.row.unverified & TCPWHY_F_TW_REUSE_NO_FW2);
+	assert_false(s.row.unverified & (TCPWHY_F_SOCK_RANGE_WHOLE | TCPWHY_F_SOCK_PORT_RANGE));
+	assert_true(load_row_is_of(&s.row, "6.1.50"));
+	assert_false(load_row_is_of(&s.row, "6.6.1"));
+}
+
+/* A 6.6 that has got something of 6.12 and lacks something of 6.1.y. */
+static void test_settle_otherwise(void **state)
+{
+	const struct tcpwhy_row *nearest = tcpwhy_row_find("6.1.y");
+	struct probe p = {.asked = TCPWHY_F_SOCK_RANGE_WHOLE | TCPWHY_F_SOCK_PORT_RANGE |
+				   TCPWHY_F_TW_HIDDEN,
+			  .found = TCPWHY_F_SOCK_RANGE_WHOLE,
+			  .packets_asked = TCPWHY_P_SYN_LINEAR,
+			  .packets_found = TCPWHY_P_SYN_LINEAR};
+	struct load_settled s;
+
+	(void)state;
+	load_settle("6.6.87", &p, &s);
+	assert_string_equal(s.row.name, "6.1.y+3");
+	assert_int_equal(s.row.features, (nearest->features | TCPWHY_F_SOCK_RANGE_WHOLE) &
+						 ~(uint32_t)TCPWHY_F_SOCK_PORT_RANGE);
+	assert_int_equal(s.row.packets, nearest->packets | TCPWHY_P_SYN_LINEAR);
+	assert_int_equal(s.asked, 4);
+	assert_int_equal(s.otherwise, 3);
+	assert_int_equal(s.row.defaults.port_high, nearest->defaults.port_high);
+	assert_false(load_row_is_of(&s.row, "6.6.87"));
+}
+
+/* Nothing could be tried: the row as it is, and all that may be otherwise is doubtful. Of an exact
+ * kernel only what its row says to be. */
+static void test_settle_without_probes(void **state)
+{
+	struct probe none = {.unseen = "not allowed"};
+	struct load_settled s;
+
+	(void)state;
+	load_settle("6.17.1", &none, &s);
+	assert_string_equal(s.row.name, "6.12.y");
+	assert_int_equal(s.row.features, tcpwhy_row_find("6.12.y")->features);
+	assert_true(s.row.unverified & TCPWHY_F_BUCKET_RELAXES);
+	assert_true(s.row.packets_unverified & TCPWHY_P_SYN_LINEAR);
+	load_settle("6.18.44", &none, &s);
+	assert_int_equal(s.row.unverified, 0);
+	load_settle("4.9.0", &none, &s);
+	assert_int_equal(s.row.unverified, tcpwhy_row_find("4.9.0")->unverified);
+}
+
 static void test_everything_arrives(void **state)
 {
 	struct scene *s = scene_new();
@@ -344,6 +429,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_row_for),
+		cmocka_unit_test(test_row_is_exact),
+		cmocka_unit_test(test_settle_agreeing),
+		cmocka_unit_test(test_settle_otherwise),
+		cmocka_unit_test(test_settle_without_probes),
 		cmocka_unit_test(test_everything_arrives),
 		cmocka_unit_test(test_bucket_arrives_unless_its_owners_left),
 		cmocka_unit_test(test_unknown_sysctls_are_the_rows),
