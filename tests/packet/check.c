@@ -359,6 +359,8 @@ static void trace(const struct check *c, const struct step *s)
 		fprintf(c->how->trace, " -> %s", result_text(&c->of_k, result));
 	list_segments(&c->k->wire, &c->of_k, sent, sizeof(sent));
 	fprintf(c->how->trace, " => %s", sent);
+	if (c->of_k.n_out)
+		fprintf(c->how->trace, " win %u", c->of_k.out[c->of_k.n_out - 1].window);
 	for (size_t i = 0; i < c->k->wire.n; i++) {
 		const struct seen_flow *f = &c->of_k.flows[i];
 		fprintf(c->how->trace, " [%s%s t%u %llu]", tcpwhy_state_name(f->state),

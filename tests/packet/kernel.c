@@ -33,6 +33,7 @@ static const struct {
 	{"ipv4/tcp_no_metrics_save", "1"},
 	{"ipv4/tcp_moderate_rcvbuf", "0"},
 	{"ipv4/tcp_fastopen", "0"},
+	{"ipv4/tcp_window_scaling", "0"},
 	{"ipv4/tcp_ecn", "0"},
 };
 

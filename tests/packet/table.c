@@ -84,6 +84,7 @@ static const char *const syn_flags[] = {"S", "SA", "FS", "FSA", "SP"};
 static const char *const ack_flags[] = {"A", "PA", "FA", "FPA"};
 static const char *const bare_flags[] = {"F", "-", "P", "FP"};
 static const char *const lengths[] = {"", " len 10"};
+static const char *const ack_times[] = {"no-ts", "newer", "older"};
 static const char *const switches[] = {"0", "1"};
 static const char *const tuning[] = {"limited", "unlimited"};
 
@@ -211,7 +212,7 @@ static void build_syn(struct cell *c)
 static void build_ack(struct cell *c)
 {
 	const enum place place = c->at[0];
-	const unsigned time = c->at[1];
+	const unsigned time = c->at[1] == 2 ? TS_OLDER : c->at[1];
 
 	go_to(c, place, ts_of(time, false));
 	line(c, "in %s %s seq %s ack %s%s%s", flow_of(place), ack_flags[c->at[2]], seqs[c->at[3]],
@@ -504,11 +505,7 @@ static const struct table {
 	 {WORDS(places), WORDS(times), WORDS(syn_flags), WORDS(seqs), WORDS(len_names)}},
 	{"ack",
 	 build_ack,
-	 {WORDS(places),
-	  {times, TS_EQUAL},
-	  WORDS(ack_flags),
-	  WORDS(seqs),
-	  WORDS(acks),
+	 {WORDS(places), WORDS(ack_times), WORDS(ack_flags), WORDS(seqs), WORDS(acks),
 	  WORDS(len_names)}},
 	{"no-ack",
 	 build_bare,

@@ -152,12 +152,16 @@ void wire_note(struct wire_flow *w, const struct segment *s)
 		w->begun = true;
 		w->iss = w->una = s->seq;
 		w->nxt = s->seq + 1;
+		w->edge = s->ack;
 	}
 	if (w->begun && seq_after(segment_end(s), w->nxt))
 		w->nxt = segment_end(s);
 	if (s->flags & SEGMENT_ACK) {
 		w->rcv = s->ack;
-		w->edge = s->ack + s->window;
+		/* a host does not shrink its window (but for a socket whose SYN crossed ours, which
+		 * scales it too early) */
+		if (seq_after(s->ack + s->window, w->edge))
+			w->edge = s->ack + s->window;
 	}
 	if (s->has_sack)
 		w->sack = s->sack_edge;

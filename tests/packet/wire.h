@@ -16,7 +16,7 @@ struct wire_flow {
 	bool begun;        /* the host sent a SYN or SYN-ACK: iss and nxt mean something */
 	uint32_t iss, nxt; /* the host's first number, and the one after its last */
 	uint32_t una;      /* the highest that we acknowledged */
-	uint32_t rcv;      /* the host's last ACK, and the right edge of the window in it */
+	uint32_t rcv;      /* the host's last ACK, and the the right edge of the widest window */
 	uint32_t edge;
 	uint32_t sack;  /* right-most SACK edge that the host showed */
 	uint32_t tsval; /* the host's last */
