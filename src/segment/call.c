@@ -283,8 +283,11 @@ int64_t host_recv(struct host *h, tcpwhy_sock s, uint32_t max_bytes)
 	if (t->unread) {
 		uint32_t bytes = t->unread < max_bytes ? t->unread : max_bytes;
 		t->unread -= bytes;
+		if (!t->unread)
+			t->fin_unread = false;
 		return bytes;
 	}
+	t->fin_unread = false;
 	if (t->done)
 		return 0;
 	if (t->error)

@@ -167,7 +167,7 @@ static void start_child(struct host *h, struct tcb *child, const struct request 
 		ts_recent_set(h, child, r->ts_recent);
 	child->sent_ns = r->sent_ns;
 	child->snd_wl1 = r->rcv_isn;
-	rtt_settle(h, child, !r->timeouts && !r->retransmits);
+	child->syn_again = r->timeouts || r->retransmits;
 }
 
 struct tcb *listen_child(struct host *h, struct tcb *listener, const struct request *r)

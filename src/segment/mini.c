@@ -9,7 +9,7 @@
 
 /* ---------------------------------------------------------------------------------- the start */
 
-static uint64_t fin_time(const struct host *h, const struct tcb *t)
+uint64_t fin_time(const struct host *h, const struct tcb *t)
 {
 	uint64_t s = t->linger2_s > 0 ? (uint64_t)t->linger2_s
 				      : tcpwhy_sysctls(h->engine)->fin_timeout_s;

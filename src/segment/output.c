@@ -133,8 +133,10 @@ void send_waiting(struct host *h, struct tcb *t)
 		put_out(h, &s);
 		sent = true;
 	}
-	if (sent && idle)
+	if (sent && idle) {
+		t->sent_ns = now(h);
 		retransmit_start(h, t);
+	}
 }
 
 void send_first_again(struct host *h, struct tcb *t)
@@ -142,6 +144,7 @@ void send_first_again(struct host *h, struct tcb *t)
 	count(h, COUNTER_RetransSegs);
 	if (t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV) {
 		count(h, COUNTER_TCPSynRetrans);
+		t->syn_again = true;
 		if (t->state == TCPWHY_SYN_SENT)
 			send_syn(h, t);
 		else

@@ -38,6 +38,8 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 	if (!news)
 		return;
 	t->bytes_acked += news;
+	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV)
+		rtt_sample(t, now(h) - t->sent_ns);
 	t->retransmits = 0;
 	retransmit_start(h, t);
 }
@@ -97,7 +99,7 @@ static void enter_time_wait(struct host *h, struct tcb *t)
 static void take_fin(struct host *h, struct tcb *t)
 {
 	t->shut |= SHUT_RECEIVE;
-	t->done = true;
+	t->done = t->fin_unread = true;
 	t->ack_due = true;
 	t->ahead_used = 0;
 	t->fin_ahead = false;
@@ -105,6 +107,8 @@ static void take_fin(struct host *h, struct tcb *t)
 	    t->state != TCPWHY_FIN_WAIT1 && t->state != TCPWHY_FIN_WAIT2)
 		return; /* it was there before */
 	must(tcpwhy_fin_in(h->engine, t->sock) == 0);
+	if (t->overdue)
+		must(tcpwhy_fin_acked(h->engine, t->sock, NULL) == 0);
 	if (t->state == TCPWHY_FIN_WAIT1) {
 		t->state = TCPWHY_CLOSING;
 		send_ack(h, t);
@@ -204,6 +208,18 @@ static void abort_on_data(struct host *h, struct tcb *t, const struct segment *s
 	send_reset_for(h, s);
 }
 
+/* An old FIN that comes along with the ACK keeps the orphan a full socket, which in the end resets:
+ * the kernel fears to lose that FIN. */
+static bool stays_full(struct host *h, struct tcb *t, const struct segment *s)
+{
+	if (!t->orphan || !(s->flags & SEGMENT_FIN) || fin_time(h, t) > TIMEWAIT_NS)
+		return false;
+	t->overdue = true;
+	t->timer_kind = HOST_TIMER_KEEPALIVE;
+	timer_set(h, &t->timer, tcb_number(t->sock) << 1, now(h) + fin_time(h, t));
+	return true;
+}
+
 /* Our FIN is acknowledged in FIN_WAIT1. False: the connection is gone. */
 static bool enter_fin_wait2(struct host *h, struct tcb *t, const struct segment *s)
 {
@@ -222,6 +238,8 @@ static bool enter_fin_wait2(struct host *h, struct tcb *t, const struct segment 
 		send_ack(h, t);
 	} else {
 		t->state = TCPWHY_FIN_WAIT2;
+		if (stays_full(h, t, s))
+			return true;
 	}
 	must(tcpwhy_fin_acked(h->engine, t->sock, NULL) == 0);
 	if (!t->orphan)
@@ -234,8 +252,7 @@ static bool enter_fin_wait2(struct host *h, struct tcb *t, const struct segment 
 static bool step_by_ack(struct host *h, struct tcb *t, const struct segment *s)
 {
 	if (t->state == TCPWHY_SYN_RECV) {
-		if (!t->rtt_known && !t->pending)
-			rtt_settle(h, t, !t->retransmits || t->has_ts);
+		rtt_settle(h, t, s);
 		t->state = TCPWHY_ESTABLISHED;
 		t->socket_state = t->pending ? UNCONNECTED : t->socket_state;
 		return true;

@@ -101,14 +101,16 @@ static void in_window(struct host *h, uint32_t i, const struct segment *s)
 	struct request *r = &h->requests[i];
 	uint8_t flags = s->flags;
 
+	if (flags & SEGMENT_RST && has(h, TCPWHY_P_SYN_RECV_RST_EXACT) &&
+	    s->seq != r->rcv_isn + 1) {
+		challenge(h, r);
+		return;
+	}
 	if (sees_timestamp(r, s) && !seq_after(s->seq, r->rcv_isn + 1))
 		r->ts_recent = s->tsval;
 	if (s->seq == r->rcv_isn)
 		flags &= (uint8_t)~SEGMENT_SYN; /* of the SYN only what follows it is new */
-	if (flags & SEGMENT_RST && has(h, TCPWHY_P_SYN_RECV_RST_EXACT) &&
-	    s->seq != r->rcv_isn + 1) {
-		challenge(h, r);
-	} else if (flags & (SEGMENT_RST | SEGMENT_SYN)) {
+	if (flags & (SEGMENT_RST | SEGMENT_SYN)) {
 		count(h, COUNTER_AttemptFails);
 		embryonic_reset(h, i, s);
 	} else if (flags & SEGMENT_ACK) {

@@ -64,8 +64,12 @@ struct tcb {
 	bool ack_due : 1;    /* to be sent when the segment has been dealt with */
 	bool linger0 : 1;
 	bool rtt_known : 1;
-	int16_t linger2_s; /* TCP_LINGER2: 0 unset, negative off */
-	int error;         /* sk_err, positive */
+	bool syn_again : 1;  /* a SYN or SYN-ACK was sent twice: its answer tells no round trip */
+	bool fin_unread : 1; /* the peer's FIN is in the receive queue */
+	bool overdue : 1;    /* an orphan in FIN_WAIT2 that cannot become a mini-socket; the engine
+				has it in FIN_WAIT1 */
+	int16_t linger2_s;   /* TCP_LINGER2: 0 unset, negative off */
+	int error;           /* sk_err, positive */
 
 	uint32_t snd_wl1; /* the segment that the window was taken from */
 	uint32_t snd_una, snd_nxt, write_seq, snd_wnd, max_window, bytes_acked;
@@ -79,7 +83,7 @@ struct tcb {
 	uint64_t ts_recent_ns; /* when it was seen; 0: none */
 	uint64_t oow_ns;       /* last_oow_ack_time; 0: never */
 
-	uint64_t rto_ns, sent_ns; /* sent_ns: the SYN, for the one RTT sample */
+	uint64_t rto_ns, sent_ns; /* sent_ns: of what the one RTT sample is taken from */
 	uint32_t retransmits;
 	uint8_t timer_kind; /* enum host_timer */
 	struct timer timer;
@@ -207,9 +211,9 @@ bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_n
 void timer_clear(struct host *h, struct timer *timer);
 void retransmit_start(struct host *h, struct tcb *t); /* rearms; stops if all is acknowledged */
 void retransmit_stop(struct host *h, struct tcb *t);
-/* The handshake is over, and told the RTT or not. */
-void rtt_settle(struct host *h, struct tcb *t, bool is_known);
-/* The RTT, known from the handshake. */
+/* The last segment of the handshake: it tells the round trip, or not. */
+void rtt_settle(struct host *h, struct tcb *t, const struct segment *s);
+/* The first round trip that is known. */
 void rtt_sample(struct tcb *t, uint64_t rtt_ns);
 /* 3.5 times the RTO: the least time for an orphan, and a recycled TIME_WAIT's. */
 uint64_t rto_and_half(const struct tcb *t);
@@ -277,6 +281,8 @@ enum mini_answer { MINI_NOTHING, MINI_ACK, MINI_RST, MINI_SYN };
 /* *isn, for MINI_SYN: the one the new connection starts with. */
 enum mini_answer mini_segment(struct host *h, struct tcb *t, const struct segment *s,
 			      uint32_t *isn);
+/* tcp_fin_time() without the floor of the RTO. */
+uint64_t fin_time(const struct host *h, const struct tcb *t);
 /* To be called after the engine may have left a mini-socket in t's place: makes its record, sets
  * its end, counts. t is in CLOSE afterwards, or nobody's if it was an orphan. */
 void mini_take(struct host *h, struct tcb *t);

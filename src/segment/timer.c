@@ -89,13 +89,15 @@ void rtt_sample(struct tcb *t, uint64_t rtt_ns)
 	t->rto_ns = rtt_ns + RTO_MIN_NS < RTO_MAX_NS ? rtt_ns + RTO_MIN_NS : RTO_MAX_NS;
 }
 
-/* Whether the SYN's answer can be told from that to its retransmission; else three seconds (RFC
- * 6298 5.7). */
-void rtt_settle(struct host *h, struct tcb *t, bool is_known)
+/* Whether the answer belongs to the SYN or to its retransmission, only a timestamp can tell;
+ * without one three seconds are waited (RFC 6298 5.7). */
+void rtt_settle(struct host *h, struct tcb *t, const struct segment *s)
 {
-	if (is_known)
+	if (!t->syn_again)
 		rtt_sample(t, now(h) - t->sent_ns);
-	else if (!t->rtt_known)
+	else if (t->has_ts && s->has_timestamp && s->tsecr)
+		rtt_sample(t, (clock_ms(h) + t->ts_offset - s->tsecr) * NS_PER_MS);
+	else
 		t->rto_ns = RTO_FALLBACK_NS;
 }
 
@@ -168,7 +170,10 @@ static void retransmit_timer(struct host *h, struct tcb *t)
 /* Beyond sixty seconds of FIN_WAIT2 the engine leaves a mini-socket for the rest. */
 static void tcb_timer(struct host *h, struct tcb *t)
 {
-	if (t->timer_kind == HOST_TIMER_KEEPALIVE)
+	if (t->overdue) {
+		send_active_reset(h, t);
+		tcb_done(h, t, 0);
+	} else if (t->timer_kind == HOST_TIMER_KEEPALIVE)
 		mini_take(h, t);
 	else
 		retransmit_timer(h, t);

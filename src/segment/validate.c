@@ -135,22 +135,24 @@ static bool check_paws(struct host *h, struct tcb *t, const struct segment *s)
 
 /* --------------------------------------------------------------------------- sequence and RST */
 
-/* The left edge is what was acknowledged last, so numbers received but not acknowledged yet are
- * still in the window. */
-static bool check_sequence(struct host *h, const struct tcb *t, const struct segment *s)
+/* Whether something of it lies beyond the window; a FIN needs no room. */
+static bool is_beyond(const struct tcb *t, const struct segment *s)
 {
-	uint32_t edge = t->rcv_nxt + receive_window(t), end = segment_end(s);
+	uint32_t end = segment_end(s) - (s->flags & SEGMENT_FIN ? 1 : 0);
 
-	if (seq_before(end, t->rcv_wup))
+	return seq_after(end, t->rcv_nxt + receive_window(t));
+}
+
+/* The left edge is what was acknowledged last, so numbers received but not acknowledged yet are
+ * still in the window. What begins in it and ends beyond is taken where nothing waits to be read.
+ */
+static bool check_sequence(const struct host *h, const struct tcb *t, const struct segment *s)
+{
+	if (seq_before(segment_end(s), t->rcv_wup) ||
+	    seq_after(s->seq, t->rcv_nxt + receive_window(t)))
 		return false;
-	if (!seq_after(end, edge))
-		return true;
-	/* Data beyond the edge is taken where nothing waits to be read. */
-	if (!seq_after(s->seq, edge) && !(has(h, TCPWHY_P_BEYOND_WINDOW) && t->unread))
-		return true;
-	if (has(h, TCPWHY_P_BEYOND_WINDOW))
-		count(h, COUNTER_BeyondWindow);
-	return false;
+	return !has(h, TCPWHY_P_BEYOND_WINDOW) || !is_beyond(t, s) ||
+	       (!t->unread && !t->fin_unread);
 }
 
 /* tcp_reset_check(): a peer that forgot its FIN resets with the number before it. */
@@ -178,6 +180,8 @@ static void out_of_window(struct host *h, struct tcb *t, const struct segment *s
 	} else if (s->flags & SEGMENT_SYN) {
 		challenge_syn(h, t);
 	} else {
+		if (has(h, TCPWHY_P_BEYOND_WINDOW) && is_beyond(t, s))
+			count(h, COUNTER_BeyondWindow);
 		send_duplicate_ack(h, t, s, COUNTER_TCPACKSkippedSeq);
 	}
 }
