@@ -182,7 +182,8 @@ static int connect_again(struct tcb *t)
 	t->error = 0;
 	t->socket_state = UNCONNECTED;
 	t->shut = 0;
-	t->done = false;
+	t->unread = 0;
+	t->done = t->fin_unread = false;
 	return -error;
 }
 
@@ -454,6 +455,7 @@ static void close_in_order(struct host *h, struct tcb *t)
 
 	tcpwhy_close(h->engine, t->sock, &sent);
 	t->orphan = true;
+	t->fin_unread = false; /* close() empties the receive queue */
 	t->shut = SHUT_RECEIVE | SHUT_SEND;
 	if (state == TCPWHY_ESTABLISHED || state == TCPWHY_SYN_RECV) {
 		t->state = TCPWHY_FIN_WAIT1;

@@ -55,9 +55,37 @@ static bool is_cookie(const struct host *h, const struct segment *s)
 	return ((rest - minute_mix(h, s, minute - ago)) & 0xffffff) < 4;
 }
 
-static struct request request_of(const struct host *h, const struct segment *s)
+/* The options of the SYN travel in the low bits of our timestamp and come back in the echo:
+ * cookie_init_timestamp(), cookie_timestamp_decode(). */
+enum { TS_SCALE_NONE = 15, TS_SACK = 16, TS_BITS = 63 };
+
+uint32_t cookie_timestamp(const struct request *r, uint32_t clock)
 {
-	bool timed = s->has_timestamp && is_timed(h);
+	uint32_t ts = (clock & ~(uint32_t)TS_BITS) | TS_SCALE_NONE | (r->has_sack ? TS_SACK : 0);
+
+	return seq_after(ts, clock) ? ts - TS_BITS - 1 : ts;
+}
+
+/* An echo that we cannot have sent with these sysctls. */
+static bool is_strange_echo(const struct host *h, const struct segment *s, uint32_t options)
+{
+	if (!s->has_timestamp)
+		return false;
+	if (!is_timed(h) || (options & TS_SACK && !h->sysctls.sack))
+		return true;
+	return (options & TS_SCALE_NONE) != TS_SCALE_NONE && !h->sysctls.window_scaling;
+}
+
+static uint32_t echoed_options(const struct host *h, const struct segment *s)
+{
+	if (!s->has_timestamp || !s->tsecr)
+		return 0;
+	return s->tsecr - ts_offset_of(h, &s->to, s->to_port, &s->from, s->from_port);
+}
+
+static struct request request_of(const struct host *h, const struct segment *s, uint32_t options)
+{
+	bool timed = s->has_timestamp;
 
 	return (struct request){
 		.local = s->to,
@@ -70,7 +98,7 @@ static struct request request_of(const struct host *h, const struct segment *s)
 		.snd_wnd = s->window,
 		.rcv_wnd = h->config.window,
 		.has_ts = timed,
-		.has_sack = timed && h->sysctls.sack,
+		.has_sack = timed && options & TS_SACK,
 		.ts_recent = timed ? s->tsval : 0,
 		.ts_offset = ts_offset_of(h, &s->to, s->to_port, &s->from, s->from_port),
 		.sent_ns = now(h),
@@ -88,7 +116,10 @@ bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *
 		return false;
 	}
 	count(h, COUNTER_SyncookiesRecv);
-	struct request r = request_of(h, s);
+	uint32_t options = echoed_options(h, s);
+	if (is_strange_echo(h, s, options))
+		return false;
+	struct request r = request_of(h, s, options);
 	struct tcb *child = listen_child(h, listener, &r);
 	if (child)
 		tcb_segment(h, child, s);

@@ -20,6 +20,7 @@ static struct host_sysctls default_sysctls(const struct tcpwhy_row *row)
 		.max_syn_backlog = 4096, /* by memory: of a large machine */
 		.syncookies = 1,
 		.sack = true,
+		.window_scaling = true,
 		.syn_retries = 6,
 		.synack_retries = 5,
 		.syn_linear_timeouts = row->packets & TCPWHY_P_SYN_LINEAR ? 4 : 0,

@@ -36,6 +36,8 @@ struct host_sysctls {
 	bool rfc1337;             /* tcp_rfc1337 */
 	bool tw_recycle;          /* tcp_tw_recycle, where there is one */
 	bool sack;                /* tcp_sack */
+	bool window_scaling;      /* tcp_window_scaling: windows are never scaled here, but SYN
+				   * cookies ask for it */
 	uint8_t syn_retries, synack_retries, syn_linear_timeouts, retries2, orphan_retries;
 	uint32_t invalid_ratelimit_ms; /* tcp_invalid_ratelimit */
 	uint32_t challenge_ack_limit;  /* tcp_challenge_ack_limit, a second */

@@ -72,7 +72,7 @@ static void answer_with_cookie(struct host *h, struct tcb *listener, const struc
 	read_options(h, &r, syn);
 	r.has_sack = r.has_sack && r.has_ts;
 	r.snt_isn = cookie_make(h, listener, syn);
-	send_syn_ack(h, &r);
+	send_cookie_syn_ack(h, &r);
 }
 
 static void keep_request(struct host *h, struct tcb *listener, const struct segment *syn,

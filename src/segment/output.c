@@ -208,14 +208,30 @@ static struct segment request_segment_of(struct host *h, const struct request *r
 	};
 }
 
-void send_syn_ack(struct host *h, struct request *r)
+static struct segment syn_ack_of(struct host *h, const struct request *r)
 {
 	struct segment s = request_segment_of(h, r);
 
 	s.flags = SEGMENT_SYN | SEGMENT_ACK;
 	s.seq = r->snt_isn;
 	s.sack_permitted = r->has_sack;
+	return s;
+}
+
+void send_syn_ack(struct host *h, struct request *r)
+{
+	struct segment s = syn_ack_of(h, r);
+
 	r->last_tsval = s.tsval;
+	put_out(h, &s);
+}
+
+void send_cookie_syn_ack(struct host *h, struct request *r)
+{
+	struct segment s = syn_ack_of(h, r);
+
+	if (r->has_ts)
+		s.tsval = cookie_timestamp(r, clock_ms(h)) + r->ts_offset;
 	put_out(h, &s);
 }
 

@@ -83,6 +83,8 @@ static void challenge(struct host *h, struct request *r)
 /* The last ACK of the handshake. */
 static void complete(struct host *h, uint32_t i, const struct segment *s)
 {
+	if (sees_timestamp(&h->requests[i], s) && !seq_after(s->seq, h->requests[i].rcv_isn + 1))
+		h->requests[i].ts_recent = s->tsval;
 	struct request r = h->requests[i];
 	struct tcb *child = listen_child(h, tcb_at(h, r.listener), &r);
 
@@ -106,8 +108,6 @@ static void in_window(struct host *h, uint32_t i, const struct segment *s)
 		challenge(h, r);
 		return;
 	}
-	if (sees_timestamp(r, s) && !seq_after(s->seq, r->rcv_isn + 1))
-		r->ts_recent = s->tsval;
 	if (s->seq == r->rcv_isn)
 		flags &= (uint8_t)~SEGMENT_SYN; /* of the SYN only what follows it is new */
 	if (flags & (SEGMENT_RST | SEGMENT_SYN)) {

@@ -221,6 +221,8 @@ uint64_t rto_and_half(const struct tcb *t);
 /* ---------------------------------------------------------------------------------- output.c */
 void send_syn(struct host *h, struct tcb *t);
 void send_syn_ack(struct host *h, struct request *r);
+/* The one with a cookie: its timestamp carries the options. */
+void send_cookie_syn_ack(struct host *h, struct request *r);
 /* The SYN-ACK of a socket that met the other's SYN (simultaneous open). */
 void send_crossed_syn_ack(struct host *h, struct tcb *t);
 void send_ack(struct host *h, struct tcb *t);
@@ -269,6 +271,8 @@ bool accept_queue_full(const struct tcb *listener);
 
 /* ---------------------------------------------------------------------------------- cookie.c */
 uint32_t cookie_make(struct host *h, struct tcb *listener, const struct segment *syn);
+/* What the SYN-ACK with a cookie shows for a timestamp, before the offset. */
+uint32_t cookie_timestamp(const struct request *r, uint32_t clock);
 /* A last ACK that may bring a cookie back. True: it was dealt with. */
 bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *s);
 

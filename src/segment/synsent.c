@@ -40,6 +40,7 @@ static void take_peer(struct host *h, struct tcb *t, const struct segment *s)
 
 static void connected(struct host *h, struct tcb *t, const struct segment *s)
 {
+	t->bytes_acked = s->ack - t->snd_una;
 	t->snd_una = s->ack;
 	take_peer(h, t, s);
 	t->state = TCPWHY_ESTABLISHED;

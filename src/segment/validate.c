@@ -180,7 +180,8 @@ static void out_of_window(struct host *h, struct tcb *t, const struct segment *s
 	} else if (s->flags & SEGMENT_SYN) {
 		challenge_syn(h, t);
 	} else {
-		if (has(h, TCPWHY_P_BEYOND_WINDOW) && is_beyond(t, s))
+		if (has(h, TCPWHY_P_BEYOND_WINDOW) && is_beyond(t, s) &&
+		    !seq_before(segment_end(s), t->rcv_wup))
 			count(h, COUNTER_BeyondWindow);
 		send_duplicate_ack(h, t, s, COUNTER_TCPACKSkippedSeq);
 	}
