@@ -155,6 +155,14 @@ static void to_mini(struct host *h, struct tcb *mini, const struct segment *s)
 	}
 }
 
+static void to_socket(struct host *h, struct tcb *t, const struct segment *s)
+{
+	tcpwhy_sock sock = t->sock; /* gone, perhaps, afterwards */
+
+	tcb_segment(h, t, s);
+	ready(h, sock);
+}
+
 void host_segment_in(struct host *h, const struct segment *s)
 {
 	tcpwhy_sock sock =
@@ -165,7 +173,7 @@ void host_segment_in(struct host *h, const struct segment *s)
 	if (t && t->mini)
 		to_mini(h, t, s);
 	else if (t)
-		tcb_segment(h, t, s);
+		to_socket(h, t, s);
 	else if (request != NIL && !h->requests[request].orphan)
 		request_segment(h, request, s);
 	else

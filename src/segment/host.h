@@ -48,6 +48,9 @@ struct host_config {
 	struct tcpwhy_memory memory;
 	/* A number in [0, n): initial sequence numbers, timestamp offsets, port choice. */
 	uint32_t (*draw)(void *ctx, uint32_t n);
+	/* A socket may answer otherwise than before: called from within host_segment_in() and
+	 * host_advance(), after the fact; it may not call the host. May be NULL. */
+	void (*ready)(void *ctx, tcpwhy_sock s);
 	void *ctx;
 	struct tcpwhy_perturb *perturb; /* as in struct tcpwhy_choice; may be NULL */
 	uint32_t clock_ms;              /* what the timestamp clock shows at time 0 */

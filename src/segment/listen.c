@@ -147,6 +147,7 @@ static void enqueue(struct host *h, struct tcb *listener, struct tcb *child)
 		tcb_at(h, listener->accept_last)->next = n;
 	listener->accept_last = n;
 	listener->accept_used++;
+	ready(h, listener->sock);
 }
 
 static void start_child(struct host *h, struct tcb *child, const struct request *r)
@@ -193,6 +194,7 @@ struct tcb *listen_child(struct host *h, struct tcb *listener, const struct requ
 	}
 	count(h, COUNTER_PassiveOpens);
 	start_child(h, child, r);
+	child->shut = listener->shut;
 	child->linger0 = listener->linger0;
 	child->linger2_s = listener->linger2_s;
 	tcpwhy_timestamps(h->engine, s, r->has_ts);

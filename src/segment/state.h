@@ -162,6 +162,12 @@ static inline void count(struct host *h, enum counter c)
 	h->counters[c]++;
 }
 
+static inline void ready(const struct host *h, tcpwhy_sock s)
+{
+	if (h->config.ready)
+		h->config.ready(h->config.ctx, s);
+}
+
 static inline uint64_t now(const struct host *h)
 {
 	return tcpwhy_now(h->engine);

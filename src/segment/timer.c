@@ -170,6 +170,8 @@ static void retransmit_timer(struct host *h, struct tcb *t)
 /* Beyond sixty seconds of FIN_WAIT2 the engine leaves a mini-socket for the rest. */
 static void tcb_timer(struct host *h, struct tcb *t)
 {
+	tcpwhy_sock sock = t->sock;
+
 	if (t->overdue) {
 		send_active_reset(h, t);
 		tcb_done(h, t, 0);
@@ -177,6 +179,7 @@ static void tcb_timer(struct host *h, struct tcb *t)
 		mini_take(h, t);
 	else
 		retransmit_timer(h, t);
+	ready(h, sock);
 }
 
 /* --------------------------------------------------------------------------------- the clock */
