@@ -11,8 +11,8 @@
 CC      ?= gcc
 CLANG   ?= clang
 BUILD   ?= build
-DIRS    := base engine segment load explain logs live cure case report cli
-PURE    := base engine segment load explain logs
+DIRS    := base engine segment world load explain logs live cure case report cli
+PURE    := base engine segment world load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wvla -Wformat=2 -Werror
 PKGS    := libmnl libbpf jansson libpcre2-8 libnftables
@@ -25,7 +25,7 @@ src_of  = $(filter-out %.bpf.c,$(wildcard src/$(1)/*.c))
 obj_of  = $(patsubst %.c,$(BUILD)/%.o,$(call src_of,$(1)))
 libs    = $(foreach d,$(1),$(BUILD)/lib$(d).a)
 # Users before what they use.
-ALL_LIBS := $(call libs,report case cure live logs explain load segment engine base)
+ALL_LIBS := $(call libs,report case cure live logs explain load world segment engine base)
 
 BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))

@@ -24,7 +24,8 @@ enum rule_place { RULE_FORWARD, RULE_IN, RULE_OUT };
 
 enum { RULE_TARGETS = 8 };
 
-/* What a load balancer believes and does. It forwards at the level of segments; it is no proxy. */
+/* What a load balancer believes and does. It forwards at the level of segments; it is no proxy.
+ * Only a SYN begins a session. */
 struct balancer {
 	uint64_t idle_ns; /* a session without segments ends after that; 0: never */
 	/* After a RST or both FINs a session ends after that: 10 s in the report. */
@@ -40,8 +41,10 @@ struct balancer {
 	bool resets_strays;
 };
 
-/* TCP that fits all that is said; a field of zeros says nothing. First match. Filters come before
- * translations in FORWARD. What answers a translated segment is translated back. */
+/* TCP that fits all that is said; a field of zeros says nothing. The first filter that fits acts,
+ * and the first translation of a destination and of a source that fit a new session; filters see
+ * real addresses: a destination after its translation, a source before. What answers a translated
+ * segment is translated back. */
 struct rule {
 	enum rule_action action;
 	enum rule_place place;          /* of reject and drop */
