@@ -583,6 +583,11 @@ int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_a
 		   uint16_t peer_port, const struct tcpwhy_addr *source,
 		   const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 
+/* connect() to AF_UNSPEC, and what a connect() that failed later does: back to CLOSE, ready to be
+ * used again; a port or address that was not asked for is given back. Nothing is sent. 0, -EBADF.
+ * tcp_disconnect(). */
+int tcpwhy_disconnect(struct tcpwhy_engine *e, tcpwhy_sock s);
+
 /* What arrives from the other side, at the level of identity. 0, -EBADF, -EINVAL if the state does
  * not allow it, -ENOMEM. */
 int tcpwhy_established(struct tcpwhy_engine *e,

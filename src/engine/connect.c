@@ -345,3 +345,16 @@ void sock_disconnect(struct tcpwhy_engine *e, uint32_t i)
 	s->connected = false;
 	forget_source(e, i);
 }
+
+int tcpwhy_disconnect(struct tcpwhy_engine *e, tcpwhy_sock handle)
+{
+	uint32_t i;
+	const struct sock *s = sock_live(e, handle, &i);
+
+	if (!s || s->orphan || s->timewait || s->pending)
+		return -EBADF;
+	if (s->state == TCPWHY_LISTEN)
+		reset_pending(e, i);
+	sock_disconnect(e, i);
+	return 0;
+}

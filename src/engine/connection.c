@@ -230,9 +230,7 @@ int tcpwhy_reset_in(struct tcpwhy_engine *e, tcpwhy_sock handle)
 	return 0;
 }
 
-/* The children that accept() did not take are reset with their listener (inet_csk_listen_stop()).
- */
-static void reset_pending(struct tcpwhy_engine *e, uint32_t listener)
+void reset_pending(struct tcpwhy_engine *e, uint32_t listener)
 {
 	for (uint32_t i = 0; i < e->socks.used; i++) {
 		struct sock *s = sock_at(e, i);

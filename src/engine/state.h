@@ -185,9 +185,9 @@ struct tcpwhy_engine {
 
 	bool bound_unseen;
 	bool programs4, programs6; /* something else may refuse bind() */
-	bool tuples_pending; /* imported owners are not hashed by 4-tuple yet */
-	bool timers_pending; /* nor in the heap */
-	uint32_t last2;      /* bucket2 of the last import */
+	bool tuples_pending;       /* imported owners are not hashed by 4-tuple yet */
+	bool timers_pending;       /* nor in the heap */
+	uint32_t last2;            /* bucket2 of the last import */
 };
 
 static inline bool has(const struct tcpwhy_engine *e, enum tcpwhy_feature feature)
@@ -467,6 +467,8 @@ void sock_disconnect(struct tcpwhy_engine *e, uint32_t i);
 /* ------------------------------------------------------------------------------- connection.c */
 /* tcp_done(): CLOSE, out of the tables; the record stays while the process holds it. */
 void sock_done(struct tcpwhy_engine *e, uint32_t i);
+/* The children that accept() did not take end with their listener (inet_csk_listen_stop()). */
+void reset_pending(struct tcpwhy_engine *e, uint32_t listener);
 
 /* ------------------------------------------------------------------------------- verdict.c */
 void verdict_ok(struct tcpwhy_verdict *v, uint16_t port);

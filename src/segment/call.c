@@ -130,7 +130,7 @@ static void start_over(struct tcb *t, tcpwhy_sock s)
 {
 	*t = (struct tcb){
 		.sock = s,
-		.error = 0,
+		.shut = t->shut, /* a shutdown() that gave ENOTCONN is remembered */
 		.linger0 = t->linger0,
 		.linger2_s = t->linger2_s,
 		.rto_ns = RTO_INIT_NS,
@@ -170,7 +170,7 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 }
 
 /* The call after the one that sent the SYN: how that ended. */
-static int connect_again(struct tcb *t)
+static int connect_again(struct host *h, struct tcb *t)
 {
 	if (t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV)
 		return -EALREADY;
@@ -180,6 +180,7 @@ static int connect_again(struct tcb *t)
 	}
 	int error = t->error ? t->error : ECONNABORTED;
 	t->error = 0;
+	tcpwhy_disconnect(h->engine, t->sock);
 	t->socket_state = UNCONNECTED;
 	t->shut = 0;
 	t->unread = 0;
@@ -199,7 +200,7 @@ int host_connect(struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer, 
 	if (t->socket_state == CONNECTED)
 		return -EISCONN;
 	if (t->socket_state == CONNECTING)
-		return connect_again(t);
+		return connect_again(h, t);
 	if (t->socket_state == DISCONNECTING)
 		return -EINVAL;
 	v = v ? v : &own;
@@ -388,12 +389,33 @@ static void disconnect(struct host *h, struct tcb *t)
 		t->error = ECONNRESET;
 }
 
+static uint8_t shut_by(enum tcpwhy_how how)
+{
+	return how == TCPWHY_SHUT_RD   ? SHUT_RECEIVE
+	       : how == TCPWHY_SHUT_WR ? SHUT_SEND
+				       : SHUT_RECEIVE | SHUT_SEND;
+}
+
 static bool is_connected(const struct tcb *t)
 {
 	return t->state != TCPWHY_SYN_SENT && t->state != TCPWHY_SYN_RECV &&
 	       t->state != TCPWHY_CLOSE;
 }
 
+/* tcp_shutdown(): the FIN, if this side may still send one. */
+static void end_sending(struct host *h, struct tcb *t)
+{
+	if (t->state == TCPWHY_ESTABLISHED)
+		t->state = TCPWHY_FIN_WAIT1;
+	else if (t->state == TCPWHY_CLOSE_WAIT)
+		t->state = TCPWHY_LAST_ACK;
+	else
+		return;
+	queue_fin(h, t);
+}
+
+/* In CLOSE it is refused and remembered all the same. In SYN_RECV no FIN is sent, and the engine,
+ * which has the connection as established, is not told. */
 int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 {
 	struct tcb *t = held(h, s);
@@ -403,28 +425,17 @@ int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 		return -EBADF;
 	if (t->socket_state == CONNECTING)
 		t->socket_state = is_connected(t) ? CONNECTED : DISCONNECTING;
-	bool was_listener = t->state == TCPWHY_LISTEN && how != TCPWHY_SHUT_WR;
-	if (was_listener || t->state == TCPWHY_SYN_SENT)
+	if (t->state == TCPWHY_SYN_SENT || (t->state == TCPWHY_LISTEN && how != TCPWHY_SHUT_WR)) {
 		disconnect(h, t);
-	if (t->state == TCPWHY_SYN_RECV) { /* the engine has it as established already */
-		t->shut |= how == TCPWHY_SHUT_RD ? SHUT_RECEIVE : SHUT_SEND;
-		return 0;
+		return -tcpwhy_shutdown(h->engine, s, how, &sent);
 	}
-	int error = tcpwhy_shutdown(h->engine, s, how, &sent);
-	if (error || was_listener || t->state == TCPWHY_CLOSE || t->state == TCPWHY_LISTEN)
-		return error < 0 ? error : -error;
-	if (how != TCPWHY_SHUT_WR)
-		t->shut |= SHUT_RECEIVE;
-	if (how == TCPWHY_SHUT_RD)
+	t->shut |= shut_by(how);
+	if (t->state == TCPWHY_CLOSE)
+		return -ENOTCONN;
+	if (t->state == TCPWHY_SYN_RECV || how == TCPWHY_SHUT_RD)
 		return 0;
-	t->shut |= SHUT_SEND;
-	if (t->state == TCPWHY_ESTABLISHED)
-		t->state = TCPWHY_FIN_WAIT1;
-	else if (t->state == TCPWHY_CLOSE_WAIT)
-		t->state = TCPWHY_LAST_ACK;
-	else
-		return 0;
-	queue_fin(h, t);
+	must(tcpwhy_shutdown(h->engine, s, how, &sent) == 0);
+	end_sending(h, t);
 	return 0;
 }
 

@@ -69,9 +69,9 @@ uint32_t cookie_timestamp(const struct request *r, uint32_t clock)
 /* An echo that we cannot have sent with these sysctls. */
 static bool is_strange_echo(const struct host *h, const struct segment *s, uint32_t options)
 {
-	if (!s->has_timestamp)
+	if (!s->has_timestamp || !is_timed(h))
 		return false;
-	if (!is_timed(h) || (options & TS_SACK && !h->sysctls.sack))
+	if (options & TS_SACK && !h->sysctls.sack)
 		return true;
 	return (options & TS_SCALE_NONE) != TS_SCALE_NONE && !h->sysctls.window_scaling;
 }
@@ -85,7 +85,7 @@ static uint32_t echoed_options(const struct host *h, const struct segment *s)
 
 static struct request request_of(const struct host *h, const struct segment *s, uint32_t options)
 {
-	bool timed = s->has_timestamp;
+	bool timed = s->has_timestamp && is_timed(h);
 
 	return (struct request){
 		.local = s->to,

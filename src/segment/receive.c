@@ -101,7 +101,6 @@ static void take_fin(struct host *h, struct tcb *t)
 	t->shut |= SHUT_RECEIVE;
 	t->done = t->fin_unread = true;
 	t->ack_due = true;
-	t->ahead_used = 0;
 	t->fin_ahead = false;
 	if (t->state != TCPWHY_ESTABLISHED && t->state != TCPWHY_SYN_RECV &&
 	    t->state != TCPWHY_FIN_WAIT1 && t->state != TCPWHY_FIN_WAIT2)
@@ -118,6 +117,7 @@ static void take_fin(struct host *h, struct tcb *t)
 	} else {
 		t->state = TCPWHY_CLOSE_WAIT;
 	}
+	t->ahead_used = 0; /* after the ACK, which still shows what waited */
 }
 
 /* What waited and is next now: tcp_ofo_queue(). True: a FIN was the last of it. */
