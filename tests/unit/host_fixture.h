@@ -8,6 +8,8 @@
 #ifndef TCPWHY_TESTS_HOST_FIXTURE_H
 #define TCPWHY_TESTS_HOST_FIXTURE_H
 
+#include <string.h>
+
 #include "engine_fixture.h"
 #include "segment/host.h"
 
@@ -172,6 +174,127 @@ static inline struct ends established(struct pair *p)
 	pump(p);
 	assert_int_equal(host_accept(p->server, e.listener, 0, &e.server), 0);
 	return e;
+}
+
+/* --------------------------------------------------------------------------- one rule at a time */
+
+#define counted(h, name) ((int)host_counter(h, COUNTER_##name))
+
+#define host_set(h, field, value)                                                                  \
+	do {                                                                                       \
+		struct host_sysctls new_ = *host_sysctls(h);                                       \
+		new_.field = (value);                                                              \
+		host_set_sysctls(h, &new_);                                                        \
+	} while (0)
+
+#define engine_set(h, field, value)                                                                \
+	do {                                                                                       \
+		struct tcpwhy_sysctls new_ = *tcpwhy_sysctls(host_engine(h));                      \
+		new_.field = (value);                                                              \
+		assert_int_equal(tcpwhy_set_sysctls(host_engine(h), &new_), 0);                    \
+	} while (0)
+
+static inline struct segment written(const struct host_view *receiver, uint8_t flags)
+{
+	return (struct segment){.flags = flags,
+				.seq = receiver->rcv_nxt,
+				.ack = flags & SEGMENT_ACK ? receiver->snd_nxt : 0,
+				.window = 65535};
+}
+
+/* What the server's end of the connection from CLIENT_PORT takes for the next segment, without
+ * options: the test makes it wrong. */
+static inline struct segment to_server(struct pair *p, uint8_t flags)
+{
+	struct host_view v = at_server(p, CLIENT_PORT);
+	struct segment s = written(&v, flags);
+
+	s.from = p->client_at;
+	s.to = p->server_at;
+	s.from_port = CLIENT_PORT;
+	s.to_port = SERVER_PORT;
+	return s;
+}
+
+static inline struct segment to_client(struct pair *p, uint8_t flags)
+{
+	struct host_view v = at_client(p, CLIENT_PORT);
+	struct segment s = written(&v, flags);
+
+	s.from = p->server_at;
+	s.to = p->client_at;
+	s.from_port = SERVER_PORT;
+	s.to_port = CLIENT_PORT;
+	return s;
+}
+
+/* The flags of the one segment that leaves, 0: none. */
+static inline int answer(struct host *h)
+{
+	struct segment s = {0};
+
+	host_segment_out(h, &s);
+	nothing_out_of(h);
+	return s.flags;
+}
+
+/* What waits on the wire is lost. */
+static inline void lose(struct host *h)
+{
+	struct segment s;
+
+	while (host_segment_out(h, &s))
+		;
+}
+
+/* The seconds from now until a socket or a request of the host ends by itself, all of whose
+ * segments are lost; at most an hour. In milliseconds. */
+static inline int ends_after(struct host *h, bool (*is_over)(struct host *h, void *ctx), void *ctx)
+{
+	uint64_t start = tcpwhy_now(host_engine(h));
+
+	while (!is_over(h, ctx)) {
+		uint64_t next = host_deadline(h);
+		assert_true(next > tcpwhy_now(host_engine(h)) && next - start < 3600 * S);
+		host_advance(h, next);
+		lose(h);
+	}
+	return (int)((tcpwhy_now(host_engine(h)) - start) / MS);
+}
+
+/* From that row on, until the next one, the scene leaves that number. */
+struct since {
+	const char *row;
+	int leaves;
+};
+
+typedef int pair_scene(struct pair *p);
+
+#define SINCE(...)                                                                                 \
+	(const struct since[]){__VA_ARGS__},                                                       \
+		sizeof((const struct since[]){__VA_ARGS__}) / sizeof(struct since)
+
+static inline void check_rows(const char *what, pair_scene *play, const struct since *steps,
+			      size_t n)
+{
+	size_t reached = 0;
+
+	for (size_t i = 0; tcpwhy_row_at(i); i++) {
+		const char *name = tcpwhy_row_at(i)->name;
+		struct pair p = pair_new(name, name);
+		reached += reached < n && strcmp(name, steps[reached].row) == 0;
+		assert_true(reached);
+		int got = play(&p), wanted = steps[reached - 1].leaves;
+		pair_free(&p);
+		if (got != wanted)
+			fail_msg("%s on %s: %d, not %d", what, name, got, wanted);
+	}
+	assert_int_equal(reached, n);
+}
+
+static inline void check_every_row(const char *what, pair_scene *play, int leaves)
+{
+	check_rows(what, play, SINCE({"3.10", leaves}));
 }
 
 #endif
