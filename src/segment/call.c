@@ -402,9 +402,11 @@ static bool is_connected(const struct tcb *t)
 	       t->state != TCPWHY_CLOSE;
 }
 
-/* tcp_shutdown(): the FIN, if this side may still send one. */
-static void end_sending(struct host *h, struct tcb *t)
+void end_sending(struct host *h, struct tcb *t)
 {
+	enum tcpwhy_sent sent;
+
+	must(tcpwhy_shutdown(h->engine, t->sock, TCPWHY_SHUT_WR, &sent) == 0);
 	if (t->state == TCPWHY_ESTABLISHED)
 		t->state = TCPWHY_FIN_WAIT1;
 	else if (t->state == TCPWHY_CLOSE_WAIT)
@@ -414,8 +416,8 @@ static void end_sending(struct host *h, struct tcb *t)
 	queue_fin(h, t);
 }
 
-/* In CLOSE it is refused and remembered all the same. In SYN_RECV no FIN is sent, and the engine,
- * which has the connection as established, is not told. */
+/* In CLOSE it is refused and remembered all the same. In SYN_RECV the FIN waits for the end of
+ * the handshake. */
 int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 {
 	struct tcb *t = held(h, s);
@@ -434,7 +436,6 @@ int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 		return -ENOTCONN;
 	if (t->state == TCPWHY_SYN_RECV || how == TCPWHY_SHUT_RD)
 		return 0;
-	must(tcpwhy_shutdown(h->engine, s, how, &sent) == 0);
 	end_sending(h, t);
 	return 0;
 }
@@ -488,6 +489,8 @@ int host_close(struct host *h, tcpwhy_sock s)
 	if (t->state == TCPWHY_LISTEN)
 		stop_listening(h, t);
 	if (!is_synchronised(t)) {
+		if (t->linger0 && t->state == TCPWHY_SYN_SENT)
+			count(h, COUNTER_TCPAbortOnData);
 		close_at_once(h, t, false);
 	} else if (t->unread) {
 		count(h, COUNTER_TCPAbortOnClose);
@@ -500,6 +503,39 @@ int host_close(struct host *h, tcpwhy_sock s)
 		close_at_once(h, t, true);
 	} else {
 		close_in_order(h, t);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------- destroy */
+
+static void abort_socket(struct host *h, struct tcb *t)
+{
+	if (t->mini) {
+		tcpwhy_reset_in(h->engine, t->sock);
+		t->sock = 0;
+		return;
+	}
+	if (needs_reset(t))
+		send_active_reset(h, t);
+	tcb_done(h, t, ECONNABORTED);
+}
+
+/* tcp_abort(). */
+int host_destroy(struct host *h, const struct tcpwhy_addr *local, uint16_t port,
+		 const struct tcpwhy_addr *peer, uint16_t peer_port)
+{
+	tcpwhy_sock s = tcpwhy_find_tuple(h->engine, local, port, peer, peer_port, 0);
+	struct tcb *t = s ? tcb_of(h, s) : NULL;
+	uint32_t request = t ? NIL : request_find_tuple(h, local, port, peer, peer_port);
+
+	if (t) {
+		abort_socket(h, t);
+		ready(h, s);
+	} else if (request != NIL) {
+		request_drop(h, request);
+	} else {
+		return -ENOENT;
 	}
 	return 0;
 }

@@ -121,7 +121,7 @@ static struct segment data_from(struct host *h, struct tcb *t, uint32_t seq, uin
 
 void send_waiting(struct host *h, struct tcb *t)
 {
-	bool idle = t->snd_una == t->snd_nxt, sent = false;
+	bool idle = t->snd_una == t->snd_nxt;
 
 	while (seq_before(t->snd_nxt, t->write_seq)) {
 		uint32_t edge = t->snd_una + t->snd_wnd;
@@ -131,10 +131,11 @@ void send_waiting(struct host *h, struct tcb *t)
 			break;
 		t->snd_nxt += s.length + (s.flags & SEGMENT_FIN ? 1 : 0);
 		put_out(h, &s);
-		sent = true;
-	}
-	if (sent && idle) {
+		if (!idle)
+			continue;
+		idle = false;
 		t->sent_ns = now(h);
+		t->sent_end = t->snd_nxt;
 		retransmit_start(h, t);
 	}
 }
@@ -159,7 +160,6 @@ void send_active_reset(struct host *h, struct tcb *t)
 {
 	struct segment s = segment_of(h, t, SEGMENT_RST | SEGMENT_ACK, t->snd_nxt);
 
-	s.has_sack = false;
 	count(h, COUNTER_OutRsts);
 	put_out(h, &s);
 }

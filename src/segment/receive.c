@@ -38,7 +38,8 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 	if (!news)
 		return;
 	t->bytes_acked += news;
-	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV)
+	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV &&
+	    !seq_before(s->ack, t->sent_end))
 		rtt_sample(t, now(h) - t->sent_ns);
 	t->retransmits = 0;
 	retransmit_start(h, t);
@@ -101,7 +102,6 @@ static void take_fin(struct host *h, struct tcb *t)
 	t->shut |= SHUT_RECEIVE;
 	t->done = t->fin_unread = true;
 	t->ack_due = true;
-	t->fin_ahead = false;
 	if (t->state != TCPWHY_ESTABLISHED && t->state != TCPWHY_SYN_RECV &&
 	    t->state != TCPWHY_FIN_WAIT1 && t->state != TCPWHY_FIN_WAIT2)
 		return; /* it was there before */
@@ -117,18 +117,34 @@ static void take_fin(struct host *h, struct tcb *t)
 	} else {
 		t->state = TCPWHY_CLOSE_WAIT;
 	}
-	t->ahead_used = 0; /* after the ACK, which still shows what waited */
+	t->ahead_used = t->fins_used = 0; /* after the ACK, which still shows what waited */
+}
+
+/* The FIN that is next among those that waited; what the data has passed was none. */
+static bool next_fin(const struct tcb *t, uint32_t *at)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < t->fins_used; i++) {
+		if (seq_before(t->fins[i], t->rcv_nxt) || (found && seq_after(t->fins[i], *at)))
+			continue;
+		*at = t->fins[i];
+		found = true;
+	}
+	return found;
 }
 
 /* What waited and is next now: tcp_ofo_queue(). True: a FIN was the last of it. */
 static bool join_ahead(struct tcb *t)
 {
 	unsigned gone = 0;
+	uint32_t fin = 0;
+	bool has_fin = next_fin(t, &fin);
 
 	while (gone < t->ahead_used && !seq_after(t->ahead[gone].from, t->rcv_nxt)) {
 		uint32_t to = t->ahead[gone++].to;
-		if (t->fin_ahead && seq_after(to, t->fin_at))
-			to = t->fin_at; /* nothing after a FIN is data */
+		if (has_fin && seq_after(to, fin))
+			to = fin; /* nothing after a FIN is data */
 		if (seq_after(to, t->rcv_nxt)) {
 			t->unread += to - t->rcv_nxt;
 			t->rcv_nxt = to;
@@ -137,7 +153,7 @@ static bool join_ahead(struct tcb *t)
 	for (unsigned i = gone; i < t->ahead_used; i++)
 		t->ahead[i - gone] = t->ahead[i];
 	t->ahead_used = (uint8_t)(t->ahead_used - gone);
-	return gone && t->fin_ahead && t->rcv_nxt == t->fin_at;
+	return gone && has_fin && t->rcv_nxt == fin;
 }
 
 static void take_in_order(struct host *h, struct tcb *t, const struct segment *s)
@@ -157,10 +173,8 @@ static void take_later(struct tcb *t, const struct segment *s)
 {
 	uint32_t end = segment_end(s);
 
-	if (s->flags & SEGMENT_FIN) {
-		t->fin_ahead = true;
-		t->fin_at = end - 1;
-	}
+	if (s->flags & SEGMENT_FIN && t->fins_used < FINS)
+		t->fins[t->fins_used++] = end - 1;
 	keep_ahead(t, (struct stretch){s->seq, end});
 }
 
@@ -254,7 +268,8 @@ static bool step_by_ack(struct host *h, struct tcb *t, const struct segment *s)
 	if (t->state == TCPWHY_SYN_RECV) {
 		rtt_settle(h, t, s);
 		t->state = TCPWHY_ESTABLISHED;
-		t->socket_state = t->pending ? UNCONNECTED : t->socket_state;
+		if (t->shut & SHUT_SEND)
+			end_sending(h, t);
 		return true;
 	}
 	if (!all_acknowledged(t))

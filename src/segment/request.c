@@ -83,8 +83,6 @@ static void challenge(struct host *h, struct request *r)
 /* The last ACK of the handshake. */
 static void complete(struct host *h, uint32_t i, const struct segment *s)
 {
-	if (sees_timestamp(&h->requests[i], s) && !seq_after(s->seq, h->requests[i].rcv_isn + 1))
-		h->requests[i].ts_recent = s->tsval;
 	struct request r = h->requests[i];
 	struct tcb *child = listen_child(h, tcb_at(h, r.listener), &r);
 

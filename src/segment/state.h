@@ -41,7 +41,7 @@ struct stretch {
 
 /* Data that came out of order. The kernel's limit is memory; what does not fit here is dropped as
  * if the segment had been lost. */
-enum { STRETCHES = 8 };
+enum { STRETCHES = 8, FINS = 4 };
 
 enum socket_state { UNCONNECTED, CONNECTING, CONNECTED, DISCONNECTING }; /* SS_ */
 
@@ -77,13 +77,15 @@ struct tcb {
 	uint32_t unread;
 	struct stretch ahead[STRETCHES]; /* ascending, apart */
 	uint8_t ahead_used;
-	bool fin_ahead; /* a FIN came before its turn: its number is fin_at */
-	uint32_t fin_at;
+	uint8_t fins_used;
+	uint32_t fins[FINS]; /* numbers of FINs that came before their turn; an honest peer has one
+			      */
 	uint32_t ts_recent, ts_offset, first_tsval;
 	uint64_t ts_recent_ns; /* when it was seen; 0: none */
 	uint64_t oow_ns;       /* last_oow_ack_time; 0: never */
 
-	uint64_t rto_ns, sent_ns; /* sent_ns: of what the one RTT sample is taken from */
+	uint64_t rto_ns, sent_ns; /* sent_ns: of what the one RTT sample is taken from, */
+	uint32_t sent_end;        /* and where that ends */
 	uint32_t retransmits;
 	uint8_t timer_kind; /* enum host_timer */
 	struct timer timer;
@@ -264,6 +266,10 @@ bool seq_in_window(uint32_t seq, uint32_t end, uint32_t from, uint32_t to); /* t
 /* ---------------------------------------------------------------------------------- receive.c */
 void tcb_segment(struct host *h, struct tcb *t, const struct segment *s);
 void ts_recent_set(struct host *h, struct tcb *t, uint32_t tsval);
+
+/* ---------------------------------------------------------------------------------- call.c */
+/* tcp_shutdown(): the FIN, if this side may still send one. */
+void end_sending(struct host *h, struct tcb *t);
 
 /* ---------------------------------------------------------------------------------- synsent.c */
 void synsent_segment(struct host *h, struct tcb *t, const struct segment *s);
