@@ -249,3 +249,19 @@ bool host_find(const struct host *h, const struct tcpwhy_addr *local, uint16_t p
 	};
 	return true;
 }
+
+bool host_next_request(const struct host *h, uint32_t *cursor, struct tcpwhy_addr *local,
+		       uint16_t *port, struct tcpwhy_addr *peer, uint16_t *peer_port)
+{
+	while (*cursor < h->requests_used) {
+		const struct request *r = &h->requests[(*cursor)++];
+		if (r->listener == NIL)
+			continue;
+		*local = r->local;
+		*port = r->port;
+		*peer = r->peer;
+		*peer_port = r->peer_port;
+		return true;
+	}
+	return false;
+}

@@ -106,6 +106,9 @@ int64_t host_send(struct host *h, tcpwhy_sock s, uint32_t bytes);
 int64_t host_recv(struct host *h, tcpwhy_sock s, uint32_t max_bytes);
 int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how);
 int host_close(struct host *h, tcpwhy_sock s);
+/* SOCK_DESTROY of what has the 4-tuple: socket, mini-socket or request. -ENOENT. */
+int host_destroy(struct host *h, const struct tcpwhy_addr *local, uint16_t port,
+		 const struct tcpwhy_addr *peer, uint16_t peer_port);
 /* SO_ERROR: the pending error, which it clears, as a positive errno; 0 none. */
 int host_error(struct host *h, tcpwhy_sock s);
 /* getpeername() works: connected, and not closed since. */
@@ -141,6 +144,9 @@ struct host_view {
 
 /* -EBADF: not a live handle. */
 int host_look(const struct host *h, tcpwhy_sock s, struct host_view *view);
+/* One request after the other, from *cursor 0 on: its 4-tuple. False: no more. */
+bool host_next_request(const struct host *h, uint32_t *cursor, struct tcpwhy_addr *local,
+		       uint16_t *port, struct tcpwhy_addr *peer, uint16_t *peer_port);
 /* The socket, mini-socket or request of a 4-tuple. False: none. */
 bool host_find(const struct host *h, const struct tcpwhy_addr *local, uint16_t port,
 	       const struct tcpwhy_addr *peer, uint16_t peer_port, struct host_view *view);
