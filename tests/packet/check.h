@@ -8,7 +8,8 @@
  * unread bytes and queue; and all counters.
  *
  * A script that took so long that a timer may have run is void: its result means nothing, and the
- * caller may play it again.
+ * caller may play it again. So it may when a difference can be chance: a timer was about to run, or
+ * a clock ticked in the middle of a step.
  */
 #ifndef PACKET_CHECK_H
 #define PACKET_CHECK_H
@@ -30,12 +31,14 @@ enum check_class {
 
 struct mismatch {
 	enum check_class class;
-	size_t at; /* index of the step */
+	bool by_chance; /* perhaps: play it again */
+	size_t at;      /* index of the step */
 	char text[1024];
 };
 
 struct check_stats {
 	uint64_t scripts, events, voids;
+	uint64_t chances; /* scripts that differed, perhaps by chance, and were played again */
 	uint64_t kinds[STEP_KINDS];        /* steps that were not skipped */
 	uint64_t segments;                 /* that the host sent */
 	uint64_t retransmissions;          /* without a wait: none is expected */

@@ -11,8 +11,12 @@
 
 #include <stdint.h>
 
+enum { COUNTERS_COLUMNS = 256 };
+
 struct counters {
 	int snmp, netstat;
+	/* which counter the columns of the groups Tcp and TcpExt are */
+	int16_t tcp[COUNTERS_COLUMNS], ext[COUNTERS_COLUMNS];
 };
 
 struct counted {

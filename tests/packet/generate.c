@@ -154,7 +154,7 @@ static void put_syn(struct generator *g, struct conn *c)
 	if (chance(g, 80))
 		c->seq += (uint32_t)PICK(g, 1, 1000, 100000, 1 << 30);
 	c->tsval += 10;
-	if (chance(g, 20))
+	if (chance(g, 20) && !g->cookies)
 		c->has_ts = !c->has_ts;
 	put_in(g, c, SEGMENT_SYN);
 	c->seq++;
@@ -183,6 +183,7 @@ static uint8_t odd_flags(struct generator *g)
 	return often[below(g, sizeof(often))];
 }
 
+/* The window of a cookie's connection is not the one that its SYN-ACK announced. */
 static struct number odd_seq(struct generator *g, const struct conn *c)
 {
 	static const int64_t near[] = {0, 0, 0, 0, -1, 1, 2, -2, 5, 10, -10, 100, -100, 1000};
@@ -191,7 +192,7 @@ static struct number odd_seq(struct generator *g, const struct conn *c)
 
 	if (dice < 45)
 		return (struct number){BASE_RCV, pick(g, near, sizeof(near) / sizeof(near[0]))};
-	if (dice < 60)
+	if (dice < 60 && !g->cookies)
 		return (struct number){BASE_EDGE, PICK(g, 0, 0, -1, 1, -2, 2, 10, -10, -1000, 100)};
 	if (dice < 70)
 		return (struct number){BASE_SACK, PICK(g, 0, 0, -1, 1, -10)};
@@ -226,8 +227,11 @@ static void odd_timestamp(struct generator *g, struct conn *c, struct pattern *p
 	if (dice < 55)
 		return;
 	if (dice < 62) {
-		p->has_timestamp = !p->has_timestamp;
-	} else if (dice < 80) {
+		/* a cookie's connection has the options of the last ACK, and another window than
+		 * was announced */
+		if (!g->cookies)
+			p->has_timestamp = !p->has_timestamp;
+	} else if (dice < 80 && (p->has_timestamp || !g->cookies)) {
 		p->has_timestamp = true;
 		p->tsval = c->tsval + (uint32_t)PICK(g, -1, -2, -100, -1000000, 1, 100, 0, 0);
 	} else if (p->has_timestamp && !g->cookies) {
@@ -241,6 +245,14 @@ static void odd_timestamp(struct generator *g, struct conn *c, struct pattern *p
 		p->tsval = c->tsval;
 }
 
+/* Whether data is taken whose ACK is much too old, depends on how much memory the socket had set
+ * aside: header prediction does not mind the ACK (tcp_rcv_established()). */
+static bool is_predicted(const struct pattern *p)
+{
+	return (p->flags & ~SEGMENT_PSH) == SEGMENT_ACK &&
+	       (p->ack.base == BASE_ISS || p->ack.offset < 0);
+}
+
 static void put_odd(struct generator *g, struct conn *c)
 {
 	const uint32_t tsval = c->tsval;
@@ -250,7 +262,7 @@ static void put_odd(struct generator *g, struct conn *c)
 	p->seq = odd_seq(g, c);
 	if (p->flags & SEGMENT_ACK)
 		p->ack = odd_ack(g);
-	if (chance(g, 35))
+	if (chance(g, 35) && !is_predicted(p))
 		p->length = (uint32_t)PICK(g, 1, 2, 10, 100, 1000);
 	odd_timestamp(g, c, p);
 }
@@ -512,7 +524,7 @@ static void put_progress(struct generator *g, struct conn *c)
 
 static void set_sysctls(struct generator *g)
 {
-	const uint32_t cookies = chance(g, 35) ? below(g, 3) : 1;
+	const uint32_t cookies = (uint32_t)PICK(g, 0, 0, 0, 1, 1, 2);
 
 	g->cookies = cookies != 0;
 	if (cookies != 1)

@@ -23,18 +23,12 @@ enum { MAX_BYTES = 65536, SETTLE_NS = 100000000 };
 static const struct {
 	const char *path, *value;
 } fixed_sysctls[] = {
-	{"ipv4/tcp_early_retrans", "0"},
-	{"ipv4/tcp_recovery", "0"},
-	{"ipv4/tcp_reordering", "127"},
-	{"ipv4/tcp_frto", "0"},
-	{"ipv4/tcp_dsack", "0"},
-	{"ipv4/tcp_autocorking", "0"},
-	{"ipv4/tcp_comp_sack_nr", "0"},
-	{"ipv4/tcp_no_metrics_save", "1"},
-	{"ipv4/tcp_moderate_rcvbuf", "0"},
-	{"ipv4/tcp_fastopen", "0"},
-	{"ipv4/tcp_window_scaling", "0"},
-	{"ipv4/tcp_ecn", "0"},
+	{"ipv4/tcp_early_retrans", "0"},   {"ipv4/tcp_recovery", "0"},
+	{"ipv4/tcp_reordering", "127"},    {"ipv4/tcp_frto", "0"},
+	{"ipv4/tcp_dsack", "0"},           {"ipv4/tcp_autocorking", "0"},
+	{"ipv4/tcp_comp_sack_nr", "0"},    {"ipv4/tcp_no_metrics_save", "1"},
+	{"ipv4/tcp_moderate_rcvbuf", "0"}, {"ipv4/tcp_fastopen", "0"},
+	{"ipv4/tcp_window_scaling", "0"},  {"ipv4/tcp_ecn", "0"},
 };
 
 static const uint8_t payload[MAX_BYTES];
@@ -477,7 +471,8 @@ static int wait_for_link(struct kernel *k, uint8_t family, struct err *err)
 
 int kernel_open(struct kernel *k, struct err *err)
 {
-	*k = (struct kernel){.counters = {-1, -1}, .sockstat = -1, .sockstat6 = -1};
+	*k = (struct kernel){
+		.counters = {.snmp = -1, .netstat = -1}, .sockstat = -1, .sockstat6 = -1};
 	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
 		k->fds[i] = -1;
 	for (unsigned i = 0; i < SYSCTLS; i++)

@@ -138,6 +138,9 @@ int model_begin(struct model *m, uint64_t now_ns)
 	m->host = host_new(&config);
 	if (!m->host)
 		return -ENOMEM;
+	struct host_sysctls fixed = *host_sysctls(m->host);
+	fixed.window_scaling = false; /* as in the kernel's namespace: see fixed_sysctls */
+	host_set_sysctls(m->host, &fixed);
 	const int rc = add_addresses(host_engine(m->host));
 	for (unsigned i = 0; i < SYSCTLS; i++)
 		set_sysctl(m->host, i, script_sysctls[i].fresh);

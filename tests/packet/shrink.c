@@ -20,16 +20,19 @@ struct shrink {
 	int rc;
 };
 
-/* A void script may not have been one. */
+/* A void script may not have been one, and what may be chance must show every time. */
 enum { RUNS = 3 };
 
 static bool shows_it(struct shrink *sh, struct mismatch *m)
 {
 	for (int runs = 0; runs < RUNS && !sh->rc && !*sh->stop; runs++) {
 		sh->rc = check_script(sh->k, sh->try, &sh->how, &sh->stats, m, sh->err);
-		if (sh->rc || m->class != CHECK_VOID)
-			return !sh->rc && m->class == sh->class &&
-			       sh->try->steps[m->at].kind == sh->kind;
+		if (sh->rc || m->class == CHECK_VOID)
+			continue;
+		if (m->class != sh->class || sh->try->steps[m->at].kind != sh->kind)
+			return false;
+		if (!m->by_chance || runs + 1 == RUNS)
+			return true;
 	}
 	return false;
 }
@@ -47,8 +50,17 @@ static bool still_disagrees(struct shrink *sh)
 	return true;
 }
 
+/* What a script does with cookies, or without, says what it may ask (generate.c): that stays. */
+static bool may_go(const struct step *s)
+{
+	return s->kind != STEP_SYSCTL || s->which != SYSCTL_SYNCOOKIES;
+}
+
 static bool leave_out(struct shrink *sh, size_t from, size_t n)
 {
+	for (size_t i = from; i < from + n; i++)
+		if (!may_go(&sh->s->steps[i]))
+			return false;
 	*sh->try = *sh->s;
 	memmove(&sh->try->steps[from], &sh->try->steps[from + n],
 		(sh->try->n - from - n) * sizeof(sh->try->steps[0]));
@@ -83,31 +95,42 @@ static bool simplify(struct step *s, unsigned how)
 			s->flow.family = TCPWHY_IPV4;
 		break;
 	case 1:
-		p->has_timestamp = p->ecr_given = false;
-		break;
-	case 2:
 		p->sack_permitted = false;
 		break;
-	case 3:
+	case 2:
 		p->flags &= (uint8_t)~SEGMENT_PSH;
 		break;
-	case 4:
+	case 3:
 		p->length = p->length > 10 ? 10 : p->length;
 		break;
-	case 5:
+	case 4:
 		p->ecr_given = false;
 		break;
-	case 6:
+	case 5:
 		p->length = 0;
 		break;
 	}
 	return memcmp(&before, s, sizeof(before)) != 0;
 }
 
+/* All or none: a connection has timestamps or has them not. */
+static bool leave_out_timestamps(struct shrink *sh)
+{
+	bool some = false;
+
+	*sh->try = *sh->s;
+	for (size_t i = 0; i < sh->try->n; i++) {
+		struct pattern *p = &sh->try->steps[i].seg;
+		some |= p->has_timestamp;
+		p->has_timestamp = p->ecr_given = false;
+	}
+	return some && still_disagrees(sh);
+}
+
 static bool simplify_all(struct shrink *sh)
 {
-	enum { WAYS = 7 };
-	bool simpler = false;
+	enum { WAYS = 6 };
+	bool simpler = leave_out_timestamps(sh);
 
 	for (size_t i = 0; i < sh->s->n; i++)
 		for (unsigned how = 0; how < WAYS && i < sh->s->n; how++) {
