@@ -88,6 +88,8 @@ static void complete(struct host *h, uint32_t i, const struct segment *s)
 
 	if (child) {
 		request_drop(h, i);
+		if (sees_timestamp(&r, s) && !seq_after(s->seq, r.rcv_isn + 1))
+			ts_recent_set(h, child, s->tsval);
 		tcb_segment(h, child, s);
 	} else if (h->sysctls.abort_on_overflow) {
 		embryonic_reset(h, i, s);
@@ -144,6 +146,14 @@ void request_segment(struct host *h, uint32_t i, const struct segment *s)
 
 /* ----------------------------------------------------------------------------------- the timer */
 
+/* Before 4.4 the size is the power of two (max_qlen_log). */
+static bool is_half_full(const struct host *h, const struct tcb *listener)
+{
+	if (!has(h, TCPWHY_P_SYNQ_BACKLOG))
+		return listener->requests >= listener->queue_limit / 2;
+	return listener->requests << 1 > (listener->backlog > 8 ? listener->backlog : 8);
+}
+
 /* Where more than half of the queue is old, fewer retries are made, so that young ones find room.
  */
 static uint32_t retries(const struct host *h, const struct tcb *listener)
@@ -151,7 +161,7 @@ static uint32_t retries(const struct host *h, const struct tcb *listener)
 	uint32_t most = h->sysctls.synack_retries;
 	uint64_t young = (uint64_t)listener->young << 1;
 
-	if (listener->requests << 1 <= (listener->backlog > 8 ? listener->backlog : 8))
+	if (!is_half_full(h, listener))
 		return most;
 	for (; most > 2 && listener->requests >= young; most--)
 		young <<= 1;
@@ -168,6 +178,7 @@ void request_timer(struct host *h, uint32_t i)
 		return;
 	}
 	listener = tcb_at(h, r->listener);
+	count(h, COUNTER_TCPTimeouts); /* tcp_syn_ack_timeout() */
 	if (r->timeouts >= retries(h, listener)) {
 		request_drop(h, i);
 		return;
