@@ -11,7 +11,7 @@
 CC      ?= gcc
 CLANG   ?= clang
 BUILD   ?= build
-DIRS    := base engine segment world load explain logs live cure case report cli
+DIRS    := base engine segment world load explain logs live lease cure case report cli
 PURE    := base engine segment world load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wvla -Wformat=2 -Werror
@@ -25,7 +25,7 @@ src_of  = $(filter-out %.bpf.c,$(wildcard src/$(1)/*.c))
 obj_of  = $(patsubst %.c,$(BUILD)/%.o,$(call src_of,$(1)))
 libs    = $(foreach d,$(1),$(BUILD)/lib$(d).a)
 # Users before what they use.
-ALL_LIBS := $(call libs,report case cure live logs explain load world segment engine base)
+ALL_LIBS := $(call libs,report case cure lease live logs explain load world segment engine base)
 
 BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
@@ -41,7 +41,7 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/tcpwhy
+all: $(BUILD)/tcpwhy $(BUILD)/libtcpwhy-lease.so $(BUILD)/libtcpwhy-lease.a
 
 tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet
 
@@ -54,6 +54,26 @@ $(BUILD)/lib$(1).a: $(call obj_of,$(1))
 	ar rcs $$@ $$^
 endef
 $(foreach d,$(filter-out cli,$(DIRS)),$(eval $(call archive,$(d))))
+
+# The library for other programs: the port pool, and what it needs of the folders above it.
+LEASE     := $(wildcard src/lease/*.c) src/live/sysctl.c src/live/collect.c src/base/address.c src/base/text.c
+LEASE_PIC := $(patsubst %.c,$(BUILD)/pic/%.o,$(LEASE))
+LEASE_SO  := libtcpwhy-lease.so.0
+
+$(BUILD)/libtcpwhy-lease.a: $(patsubst %.c,$(BUILD)/%.o,$(LEASE))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/$(LEASE_SO): $(LEASE_PIC) src/lease/lease.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(LEASE_SO) -Wl,--version-script,src/lease/lease.map \
+		-o $@ $(LEASE_PIC)
+
+$(BUILD)/libtcpwhy-lease.so: $(BUILD)/$(LEASE_SO)
+	ln -sf $(LEASE_SO) $@
+
+$(BUILD)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
 $(BUILD)/src/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -89,7 +109,7 @@ $(BUILD)/conform: $(CONFORM) $(ALL_LIBS)
 $(BUILD)/packet: $(PACKET) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/examples/%: examples/%.c $(BUILD)/libbase.a
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libtcpwhy-lease.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
