@@ -282,24 +282,28 @@ void orphan_wait(struct tcpwhy_engine *e, uint32_t i)
 }
 
 /* Gives a mini-socket another end. In the list of TIME_WAIT the age is told by the end, so one
- * whose age is another waits in the heap. False: no memory. */
+ * whose age is another waits in the heap. False: no memory; it keeps the end it had. (From the heap
+ * to the heap there is always room.) */
 static bool move_end(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns, uint32_t entered_ms)
 {
 	struct sock *s = sock_at(e, i);
-	bool hashed = s->hashed,
+	uint64_t old_ns = s->expires_ns;
+	bool hashed = s->hashed, moved = true,
 	     listed = s->state == TCPWHY_TIME_WAIT && when_ns >= TIMEWAIT_NS &&
 		      (uint32_t)((when_ns - TIMEWAIT_NS) / NS_PER_MS) == entered_ms;
 
 	if (hashed)
 		tuple_remove(e, i);
 	deadline_clear(e, i);
-	if (listed)
+	if (listed) {
 		fifo_add(e, i, when_ns);
-	else if (!deadline_set(e, i, when_ns))
-		return false;
-	else
+	} else if (deadline_set(e, i, when_ns)) {
 		s->heap.entered_ms = entered_ms;
-	return !hashed || tuple_add(e, i);
+	} else {
+		fifo_add(e, i, old_ns);
+		moved = false;
+	}
+	return (!hashed || tuple_add(e, i)) && moved;
 }
 
 /* tw_entry_stamp. An imported one without a timer is taken to be old. */

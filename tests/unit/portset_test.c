@@ -334,12 +334,55 @@ static void test_little_memory(void **state)
 	}
 }
 
+static void *refusing_resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+	return *(bool *)ctx && new_size > old_size ? NULL
+						   : fixture_resize(NULL, old, old_size, new_size);
+}
+
+/* A TIME_WAIT whose end cannot be moved keeps it, its 4-tuple and its port. */
+static void test_end_that_cannot_move(void **state)
+{
+	bool refuses = false;
+	struct tcpwhy_memory memory = {.resize = refusing_resize, .ctx = &refuses};
+	struct tcpwhy_engine *e = tcpwhy_engine_new(tcpwhy_row_find("6.18.y"), &memory);
+	tcpwhy_sock l = sock4(e, REUSE), client = sock4(e, 0);
+	struct tcpwhy_owner o;
+	enum tcpwhy_sent sent;
+
+	(void)state;
+	sysctl_set(e, 20000, 20000);
+	tcpwhy_advance(e, 1000 * MS);
+	assert_int_equal(do_bind(e, l, "10.0.0.1", 80), 0);
+	assert_int_equal(do_listen(e, l), 0);
+	tcpwhy_sock child = join(e, client, l, "10.0.0.1", 80, "10.0.0.2");
+	/* Both FINs cross, so that there is no FIN_WAIT2 to make room among the deadlines. */
+	assert_int_equal(tcpwhy_close(e, client, &sent), 0);
+	assert_int_equal(tcpwhy_fin_in(e, client), 0);
+	assert_int_equal(tcpwhy_fin_acked(e, client, NULL), 0);
+	struct tcpwhy_addr local = at("10.0.0.2"), peer = at("10.0.0.1");
+	tcpwhy_sock tw = tcpwhy_find_tuple(e, &local, 20000, &peer, 80, 0);
+	assert_int_equal(state_of(e, tw), TCPWHY_TIME_WAIT);
+	refuses = true;
+	assert_int_equal(tcpwhy_timewait_end(e, tw, 5000 * MS, false), -ENOMEM);
+	assert_int_equal(tcpwhy_get(e, tw, &o), 0);
+	assert_int_equal(o.expires_ns, 61000 * MS);
+	assert_int_equal(tcpwhy_find_tuple(e, &local, 20000, &peer, 80, 0), tw);
+	refuses = false;
+	assert_int_equal(tcpwhy_timewait_end(e, tw, 5000 * MS, false), 0);
+	tcpwhy_advance(e, 5000 * MS);
+	assert_int_equal(tcpwhy_get(e, tw, &o), -EBADF);
+	assert_int_equal(state_of(e, child), TCPWHY_ESTABLISHED);
+	tcpwhy_engine_free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_histories),
 		engine_test(test_imported_ages),
 		engine_test(test_device_changes),
+		cmocka_unit_test(test_end_that_cannot_move),
 		cmocka_unit_test(test_little_memory),
 	};
 
