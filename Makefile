@@ -5,17 +5,18 @@
 # make check      build and run all tests (again under ASan and UBSan)
 # make check-long N=1000000 SEED=1    random calls on the engine and on the kernel
 # make check-packets N=1000000 SEED=1 random segments on src/segment and on the kernel
+# make check-kills N=10000 SEED=1     rounds of kills of the processes of tcpwhy run
 # make bench      side-by-side benchmarks, each prints its ratio
 # make fuzz T=60  every fuzzer for T seconds
 
 CC      ?= gcc
 CLANG   ?= clang
 BUILD   ?= build
-DIRS    := base engine segment world load explain logs live lease cure case report cli
+DIRS    := base engine segment world load explain logs live lease cure wrap case report cli
 PURE    := base engine segment world load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wvla -Wformat=2 -Werror
-PKGS    := libmnl libbpf jansson libpcre2-8 libnftables lua5.4
+PKGS    := libmnl libbpf jansson libpcre2-8 libnftables lua5.4 libseccomp
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Isrc -I$(BUILD)/gen \
 	      $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -25,7 +26,7 @@ src_of  = $(filter-out %.bpf.c,$(wildcard src/$(1)/*.c))
 obj_of  = $(patsubst %.c,$(BUILD)/%.o,$(call src_of,$(1)))
 libs    = $(foreach d,$(1),$(BUILD)/lib$(d).a)
 # Users before what they use.
-ALL_LIBS := $(call libs,report case cure lease live logs explain load world segment engine base)
+ALL_LIBS := $(call libs,report case wrap cure lease live logs explain load world segment engine base)
 
 BPF      := $(wildcard src/*/*.bpf.c)
 SKEL     := $(foreach f,$(BPF),$(BUILD)/gen/$(notdir $(f:.bpf.c=.skel.h)))
@@ -36,14 +37,15 @@ CROWD    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crowd/*.c)) $(filter-ou
 FUZZ     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(BUILD)/tests/wrap/binder-static
 
-.PHONY: all tests check check-layers check-long check-packets bench fuzz demo clean format
+.PHONY: all tests check check-layers check-long check-packets check-kills bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/tcpwhy $(BUILD)/libtcpwhy-lease.so $(BUILD)/libtcpwhy-lease.a
 
-tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet
+tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -116,6 +118,15 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libtcpwhy-lease.a $(BUILD)/libbase.a
 $(BUILD)/crowd: $(CROWD) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# The programs that tests run under tcpwhy run: plain ones, without sanitizers, and one without shared libraries.
+$(BUILD)/tests/wrap/%: tests/wrap/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -g -pthread -o $@ $<
+
+$(BUILD)/tests/wrap/%-static: tests/wrap/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -g -pthread -static -o $@ $<
+
 $(BUILD)/bench/%: bench/%.c $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -134,6 +145,9 @@ check-long: $(BUILD)/conform
 check-packets: $(BUILD)/packet
 	$(BUILD)/packet --table
 	$(BUILD)/packet --events $(N) --seed $(SEED)
+
+check-kills: all $(WRAP)
+	$(BUILD)/tests/wrap/kills --tcpwhy $(BUILD)/tcpwhy --binder $(BUILD)/tests/wrap/binder --rounds $(N) --seed $(SEED)
 
 bench: all $(BENCH)
 	tools/run-bench $(BUILD)
