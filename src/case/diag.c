@@ -149,13 +149,15 @@ int diag_find(struct diag *d, const struct endpoint *local, const struct endpoin
 	      unsigned device, struct diag_sock *found)
 {
 	char buf[256];
-	struct answer a = {.socks = found, .max = 1};
+	struct diag_sock one;
+	struct answer a = {.socks = &one, .max = 1};
 	const int rc = talk(d, put_request(d, buf, SOCK_DIAG_BY_FAMILY, local, peer, device), &a);
 
 	if (rc || !a.n)
 		return rc ? rc : -ENOENT;
-	if (found->state == TCPWHY_LISTEN || found->peer.port != peer->port)
+	if (one.state == TCPWHY_LISTEN || one.peer.port != peer->port)
 		return -ENOENT;
+	*found = one;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* The largest request is a veth pair, about 250 bytes; an answer is an errno and the request. */
 enum { REQUEST = 1024, ANSWER = 4096 };
@@ -60,19 +61,26 @@ static struct nlmsghdr *start(char buf[static REQUEST], uint16_t type, uint16_t 
 	return h;
 }
 
+static ssize_t receive(struct rtnl *r, char *answer, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = mnl_socket_recvfrom(r->nl, answer, size);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 static int talk(struct rtnl *r, struct nlmsghdr *h)
 {
 	char answer[ANSWER];
-	ssize_t n;
 
 	h->nlmsg_seq = ++r->seq;
 	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
 		return -errno;
-	do
-		n = mnl_socket_recvfrom(r->nl, answer, sizeof(answer));
-	while (n < 0 && errno == EINTR);
+	const ssize_t n = receive(r, answer, sizeof(answer));
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	const unsigned port = mnl_socket_get_portid(r->nl);
 	return mnl_cb_run(answer, (size_t)n, r->seq, port, NULL, NULL) < 0 ? -errno : 0;
 }
@@ -145,6 +153,55 @@ int rtnl_set_up(struct rtnl *r, unsigned device, bool up)
 	char buf[REQUEST];
 
 	return talk(r, start_link(buf, RTM_NEWLINK, device, up));
+}
+
+static int read_qdisc(const struct nlattr *a, void *ctx)
+{
+	if (mnl_attr_get_type(a) == IFLA_QDISC)
+		*(bool *)ctx = strcmp(mnl_attr_get_str(a), "noop") != 0;
+	return MNL_CB_OK;
+}
+
+static int read_link(const struct nlmsghdr *h, void *active)
+{
+	return mnl_attr_parse(h, sizeof(struct ifinfomsg), read_qdisc, active);
+}
+
+/* An inactive device has the queue that drops everything. */
+static int is_active(struct rtnl *r, unsigned device, bool *active)
+{
+	char buf[REQUEST], answer[2 * ANSWER];
+	struct nlmsghdr *h = start_link(buf, RTM_GETLINK, device, false);
+
+	*active = false;
+	mnl_attr_put_u32(h, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	h->nlmsg_flags = NLM_F_REQUEST;
+	h->nlmsg_seq = ++r->seq;
+	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
+		return -errno;
+	const ssize_t n = receive(r, answer, sizeof(answer));
+	if (n < 0)
+		return (int)n;
+	const unsigned port = mnl_socket_get_portid(r->nl);
+	return mnl_cb_run(answer, (size_t)n, r->seq, port, read_link, active) < 0 ? -errno : 0;
+}
+
+int rtnl_wait_active(struct rtnl *r, unsigned device, uint64_t deadline_ns)
+{
+	enum { NAP_NS = 1000000 };
+	bool active;
+
+	for (;;) {
+		const int rc = is_active(r, device, &active);
+		struct timespec t;
+
+		if (rc || active)
+			return rc;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		if ((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec >= deadline_ns)
+			return -ETIMEDOUT;
+		nanosleep(&(struct timespec){0, NAP_NS}, NULL);
+	}
 }
 
 int rtnl_add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a, uint8_t prefix_len,

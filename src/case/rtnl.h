@@ -36,11 +36,17 @@ struct rtnl_end {
 	const uint8_t *mac;     /* 6 bytes; NULL: the kernel chooses */
 };
 
-/* one is up at the end, other is not: a veth opens only beside a peer that exists (veth_open()). */
+/* one is up at the end, other is not: a veth opens only beside a peer that exists (veth_open()).
+ * After rtnl_set_up() of other, rtnl_wait_active() of one. */
 int rtnl_add_veth(struct rtnl *r, const struct rtnl_end *one, const struct rtnl_end *other);
 /* Both ends go, wherever they are. */
 int rtnl_del_link(struct rtnl *r, unsigned device);
 int rtnl_set_up(struct rtnl *r, unsigned device, bool up);
+/* Until frames really leave a device that is up: the first of a veth's ends to be set up drops them
+ * silently until its carrier was noticed (linkwatch, then dev_activate()). RTM_GETLINK notices it
+ * itself on newer kernels, so this rarely has to ask twice. 0, -ETIMEDOUT at the deadline
+ * (CLOCK_MONOTONIC, ns), or another -errno. */
+int rtnl_wait_active(struct rtnl *r, unsigned device, uint64_t deadline_ns);
 
 /* Without duplicate address detection, so it may be used at once. IPv4 gets the broadcast address
  * of its prefix, but for /31 and /32. prefix_route: the kernel's route to the prefix comes along.

@@ -15,6 +15,8 @@
 
 enum { LOOPBACK = 1, FIRST_DEVICE, MAC = 6 };
 
+#define PATIENCE_NS 10000000000u /* with a carrier that is not noticed */
+
 struct host {
 	char name[STAGE_NAME_MAX];
 	struct netns ns;
@@ -51,6 +53,14 @@ static int fail(struct err *err, int rc, const char *what)
 {
 	snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(-rc));
 	return rc;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static struct host *host_of(const struct stage_kernel *s, int host)
@@ -201,6 +211,8 @@ static int join_directly(struct stage_kernel *s, const struct wire *w, struct er
 
 	if (!rc)
 		rc = rtnl_set_up(b, other.index, true);
+	if (!rc)
+		rc = rtnl_wait_active(a, one.index, now_ns() + PATIENCE_NS);
 	return rc ? fail(err, rc, "a wire between two hosts (veth)") : 0;
 }
 
@@ -446,14 +458,6 @@ int stage_kernel_socks(struct stage_kernel *s, int host, struct diag_sock *socks
 }
 
 /* -------------------------------------------------------------------------------------- waiting */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 int stage_kernel_wait(int (*is_so)(void *ctx), void *ctx, uint64_t deadline_ns)
 {

@@ -7,6 +7,10 @@
  * held by descriptors, so it ends with the process, kill -9 included. It is not the cases' language
  * and does not judge: it makes, shows and waits.
  *
+ * A connection that is open when the process dies leaves orphans whose FIN nobody answers any more;
+ * each keeps its namespace, unseen and without a process, until the kernel gives up on it
+ * (tcp_orphan_retries, less than two minutes by default).
+ *
  * Neighbours are permanent and routes are given, so there is no ARP and no neighbour discovery. An
  * address is a host's alone (/32, /128); the other end of its wire reaches it at once, others by
  * stage_kernel_add_route(). Names of TCP's sysctls and counters are the kernel's.

@@ -14,10 +14,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Frames that wait for us: room for some thousand small ones. */
-enum { RECEIVE_BUFFER = 4 << 20 };
+enum {
+	RECEIVE_BUFFER = 4 << 20, /* frames that wait for us: some thousand small ones */
+	PATIENCE_S = 10,          /* with a carrier that is not noticed */
+};
 
 /* Without transmit checksums a device loses scatter-gather and with it segmentation
  * (netdev_fix_features()). */
@@ -61,23 +64,34 @@ static int bind_to(int fd, const struct rtnl_end *wire, struct err *err)
 	return rc;
 }
 
+static uint64_t in_seconds(unsigned seconds)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return ((uint64_t)t.tv_sec + seconds) * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static int make_pair(const struct tap_ends *ends, struct err *err)
 {
-	struct rtnl r;
-	int rc;
+	struct rtnl host = {0}, wire = {0};
+	int rc = rtnl_open_in(ends->host.ns, &host, err);
 
-	err->text[0] = '\0';
-	rc = rtnl_open_in(ends->wire.ns, &r, err);
+	if (!rc)
+		rc = rtnl_open_in(ends->wire.ns, &wire, err);
 	if (!rc) {
-		rc = rtnl_add_veth(&r, &ends->host, &ends->wire);
+		rc = rtnl_add_veth(&host, &ends->host, &ends->wire);
 		if (!rc)
-			rc = rtnl_set_up(&r, ends->wire.index, true);
-		rtnl_close(&r);
+			rc = rtnl_set_up(&wire, ends->wire.index, true);
+		if (!rc)
+			rc = rtnl_wait_active(&host, ends->host.index, in_seconds(PATIENCE_S));
+		if (rc)
+			snprintf(err->text, sizeof(err->text), "a veth pair %s, %s: %s%s",
+				 ends->wire.name, ends->host.name, strerror(-rc),
+				 rc == -EOPNOTSUPP ? " (the kernel has no veth: CONFIG_VETH)" : "");
 	}
-	if (rc && !err->text[0])
-		snprintf(err->text, sizeof(err->text), "a veth pair %s, %s: %s%s", ends->wire.name,
-			 ends->host.name, strerror(-rc),
-			 rc == -EOPNOTSUPP ? " (the kernel has no veth: CONFIG_VETH)" : "");
+	rtnl_close(&host);
+	rtnl_close(&wire);
 	return rc;
 }
 
