@@ -428,7 +428,7 @@ static void step_fin_wait1(struct generator *g, struct conn *c)
 	} else if (dice < 70) {
 		put_fin(g, c);
 		c->guess = GUESS_TIME_WAIT;
-	} else if (dice < 90) {
+	} else if (dice < 90 && !g->cookies) { /* see odd_ack() */
 		put_in(g, c, SEGMENT_FIN | SEGMENT_ACK)->ack.offset = -1;
 		c->seq++;
 		c->guess = GUESS_CLOSING;

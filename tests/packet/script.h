@@ -22,7 +22,8 @@
  *	error c                                  SO_ERROR
  *	shutdown c wr                            rd, wr or rdwr
  *	close c
- *	wait 1000                                milliseconds
+ *	wait 1000                                milliseconds; what left meanwhile is told
+ *	                                         connection by connection
  *	state 1001>80 TIME_WAIT                  asserts: of the 4-tuple; CLOSE is none. state6:
  *IPv6 sock c CLOSE_WAIT                        asserts: what the descriptor shows timer 1001>80
  *timewait 59000 60000       asserts: none, retransmit, keepalive, timewait; ms left queue a 1
