@@ -236,10 +236,13 @@ static int take_entry(struct tcpwhy_pool *pool, const struct holder_view *v, uin
 /* ----------------------------------------------------------------------------------------
  * ourselves */
 
+/* The whole entry: with a damaged one, what is leased in its name would be withheld. */
 static bool is_mine(const struct tcpwhy_pool *pool, uint64_t ref)
 {
+	struct holder_view v;
+
 	return ref && (pool->wipes || holder_ref_pid(ref) == (uint32_t)getpid()) &&
-	       holder_is_noted(&pool->at, holder_ref_index(ref), holder_ref_gen(ref));
+	       holder_view(&pool->at, holder_ref_index(ref), &v) && v.gen == holder_ref_gen(ref);
 }
 
 static void leave(struct tcpwhy_pool *pool, uint64_t ref)

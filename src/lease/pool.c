@@ -153,10 +153,10 @@ int pool_is_current(const struct tcpwhy_pool *pool)
 {
 	struct stat st;
 
-	if (atomic_load(&pool->at.shared->retired) || fstat(pool->fd, &st) || !st.st_nlink ||
-	    (uint64_t)st.st_size < pool->at.bytes)
+	/* The size first: the page may be gone. */
+	if (fstat(pool->fd, &st) || !st.st_nlink || (uint64_t)st.st_size < pool->at.bytes)
 		return -ESTALE;
-	return 0;
+	return atomic_load(&pool->at.shared->retired) ? -ESTALE : 0;
 }
 
 /* --------------------------------------------------------------------------------- the file */
