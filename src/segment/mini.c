@@ -153,7 +153,7 @@ static enum mini_answer fin_wait2(struct host *h, struct tcb *t, const struct se
 	bool seen = sees_timestamp(h, t, s);
 	note_timestamp(h, t, s);
 	tcpwhy_fin_in(h->engine, t->sock);
-	if (t->rto_ns != TIMEWAIT_NS)
+	if (recycle_note(h, t)) /* tcp_tw_remember_stamp() */
 		restart(h, t, t->rto_ns, seen);
 	return MINI_ACK;
 }

@@ -70,7 +70,8 @@ bool recycle_note(struct host *h, const struct tcb *t)
 	struct remembered *r = need(h, &t->peer);
 	if (!r)
 		return false;
-	if ((int32_t)(r->ts - t->ts_recent) <= 0 || now(h) - r->stamp_ns > PAWS_MSL_NS) {
+	if (!r->stamp_ns || (int32_t)(r->ts - t->ts_recent) <= 0 ||
+	    now(h) - r->stamp_ns > PAWS_MSL_NS) {
 		r->ts = t->ts_recent;
 		r->stamp_ns = t->ts_recent_ns;
 	}
