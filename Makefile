@@ -144,6 +144,7 @@ check-long: $(BUILD)/conform
 
 check-packets: $(BUILD)/packet
 	$(BUILD)/packet --table
+	$(BUILD)/packet --table --ipv6
 	$(BUILD)/packet --events $(N) --seed $(SEED)
 
 check-kills: all $(WRAP)

@@ -549,6 +549,32 @@ static void set_sysctls(struct generator *g)
 		put_sysctl(g, SYSCTL_SOMAXCONN, PICK(g, 1, 2));
 }
 
+/* What may change in the middle: what only later segments see. */
+static void put_change(struct generator *g)
+{
+	switch (below(g, 6)) {
+	case 0:
+		put_sysctl(g, SYSCTL_ABORT_ON_OVERFLOW, below(g, 2));
+		break;
+	case 1:
+		put_sysctl(g, SYSCTL_RFC1337, below(g, 2));
+		break;
+	case 2:
+		put_sysctl(g, SYSCTL_INVALID_RATELIMIT, PICK(g, 0, 500));
+		break;
+	case 3:
+		put_sysctl(g, SYSCTL_FIN_TIMEOUT, PICK(g, 1, 60, 61, 90));
+		break;
+	case 4:
+		put_sysctl(g, SYSCTL_MAX_TW, PICK(g, 0, 1, 4096));
+		break;
+	case 5:
+		if (g->used[LISTENER])
+			put_value(g, STEP_LISTEN, LISTENER, below(g, 6));
+		break;
+	}
+}
+
 static void make_conns(struct generator *g)
 {
 	for (unsigned i = 0; i < g->n_conns; i++) {
@@ -583,8 +609,17 @@ void generate_script(uint64_t seed, struct script *s)
 	if (g.active < 100 && !chance(&g, 3))
 		put_listener(&g);
 	const size_t n = MIN_STEPS + below(&g, MORE_STEPS);
+	/* shorter than any retransmission, but timers that start anew can be told */
+	const size_t pause = chance(&g, 3) ? below(&g, (uint32_t)n) : n;
+	bool paused = false;
 	while (s->n < n) {
 		struct conn *c = &g.conns[below(&g, g.n_conns)];
+		if (s->n >= pause && !paused) {
+			put_value(&g, STEP_WAIT, 0, 70);
+			paused = true;
+		}
+		if (chance(&g, 2))
+			put_change(&g);
 		if (chance(&g, g.nasty))
 			put_odd(&g, c);
 		else if (chance(&g, 8))

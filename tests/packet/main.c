@@ -28,10 +28,10 @@ enum { MAX_JOBS = 32, MAX_FILES = 512, VOID_TRIES = 50, CHANCES = 6 };
 struct options {
 	uint64_t events, seed;
 	unsigned jobs;
-	unsigned mismatches; /* given up after so many */
-	int shrink;          /* -1: random scripts yes, files no */
-	bool print, table, trace, kernel_only;
-	const char *cells; /* only cells with this in their name */
+	unsigned mismatches;                         /* given up after so many */
+	int shrink;                                  /* -1: random scripts yes, files no */
+	bool print, table, trace, kernel_only, ipv6; /* ipv6: the table */
+	const char *cells;                           /* only cells with this in their name */
 	const char *corpus;
 	const char *files[MAX_FILES];
 	bool own_files; /* the paths are on the heap */
@@ -68,6 +68,11 @@ static const char *const class_names[] = {
 static struct check_how how_of(const struct options *o)
 {
 	return (struct check_how){.with_model = !o->kernel_only, .trace = o->trace ? stdout : NULL};
+}
+
+static enum tcpwhy_family family_of(const struct options *o)
+{
+	return o->ipv6 ? TCPWHY_IPV6 : TCPWHY_IPV4;
 }
 
 /* Shrinks if asked, and prints in one write, so that processes do not mix their lines. */
@@ -132,7 +137,7 @@ static bool next_script(const struct options *o, struct shared *shared, struct s
 				 (unsigned long long)o->seed, (unsigned long long)number);
 			return true;
 		}
-		if (!table_cell(number, s, from))
+		if (!table_cell(number, family_of(o), s, from))
 			return false;
 	} while (o->cells && !strstr(from, o->cells));
 	return true;
@@ -341,7 +346,7 @@ static int add_corpus(struct options *o, const char *dir)
 
 static const char usage[] =
 	"usage: packet [--events N] [--seed S] [--jobs J] [--mismatches N] [--no-shrink]\n"
-	"       packet --table [--cells PART]\n"
+	"       packet --table [--ipv6] [--cells PART]\n"
 	"       packet [--shrink] --script FILE...\n"
 	"       packet --corpus DIR\n"
 	"       packet --print --seed S --events N    only prints the random script of that "
@@ -364,6 +369,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"no-shrink", no_argument, NULL, 'N'},
 		{"kernel-only", no_argument, NULL, 'k'},
 		{"trace", no_argument, NULL, 't'},
+		{"ipv6", no_argument, NULL, '6'},
 		{"print", no_argument, NULL, 'p'},
 		{NULL, 0, NULL, 0},
 	};
@@ -406,6 +412,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 't':
 			o->trace = true;
 			break;
+		case '6':
+			o->ipv6 = true;
+			break;
 		case 'p':
 			o->print = true;
 			break;
@@ -427,7 +436,7 @@ static int print_script(const struct options *o)
 	struct err err;
 
 	if (o->table) {
-		for (size_t i = 0; table_cell(i, &s, name); i++)
+		for (size_t i = 0; table_cell(i, family_of(o), &s, name); i++)
 			if (!o->cells || strstr(name, o->cells)) {
 				printf("# %s\n", name);
 				script_print(&s, "", stdout);

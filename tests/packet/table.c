@@ -558,7 +558,7 @@ static void place_cell(const struct table *t, size_t i, struct cell *c, char nam
 	}
 }
 
-bool table_cell(size_t i, struct script *s, char name[static CELL_NAME])
+bool table_cell(size_t i, enum tcpwhy_family family, struct script *s, char name[static CELL_NAME])
 {
 	static struct cell c;
 	struct err err;
@@ -572,10 +572,9 @@ bool table_cell(size_t i, struct script *s, char name[static CELL_NAME])
 		c = (struct cell){.n = 0};
 		place_cell(&tables[t], i, &c, name);
 		tables[t].build(&c);
-		const int rc = script_parse(c.text, s, &err);
-		if (rc)
-			fprintf(stderr, "%s: %s\n%s", name, err.text, c.text);
-		must(!rc);
+		must(!script_parse(c.text, s, &err));
+		for (size_t k = 0; k < s->n; k++)
+			s->steps[k].flow.family = (uint8_t)family;
 		return true;
 	}
 	return false;

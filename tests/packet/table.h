@@ -12,7 +12,7 @@
 
 enum { CELL_NAME = 128 };
 
-/* Cell number i of all tables, 0 and up. False past the end. */
-bool table_cell(size_t i, struct script *s, char name[static CELL_NAME]);
+/* Cell number i of all tables, 0 and up, in IPv4 or IPv6. False past the end. */
+bool table_cell(size_t i, enum tcpwhy_family family, struct script *s, char name[static CELL_NAME]);
 
 #endif
