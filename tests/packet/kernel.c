@@ -327,7 +327,7 @@ static int settle(struct kernel *k, struct observed *o)
 	struct counted now;
 	int rc;
 
-	while (!(rc = counters_read(&k->counters, &now)) && now.in_segs < k->injected) {
+	while (!(rc = tally_read(&k->tally, &now)) && now.in_segs < k->injected) {
 		if (kernel_now() > until)
 			return -ETIMEDOUT;
 		sched_yield();
@@ -432,7 +432,7 @@ static int fix_sysctls(struct err *err)
 
 static int open_views(struct kernel *k, struct err *err)
 {
-	int rc = counters_open(&k->counters, err);
+	int rc = tally_open(&k->tally, err);
 
 	if (rc)
 		return rc;
@@ -471,8 +471,7 @@ static int wait_for_link(struct kernel *k, uint8_t family, struct err *err)
 
 int kernel_open(struct kernel *k, struct err *err)
 {
-	*k = (struct kernel){
-		.counters = {.snmp = -1, .netstat = -1}, .sockstat = -1, .sockstat6 = -1};
+	*k = (struct kernel){.tally = {.snmp = -1, .netstat = -1}, .sockstat = -1, .sockstat6 = -1};
 	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
 		k->fds[i] = -1;
 	for (unsigned i = 0; i < SYSCTLS; i++)
@@ -512,7 +511,7 @@ void kernel_close(struct kernel *k)
 {
 	close_all(k);
 	diag_close(&k->diag);
-	counters_close(&k->counters);
+	tally_close(&k->tally);
 	if (k->sockstat >= 0)
 		close(k->sockstat);
 	if (k->sockstat6 >= 0)
@@ -552,7 +551,7 @@ static void destroy_rest(struct kernel *k)
 static int begin_counting(struct kernel *k)
 {
 	struct counted now;
-	const int rc = counters_read(&k->counters, &now);
+	const int rc = tally_read(&k->tally, &now);
 
 	memcpy(k->zero, now.value, sizeof(k->zero));
 	k->injected = now.in_segs;

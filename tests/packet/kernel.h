@@ -9,7 +9,7 @@
 #ifndef PACKET_KERNEL_H
 #define PACKET_KERNEL_H
 
-#include "counters.h"
+#include "tally.h"
 #include "player.h"
 
 #include "case/diag.h"
@@ -18,7 +18,7 @@
 struct kernel {
 	struct remote remote;
 	struct diag diag;
-	struct counters counters;
+	struct tally tally;
 	int sockstat, sockstat6;
 	int fds[SCRIPT_SOCKETS];
 	uint8_t families[SCRIPT_SOCKETS];

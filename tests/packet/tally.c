@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "counters.h"
+#include "tally.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,17 +36,17 @@ static int16_t column_of(const char *name, size_t len, unsigned from, unsigned t
 
 /* The first of a group's two lines has the names. Returns how many are ours. */
 static unsigned read_names(const char *text, const char *group, unsigned from, unsigned to,
-			   int16_t column[static COUNTERS_COLUMNS])
+			   int16_t column[static TALLY_COLUMNS])
 {
 	const char *name = strstr(text, group);
 	unsigned found = 0;
 
-	for (size_t i = 0; i < COUNTERS_COLUMNS; i++)
+	for (size_t i = 0; i < TALLY_COLUMNS; i++)
 		column[i] = NOT_OURS;
 	if (!name)
 		return 0;
 	name += strlen(group);
-	for (size_t i = 0; *name == ' ' && i < COUNTERS_COLUMNS; i++) {
+	for (size_t i = 0; *name == ' ' && i < TALLY_COLUMNS; i++) {
 		const size_t len = strcspn(++name, " \n");
 		column[i] = column_of(name, len, from, to);
 		found += column[i] != NOT_OURS;
@@ -55,7 +55,7 @@ static unsigned read_names(const char *text, const char *group, unsigned from, u
 	return found;
 }
 
-static int read_columns(struct counters *c)
+static int read_columns(struct tally *c)
 {
 	char text[TEXT];
 	int rc = read_text(c->snmp, text);
@@ -72,9 +72,9 @@ static int read_columns(struct counters *c)
 	return read_names(text, ext_group, COUNTER_TCP_COUNT, COUNTER_COUNT, c->ext) ? 0 : -EBADMSG;
 }
 
-int counters_open(struct counters *c, struct err *err)
+int tally_open(struct tally *c, struct err *err)
 {
-	*c = (struct counters){
+	*c = (struct tally){
 		.snmp = open("/proc/thread-self/net/snmp", O_RDONLY | O_CLOEXEC),
 		.netstat = open("/proc/thread-self/net/netstat", O_RDONLY | O_CLOEXEC),
 	};
@@ -85,7 +85,7 @@ int counters_open(struct counters *c, struct err *err)
 	return rc;
 }
 
-void counters_close(struct counters *c)
+void tally_close(struct tally *c)
 {
 	if (c->snmp >= 0)
 		close(c->snmp);
@@ -94,7 +94,7 @@ void counters_close(struct counters *c)
 }
 
 static int read_values(const char *text, const char *group,
-		       const int16_t column[static COUNTERS_COLUMNS], struct counted *out)
+		       const int16_t column[static TALLY_COLUMNS], struct counted *out)
 {
 	const char *names = strstr(text, group);
 	const char *value = names ? strstr(names + 1, group) : NULL;
@@ -102,7 +102,7 @@ static int read_values(const char *text, const char *group,
 	if (!value)
 		return -EBADMSG;
 	value += strlen(group);
-	for (size_t i = 0; *value == ' ' && i < COUNTERS_COLUMNS; i++) {
+	for (size_t i = 0; *value == ' ' && i < TALLY_COLUMNS; i++) {
 		char *end;
 		const uint64_t v = strtoull(value, &end, 10);
 		if (column[i] == IN_SEGS)
@@ -114,7 +114,7 @@ static int read_values(const char *text, const char *group,
 	return 0;
 }
 
-int counters_read(const struct counters *c, struct counted *out)
+int tally_read(const struct tally *c, struct counted *out)
 {
 	char text[TEXT];
 	int rc = read_text(c->snmp, text);
