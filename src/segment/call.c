@@ -51,6 +51,8 @@ int host_setsockopt(struct host *h, tcpwhy_sock s, enum tcpwhy_option option, ui
 		return error < 0 ? error : -error;
 	if (option == TCPWHY_SO_LINGER0)
 		t->linger0 = value;
+	else if (option == TCPWHY_SO_BINDTODEVICE)
+		t->device = (uint32_t)value;
 	else if (option == TCPWHY_TCP_LINGER2 && (int64_t)value < 0)
 		t->linger2_s = -1;
 	else if (option == TCPWHY_TCP_LINGER2)
@@ -161,7 +163,7 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 		succeed(h, t, taken_over);
 	else
 		recycle_inherit(h, t);
-	t->snd_nxt = t->write_seq = t->snd_una + 1;
+	t->snd_nxt = t->write_seq = t->sent_end = t->snd_una + 1;
 	t->first_tsval = clock_ms(h) + t->ts_offset;
 	t->sent_ns = now(h);
 	count(h, COUNTER_ActiveOpens);

@@ -134,7 +134,8 @@ static bool next_fin(const struct tcb *t, uint32_t *at)
 	return found;
 }
 
-/* What waited and is next now: tcp_ofo_queue(). True: a FIN was the last of it. */
+/* What waited and is next now: tcp_ofo_queue(). True: a FIN was the last of it; then it is left to
+ * be seen in the ACK of the FIN. */
 static bool join_ahead(struct tcb *t)
 {
 	unsigned gone = 0;
@@ -150,10 +151,12 @@ static bool join_ahead(struct tcb *t)
 			t->rcv_nxt = to;
 		}
 	}
+	if (gone && has_fin && t->rcv_nxt == fin)
+		return true;
 	for (unsigned i = gone; i < t->ahead_used; i++)
 		t->ahead[i - gone] = t->ahead[i];
 	t->ahead_used = (uint8_t)(t->ahead_used - gone);
-	return gone && has_fin && t->rcv_nxt == fin;
+	return false;
 }
 
 static void take_in_order(struct host *h, struct tcb *t, const struct segment *s)
@@ -259,7 +262,7 @@ static bool enter_fin_wait2(struct host *h, struct tcb *t, const struct segment 
 	if (!t->orphan)
 		return true;
 	enter_time_wait(h, t);
-	return false;
+	return t->state == TCPWHY_FIN_WAIT2; /* beyond sixty seconds it stays a full socket */
 }
 
 /* What an acceptable ACK does to the state. False: there is nothing more to do. */

@@ -80,6 +80,19 @@ static void challenge(struct host *h, struct request *r)
 	send_request_ack(h, r);
 }
 
+/* The child has the timestamp of the segment that made it, even where the SYN had offered none: its
+ * TIME_WAIT will show it. */
+static void inherit_timestamp(struct host *h, struct tcb *child, const struct request *r,
+			      const struct segment *s)
+{
+	if (!s->has_timestamp || !is_timed(h) || seq_after(s->seq, r->rcv_isn + 1))
+		return;
+	if (r->has_ts)
+		ts_recent_set(h, child, s->tsval);
+	else
+		child->ts_recent = s->tsval;
+}
+
 /* The last ACK of the handshake. */
 static void complete(struct host *h, uint32_t i, const struct segment *s)
 {
@@ -88,8 +101,7 @@ static void complete(struct host *h, uint32_t i, const struct segment *s)
 
 	if (child) {
 		request_drop(h, i);
-		if (sees_timestamp(&r, s) && !seq_after(s->seq, r.rcv_isn + 1))
-			ts_recent_set(h, child, s->tsval);
+		inherit_timestamp(h, child, &r, s);
 		tcb_segment(h, child, s);
 	} else if (h->sysctls.abort_on_overflow) {
 		embryonic_reset(h, i, s);

@@ -87,7 +87,8 @@ struct tcb {
 	uint64_t rto_ns, sent_ns; /* sent_ns: of what the one RTT sample is taken from, */
 	uint32_t sent_end;        /* and where that ends */
 	uint32_t retransmits;
-	uint8_t timer_kind; /* enum host_timer */
+	uint64_t retransmitted_ns; /* when the first of them was */
+	uint8_t timer_kind;        /* enum host_timer */
 	struct timer timer;
 
 	/* a listener */

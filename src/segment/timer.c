@@ -141,28 +141,42 @@ void retransmit_start(struct host *h, struct tcb *t)
 	timer_set(h, &t->timer, tcb_number(t->sock) << 1, now(h) + backed_off(t->rto_ns, times));
 }
 
-/* How often before it is given up: tcp_write_timeout(). */
-static uint32_t retransmit_limit(const struct host *h, const struct tcb *t)
+/* retransmits_timed_out(): a number of retries stands for the time that they would take from 200 ms
+ * on, counted from the first one, whatever the round trip is. */
+static bool out_of_time(const struct host *h, const struct tcb *t, uint32_t retries)
 {
-	if (t->state == TCPWHY_SYN_SENT)
-		return h->sysctls.syn_retries + linear_timeouts(h, t);
-	if (t->state == TCPWHY_SYN_RECV)
-		return h->sysctls.synack_retries;
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; i <= retries; i++)
+		most += backed_off(RTO_MIN_NS, i);
+	return t->retransmits && now(h) - t->retransmitted_ns >= most;
+}
+
+/* tcp_write_timeout(). Without a sysctl an orphan has eight retries, or none once it waits two
+ * minutes for each (tcp_orphan_retries()). */
+static bool gives_up(const struct host *h, const struct tcb *t)
+{
+	uint32_t retries = h->sysctls.orphan_retries;
+
+	if (t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV)
+		return t->retransmits >= h->sysctls.syn_retries + linear_timeouts(h, t);
 	if (!t->orphan)
-		return h->sysctls.retries2;
-	/* tcp_orphan_retries() */
-	return h->sysctls.orphan_retries ? h->sysctls.orphan_retries : 8;
+		return out_of_time(h, t, h->sysctls.retries2);
+	if (!retries && backed_off(t->rto_ns, t->retransmits) < RTO_MAX_NS)
+		retries = 8;
+	return out_of_time(h, t, retries);
 }
 
 static void retransmit_timer(struct host *h, struct tcb *t)
 {
-	if (t->retransmits >= retransmit_limit(h, t)) {
+	if (gives_up(h, t)) {
 		count(h, COUNTER_TCPAbortOnTimeout);
 		tcb_done(h, t, ETIMEDOUT);
 		return;
 	}
 	count(h, COUNTER_TCPTimeouts);
-	t->retransmits++;
+	if (!t->retransmits++)
+		t->retransmitted_ns = now(h);
 	send_first_again(h, t);
 	retransmit_start(h, t);
 }
