@@ -94,6 +94,8 @@ int host_listen(struct host *h, tcpwhy_sock s, int backlog, struct tcpwhy_verdic
 
 	if (!t)
 		return -EBADF;
+	if (t->socket_state != UNCONNECTED)
+		return -EINVAL; /* also after a connect() whose end nobody has asked for */
 	v = v ? v : &own;
 	int error = tcpwhy_listen(h->engine, s, &choice, v);
 	if (error || v->error)
@@ -433,6 +435,8 @@ int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how)
 		disconnect(h, t);
 		return -tcpwhy_shutdown(h->engine, s, how, &sent);
 	}
+	if (t->state == TCPWHY_LISTEN)
+		return 0;
 	t->shut |= shut_by(how);
 	if (t->state == TCPWHY_CLOSE)
 		return -ENOTCONN;

@@ -78,5 +78,6 @@ void synsent_segment(struct host *h, struct tcb *t, const struct segment *s)
 	/* Both sent a SYN (RFC 9293 3.5). */
 	take_peer(h, t, s);
 	t->state = TCPWHY_SYN_RECV;
+	t->sent_ns = now(h);
 	send_crossed_syn_ack(h, t);
 }
