@@ -93,6 +93,8 @@ void rtt_sample(struct tcb *t, uint64_t rtt_ns)
  * without one three seconds are waited (RFC 6298 5.7). */
 void rtt_settle(struct host *h, struct tcb *t, const struct segment *s)
 {
+	if (t->rtt_known)
+		return;
 	if (!t->syn_again)
 		rtt_sample(t, now(h) - t->sent_ns);
 	else if (t->has_ts && s->has_timestamp && s->tsecr)
