@@ -155,6 +155,34 @@ int rtnl_set_up(struct rtnl *r, unsigned device, bool up)
 	return talk(r, start_link(buf, RTM_NEWLINK, device, up));
 }
 
+static int ask(struct rtnl *r, struct nlmsghdr *h, mnl_cb_t read, void *ctx)
+{
+	char answer[2 * ANSWER];
+
+	h->nlmsg_flags = NLM_F_REQUEST; /* the answer is the acknowledgement */
+	h->nlmsg_seq = ++r->seq;
+	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
+		return -errno;
+	const ssize_t n = receive(r, answer, sizeof(answer));
+	if (n < 0)
+		return (int)n;
+	const unsigned port = mnl_socket_get_portid(r->nl);
+	return mnl_cb_run(answer, (size_t)n, r->seq, port, read, ctx) < 0 ? -errno : 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
 static int read_qdisc(const struct nlattr *a, void *ctx)
 {
 	if (mnl_attr_get_type(a) == IFLA_QDISC)
@@ -170,37 +198,55 @@ static int read_link(const struct nlmsghdr *h, void *active)
 /* An inactive device has the queue that drops everything. */
 static int is_active(struct rtnl *r, unsigned device, bool *active)
 {
-	char buf[REQUEST], answer[2 * ANSWER];
+	char buf[REQUEST];
 	struct nlmsghdr *h = start_link(buf, RTM_GETLINK, device, false);
 
 	*active = false;
 	mnl_attr_put_u32(h, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	h->nlmsg_flags = NLM_F_REQUEST;
-	h->nlmsg_seq = ++r->seq;
-	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
-		return -errno;
-	const ssize_t n = receive(r, answer, sizeof(answer));
-	if (n < 0)
-		return (int)n;
-	const unsigned port = mnl_socket_get_portid(r->nl);
-	return mnl_cb_run(answer, (size_t)n, r->seq, port, read_link, active) < 0 ? -errno : 0;
+	return ask(r, h, read_link, active);
 }
 
 int rtnl_wait_active(struct rtnl *r, unsigned device, uint64_t deadline_ns)
 {
-	enum { NAP_NS = 1000000 };
-	bool active;
-
-	for (;;) {
+	for (bool active;; nap()) {
 		const int rc = is_active(r, device, &active);
-		struct timespec t;
 
 		if (rc || active)
 			return rc;
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		if ((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec >= deadline_ns)
+		if (now_ns() >= deadline_ns)
 			return -ETIMEDOUT;
-		nanosleep(&(struct timespec){0, NAP_NS}, NULL);
+	}
+}
+
+static int read_route_type(const struct nlmsghdr *h, void *ctx)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(h);
+
+	*(bool *)ctx = rtm->rtm_type == RTN_LOCAL;
+	return MNL_CB_OK;
+}
+
+/* addrconf_dad_work() gives an IPv6 address its local route in the background, also without
+ * duplicate address detection; until then what comes for it is dropped. */
+static int wait_local(struct rtnl *r, const struct tcpwhy_addr *a)
+{
+	const uint64_t deadline = now_ns() + 10000000000u;
+
+	for (bool local = false;; nap()) {
+		char buf[REQUEST];
+		struct nlmsghdr *h = start(buf, RTM_GETROUTE, 0);
+		struct rtmsg *rtm = mnl_nlmsg_put_extra_header(h, sizeof(*rtm));
+
+		rtm->rtm_family = AF_INET6;
+		rtm->rtm_dst_len = 128;
+		put_addr(h, RTA_DST, a);
+		const int rc = ask(r, h, read_route_type, &local);
+		if (local)
+			return 0;
+		if (rc && rc != -ENETUNREACH && rc != -EHOSTUNREACH)
+			return rc;
+		if (now_ns() >= deadline)
+			return -ETIMEDOUT;
 	}
 }
 
@@ -224,7 +270,8 @@ int rtnl_add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a, 
 			address_v4_number(address_v4_of(a) | host_bits);
 		put_addr(h, IFA_BROADCAST, &broadcast);
 	}
-	return talk(r, h);
+	const int rc = talk(r, h);
+	return rc || address_is_v4(a) ? rc : wait_local(r, a);
 }
 
 static struct nlmsghdr *start_route(char buf[static REQUEST], uint16_t type, uint16_t flags,

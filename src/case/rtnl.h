@@ -48,8 +48,9 @@ int rtnl_set_up(struct rtnl *r, unsigned device, bool up);
  * (CLOCK_MONOTONIC, ns), or another -errno. */
 int rtnl_wait_active(struct rtnl *r, unsigned device, uint64_t deadline_ns);
 
-/* Without duplicate address detection, so it may be used at once. IPv4 gets the broadcast address
- * of its prefix, but for /31 and /32. prefix_route: the kernel's route to the prefix comes along.
+/* Without duplicate address detection, and waits until it is the host's own; the device must be up.
+ * IPv4 gets the broadcast address of its prefix, but for /31 and /32. prefix_route: the kernel's
+ * route to the prefix comes along.
  */
 int rtnl_add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a, uint8_t prefix_len,
 		  bool prefix_route);

@@ -85,6 +85,8 @@ static int make_pair(const struct tap_ends *ends, struct err *err)
 			rc = rtnl_set_up(&wire, ends->wire.index, true);
 		if (!rc)
 			rc = rtnl_wait_active(&host, ends->host.index, in_seconds(PATIENCE_S));
+		if (!rc)
+			rc = rtnl_wait_active(&wire, ends->wire.index, in_seconds(PATIENCE_S));
 		if (rc)
 			snprintf(err->text, sizeof(err->text), "a veth pair %s, %s: %s%s",
 				 ends->wire.name, ends->host.name, strerror(-rc),
