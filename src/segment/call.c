@@ -257,6 +257,9 @@ static int take_error(struct tcb *t)
 	return error;
 }
 
+/* Of the send buffer's limits one is kept: sequence numbers must stay comparable. */
+#define SEND_MOST (UINT32_C(1) << 30)
+
 int64_t host_send(struct host *h, tcpwhy_sock s, uint32_t bytes)
 {
 	struct tcb *t = held(h, s);
@@ -273,6 +276,10 @@ int64_t host_send(struct host *h, tcpwhy_sock s, uint32_t bytes)
 		error = take_error(t);
 		return error ? -error : -EPIPE;
 	}
+	uint32_t room = SEND_MOST - (t->write_seq - t->snd_una);
+	if (bytes && !room)
+		return -EAGAIN;
+	bytes = bytes < room ? bytes : room;
 	t->write_seq += bytes;
 	send_waiting(h, t);
 	return bytes;

@@ -101,7 +101,8 @@ int host_listen(struct host *h, tcpwhy_sock s, int backlog, struct tcpwhy_verdic
 int host_connect(struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer, uint16_t peer_port,
 		 const struct tcpwhy_addr *source, struct tcpwhy_verdict *v);
 int host_accept(struct host *h, tcpwhy_sock listener, uint32_t uid, tcpwhy_sock *out);
-/* Bytes taken or given; 0 from host_recv() is the end of the stream. */
+/* Bytes taken or given; 0 from host_recv() is the end of the stream. Of bytes that wait for the
+ * peer's ACK at most 2^30 are taken, then -EAGAIN. */
 int64_t host_send(struct host *h, tcpwhy_sock s, uint32_t bytes);
 int64_t host_recv(struct host *h, tcpwhy_sock s, uint32_t max_bytes);
 int host_shutdown(struct host *h, tcpwhy_sock s, enum tcpwhy_how how);

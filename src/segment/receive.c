@@ -172,13 +172,37 @@ static void take_in_order(struct host *h, struct tcb *t, const struct segment *s
 	}
 }
 
+static bool is_kept(const struct tcb *t, struct stretch new)
+{
+	for (unsigned i = 0; i < t->ahead_used; i++)
+		if (!seq_before(new.from, t->ahead[i].from) && !seq_after(new.to, t->ahead[i].to))
+			return true;
+	return false;
+}
+
+/* What comes last covers what was there, a FIN too: only a peer that contradicts itself has data
+ * where it had its FIN. */
+static void forget_fins(struct tcb *t, struct stretch new)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < t->fins_used; i++)
+		if (seq_before(t->fins[i], new.from) || !seq_before(t->fins[i], new.to))
+			t->fins[kept++] = t->fins[i];
+	t->fins_used = (uint8_t)kept;
+}
+
+/* tcp_data_queue_ofo(). */
 static void take_later(struct tcb *t, const struct segment *s)
 {
-	uint32_t end = segment_end(s);
+	struct stretch new = {s->seq, segment_end(s)};
 
+	if (is_kept(t, new))
+		return;
+	forget_fins(t, new);
 	if (s->flags & SEGMENT_FIN && t->fins_used < FINS)
-		t->fins[t->fins_used++] = end - 1;
-	keep_ahead(t, (struct stretch){s->seq, end});
+		t->fins[t->fins_used++] = new.to - 1;
+	keep_ahead(t, new);
 }
 
 /* tcp_data_queue(). Whatever becomes of it, data is answered with an ACK. */
