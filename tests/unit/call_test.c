@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What each call of an application gives in each state, and what it leaves behind
+ */
+#include "host_fixture.h"
+
+/* ------------------------------------------------------------------------- a socket in each state
+ */
+
+/* The client's socket, brought into a state; what the calls give there does not hang on the row. */
+static tcpwhy_sock in_close(struct pair *p)
+{
+	return a_socket(p->client);
+}
+
+static tcpwhy_sock in_listen(struct pair *p)
+{
+	tcpwhy_sock s = a_socket(p->client);
+
+	assert_int_equal(host_listen(p->client, s, 1, NULL), 0);
+	return s;
+}
+
+static tcpwhy_sock in_syn_sent(struct pair *p)
+{
+	tcpwhy_sock s = a_call_from(p, CLIENT_PORT);
+
+	lose(p->client);
+	return s;
+}
+
+static tcpwhy_sock in_syn_recv(struct pair *p)
+{
+	tcpwhy_sock s = in_syn_sent(p);
+
+	into(p->client, to_client(p, SEGMENT_SYN));
+	assert_int_equal(state_at(p->client, s), TCPWHY_SYN_RECV);
+	lose(p->client);
+	return s;
+}
+
+static tcpwhy_sock in_established(struct pair *p)
+{
+	return established(p).client;
+}
+
+static tcpwhy_sock in_fin_wait1(struct pair *p)
+{
+	tcpwhy_sock s = established(p).client;
+
+	assert_int_equal(host_shutdown(p->client, s, TCPWHY_SHUT_WR), 0);
+	lose(p->client);
+	return s;
+}
+
+static tcpwhy_sock in_fin_wait2(struct pair *p)
+{
+	tcpwhy_sock s = established(p).client;
+
+	assert_int_equal(host_shutdown(p->client, s, TCPWHY_SHUT_WR), 0);
+	pump(p);
+	return s;
+}
+
+static tcpwhy_sock in_close_wait(struct pair *p)
+{
+	struct ends e = established(p);
+
+	assert_int_equal(host_shutdown(p->server, e.server, TCPWHY_SHUT_WR), 0);
+	pump(p);
+	return e.client;
+}
+
+static tcpwhy_sock in_closing(struct pair *p)
+{
+	tcpwhy_sock s = in_fin_wait1(p);
+	struct segment fin = to_client(p, SEGMENT_FIN | SEGMENT_ACK);
+
+	fin.ack--;
+	into(p->client, fin);
+	lose(p->client);
+	return s;
+}
+
+static tcpwhy_sock in_last_ack(struct pair *p)
+{
+	tcpwhy_sock s = in_close_wait(p);
+
+	assert_int_equal(host_shutdown(p->client, s, TCPWHY_SHUT_WR), 0);
+	lose(p->client);
+	return s;
+}
+
+/* TIME_WAIT took the connection over; the process still holds the socket. */
+static tcpwhy_sock after_the_end(struct pair *p)
+{
+	tcpwhy_sock s = in_fin_wait2(p);
+
+	into(p->client, to_client(p, SEGMENT_FIN | SEGMENT_ACK));
+	lose(p->client);
+	return s;
+}
+
+static tcpwhy_sock after_a_reset(struct pair *p)
+{
+	tcpwhy_sock s = established(p).client;
+
+	into(p->client, to_client(p, SEGMENT_RST));
+	return s;
+}
+
+struct given {
+	tcpwhy_sock (*bring)(struct pair *p);
+	int state;
+	int64_t connect, listen, accept, send, recv, shutdown, error;
+	bool has_peer;
+};
+
+/* In the state as it is, and each call in a world of its own, because it may change the state. */
+static const struct given given[] = {
+	{in_close, TCPWHY_CLOSE, -EINPROGRESS, 0, -EINVAL, -EPIPE, -ENOTCONN, -ENOTCONN, 0, false},
+	{in_listen, TCPWHY_LISTEN, -EISCONN, 0, -EAGAIN, -EPIPE, -ENOTCONN, 0, 0, false},
+	{in_syn_sent, TCPWHY_SYN_SENT, -EALREADY, -EINVAL, -EINVAL, -EAGAIN, -EAGAIN, 0, 0, false},
+	{in_syn_recv, TCPWHY_SYN_RECV, -EALREADY, -EINVAL, -EINVAL, -EAGAIN, -EAGAIN, 0, 0, true},
+	{in_established, TCPWHY_ESTABLISHED, 0, -EINVAL, -EINVAL, 1, -EAGAIN, 0, 0, true},
+	{in_fin_wait1, TCPWHY_FIN_WAIT1, -EISCONN, -EINVAL, -EINVAL, -EPIPE, -EAGAIN, 0, 0, true},
+	{in_fin_wait2, TCPWHY_FIN_WAIT2, -EISCONN, -EINVAL, -EINVAL, -EPIPE, -EAGAIN, 0, 0, true},
+	{in_close_wait, TCPWHY_CLOSE_WAIT, 0, -EINVAL, -EINVAL, 1, 0, 0, 0, true},
+	{in_closing, TCPWHY_CLOSING, -EISCONN, -EINVAL, -EINVAL, -EPIPE, 0, 0, 0, true},
+	{in_last_ack, TCPWHY_LAST_ACK, -EISCONN, -EINVAL, -EINVAL, -EPIPE, 0, 0, 0, true},
+	{after_the_end, TCPWHY_BOUND, -EISCONN, -EINVAL, -EINVAL, -EPIPE, 0, -ENOTCONN, 0, false},
+	{after_a_reset, TCPWHY_BOUND, -ECONNRESET, -EINVAL, -EINVAL, -ECONNRESET, -ECONNRESET,
+	 -ENOTCONN, ECONNRESET, false},
+};
+
+enum call { CONNECT, LISTEN, ACCEPT, SEND, RECV, SHUTDOWN, ERROR, CALLS };
+
+static int64_t call(struct pair *p, tcpwhy_sock s, enum call which)
+{
+	struct host *h = p->client;
+	tcpwhy_sock child;
+
+	switch (which) {
+	case CONNECT:
+		return host_connect(h, s, &p->server_at, SERVER_PORT, &p->client_at, NULL);
+	case LISTEN:
+		return host_listen(h, s, 1, NULL);
+	case ACCEPT:
+		return host_accept(h, s, 0, &child);
+	case SEND:
+		return host_send(h, s, 1);
+	case RECV:
+		return host_recv(h, s, 1);
+	case SHUTDOWN:
+		return host_shutdown(h, s, TCPWHY_SHUT_RDWR);
+	case ERROR:
+		return host_error(h, s);
+	case CALLS:
+		break;
+	}
+	return 0;
+}
+
+static int64_t wanted(const struct given *g, enum call which)
+{
+	const int64_t each[CALLS] = {g->connect, g->listen,   g->accept, g->send,
+				     g->recv,    g->shutdown, g->error};
+
+	return each[which];
+}
+
+static void test_each_state(void **state)
+{
+	static const char *const names[CALLS] = {"connect", "listen",   "accept",  "send",
+						 "recv",    "shutdown", "SO_ERROR"};
+
+	(void)state;
+	for (size_t r = 0; tcpwhy_row_at(r); r++)
+		for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+			for (enum call c = CONNECT; c < CALLS; c++) {
+				const char *row = tcpwhy_row_at(r)->name;
+				struct pair p = pair_new(row, row);
+				tcpwhy_sock s = given[i].bring(&p);
+				assert_int_equal(state_at(p.client, s), given[i].state);
+				assert_int_equal(host_has_peer(p.client, s), given[i].has_peer);
+				int64_t got = call(&p, s, c);
+				pair_free(&p);
+				if (got != wanted(&given[i], c))
+					fail_msg("%s: %s() in %s (line %zu): %lld, not %lld", row,
+						 names[c], tcpwhy_state_name(given[i].state), i,
+						 (long long)got, (long long)wanted(&given[i], c));
+			}
+}
+
+/* close() in each state: what leaves, and what stays behind. */
+static void test_close_in_each_state(void **state)
+{
+	enum { RST_ACK = SEGMENT_RST | SEGMENT_ACK, FIN_ACK = SEGMENT_FIN | SEGMENT_ACK };
+	static const struct {
+		tcpwhy_sock (*bring)(struct pair *p);
+		int leaves, behind, leaves_linger0;
+	} closes[] = {
+		{in_close, 0, 0, 0},
+		{in_listen, 0, 0, 0},
+		{in_syn_sent, 0, 0, 0},
+		{in_syn_recv, FIN_ACK, TCPWHY_FIN_WAIT1, RST_ACK},
+		{in_established, FIN_ACK, TCPWHY_FIN_WAIT1, RST_ACK},
+		{in_fin_wait1, 0, TCPWHY_FIN_WAIT1, RST_ACK},
+		{in_fin_wait2, 0, TCPWHY_FIN_WAIT2, RST_ACK},
+		{in_close_wait, FIN_ACK, TCPWHY_LAST_ACK, RST_ACK},
+		{in_closing, 0, TCPWHY_CLOSING, 0},
+		{in_last_ack, 0, TCPWHY_LAST_ACK, 0},
+		{after_the_end, 0, TCPWHY_TIME_WAIT, 0},
+		{after_a_reset, 0, 0, 0},
+	};
+
+	(void)state;
+	for (size_t r = 0; tcpwhy_row_at(r); r++)
+		for (size_t i = 0; i < sizeof(closes) / sizeof(closes[0]); i++)
+			for (int linger0 = 0; linger0 < 2; linger0++) {
+				const char *row = tcpwhy_row_at(r)->name;
+				struct pair p = pair_new(row, row);
+				tcpwhy_sock s = closes[i].bring(&p);
+				host_setsockopt(p.client, s, TCPWHY_SO_LINGER0, (uint64_t)linger0);
+				assert_int_equal(host_close(p.client, s), 0);
+				int left = answer(p.client);
+				int behind = at_client(&p, CLIENT_PORT).state;
+				if (left != (linger0 ? closes[i].leaves_linger0 : closes[i].leaves))
+					fail_msg("%s: close() %zu, linger0 %d: %d leaves", row, i,
+						 linger0, left);
+				if (!linger0)
+					assert_int_equal(behind, closes[i].behind);
+				assert_int_equal(host_close(p.client, s), -EBADF);
+				assert_int_equal(host_send(p.client, s, 1), -EBADF);
+				assert_int_equal(host_error(p.client, s), -EBADF);
+				pair_free(&p);
+			}
+}
+
+/* ------------------------------------------------------------------------------- after a reset */
+
+/* What is queued comes first, then the error once, then the end; send() is a broken pipe. */
+static int reset_with_data_queued(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_send(p->client, e.client, 10);
+	pump(p);
+	into(p->server, to_server(p, SEGMENT_RST));
+	assert_int_equal(host_recv(p->server, e.server, 100), 10);
+	assert_int_equal(host_recv(p->server, e.server, 100), -ECONNRESET);
+	assert_int_equal(host_recv(p->server, e.server, 100), 0);
+	return (int)host_send(p->server, e.server, 1);
+}
+
+/* The error is told once, to whoever asks first. */
+static int reset_told_once(struct pair *p)
+{
+	struct ends e = established(p);
+
+	into(p->server, to_server(p, SEGMENT_RST));
+	assert_int_equal(host_error(p->server, e.server), ECONNRESET);
+	assert_int_equal(host_recv(p->server, e.server, 1), 0);
+	return (int)host_send(p->server, e.server, 1);
+}
+
+static int reset_in_close_wait(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_shutdown(p->client, e.client, TCPWHY_SHUT_WR);
+	pump(p);
+	into(p->server, to_server(p, SEGMENT_RST));
+	return host_error(p->server, e.server);
+}
+
+static int reset_before_accept(struct pair *p)
+{
+	tcpwhy_sock l = a_listener(p, 5), child;
+
+	a_call_from(p, CLIENT_PORT);
+	pump(p);
+	into(p->server, to_server(p, SEGMENT_RST));
+	assert_int_equal(host_accept(p->server, l, 0, &child), 0);
+	assert_false(host_has_peer(p->server, child));
+	assert_int_equal(host_recv(p->server, child, 1), -ECONNRESET);
+	assert_int_equal(host_recv(p->server, child, 1), 0);
+	return host_accept(p->server, l, 0, &child);
+}
+
+static int fin_before_accept(struct pair *p)
+{
+	tcpwhy_sock l = a_listener(p, 5), child, c = a_call_from(p, CLIENT_PORT);
+
+	pump(p);
+	host_send(p->client, c, 5);
+	host_close(p->client, c);
+	pump(p);
+	assert_int_equal(host_accept(p->server, l, 0, &child), 0);
+	assert_true(host_has_peer(p->server, child));
+	assert_int_equal(host_recv(p->server, child, 100), 5);
+	return (int)host_recv(p->server, child, 100);
+}
+
+static void test_resets(void **state)
+{
+	(void)state;
+	check_every_row("RST with data queued", reset_with_data_queued, -EPIPE);
+	check_every_row("RST is told once", reset_told_once, -EPIPE);
+	check_every_row("RST in CLOSE_WAIT", reset_in_close_wait, EPIPE);
+	check_every_row("RST before accept()", reset_before_accept, -EAGAIN);
+	check_every_row("FIN before accept()", fin_before_accept, 0);
+}
+
+/* ---------------------------------------------------------------------------------- a used socket
+ */
+
+/* After a failed connect() the socket calls again. */
+static int calls_again(struct pair *p)
+{
+	tcpwhy_sock c = a_call_from(p, CLIENT_PORT);
+
+	pump(p); /* nobody listens */
+	assert_int_equal(
+		host_connect(p->client, c, &p->server_at, SERVER_PORT, &p->client_at, NULL),
+		-ECONNREFUSED);
+	a_listener(p, 5);
+	assert_int_equal(
+		host_connect(p->client, c, &p->server_at, SERVER_PORT, &p->client_at, NULL),
+		-EINPROGRESS);
+	pump(p);
+	return host_connect(p->client, c, &p->server_at, SERVER_PORT, &p->client_at, NULL);
+}
+
+/* shutdown() of a listener resets who was not accepted, and leaves a socket that can listen again.
+ */
+static int listens_again(struct pair *p)
+{
+	tcpwhy_sock l = a_listener(p, 5), c = a_call_from(p, CLIENT_PORT);
+
+	pump(p);
+	assert_int_equal(host_shutdown(p->server, l, TCPWHY_SHUT_RD), 0);
+	pump(p);
+	assert_int_equal(host_recv(p->client, c, 1), -ECONNRESET);
+	assert_int_equal(host_listen(p->server, l, 5, NULL), 0);
+	a_call_from(p, CLIENT_PORT + 1);
+	pump(p);
+	tcpwhy_sock child;
+	return host_accept(p->server, l, 0, &child);
+}
+
+static int listener_shut_for_writing(struct pair *p)
+{
+	tcpwhy_sock l = a_listener(p, 5);
+
+	assert_int_equal(host_shutdown(p->server, l, TCPWHY_SHUT_WR), 0);
+	return state_at(p->server, l);
+}
+
+/* close() of a listener resets who was not accepted. */
+static int listener_closes(struct pair *p)
+{
+	tcpwhy_sock l = a_listener(p, 5), c = a_call_from(p, CLIENT_PORT);
+
+	pump(p);
+	host_close(p->server, l);
+	assert_int_equal(counted(p->server, OutRsts), 1);
+	pump(p);
+	return (int)host_recv(p->client, c, 1);
+}
+
+/* An accepted one lives on. */
+static int accepted_lives_on(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_close(p->server, e.listener);
+	host_send(p->client, e.client, 3);
+	pump(p);
+	return (int)host_recv(p->server, e.server, 10);
+}
+
+/* The send buffer ends somewhere: what does not fit is not taken. */
+static int sends_too_much(struct pair *p)
+{
+	struct ends e = established(p);
+
+	assert_int_equal(host_send(p->client, e.client, UINT32_MAX), 1 << 30);
+	assert_int_equal(host_send(p->client, e.client, 1), -EAGAIN);
+	assert_int_equal(host_send(p->client, e.client, 0), 0);
+	into(p->server, out_of(p->client));
+	into(p->client, out_of(p->server));
+	return (int)host_send(p->client, e.client, UINT32_MAX);
+}
+
+static void test_used_sockets(void **state)
+{
+	(void)state;
+	check_every_row("connect() again", calls_again, 0);
+	check_every_row("listen() again", listens_again, 0);
+	check_every_row("a listener shut for writing", listener_shut_for_writing, TCPWHY_LISTEN);
+	check_every_row("too much is sent", sends_too_much, 1460);
+	check_every_row("a listener closes", listener_closes, -ECONNRESET);
+	check_every_row("an accepted socket lives on", accepted_lives_on, 3);
+}
+
+/* SO_BINDTODEVICE on a connection: its segments, and its TIME_WAIT, are of that device. */
+static int bound_to_device(struct pair *p)
+{
+	struct ends e = established(p);
+
+	assert_int_equal(host_setsockopt(p->client, e.client, TCPWHY_SO_BINDTODEVICE, ETH0), 0);
+	host_shutdown(p->client, e.client, TCPWHY_SHUT_WR);
+	struct segment fin = out_of(p->client);
+	assert_int_equal(fin.device, ETH0);
+	fin.device = 0;
+	into(p->server, fin);
+	host_close(p->server, e.server);
+	struct segment s;
+	while (host_segment_out(p->server, &s)) {
+		s.device = ETH0;
+		into(p->client, s);
+	}
+	assert_int_equal(counted(p->client, TCPTimeWaitOverflow), 0);
+	return counted(p->client, TW);
+}
+
+static tcpwhy_sock a_reusing_call(struct pair *p)
+{
+	tcpwhy_sock c = a_socket(p->client);
+
+	assert_int_equal(host_setsockopt(p->client, c, TCPWHY_SO_REUSEADDR, 1), 0);
+	assert_int_equal(host_bind(p->client, c, &p->client_at, CLIENT_PORT, NULL), 0);
+	assert_int_equal(
+		host_connect(p->client, c, &p->server_at, SERVER_PORT, &p->client_at, NULL),
+		-EINPROGRESS);
+	return c;
+}
+
+/* connect() over a TIME_WAIT: further on in the sequence, with the old one's timestamp. */
+static int takes_over(struct pair *p)
+{
+	tcpwhy_sock l = a_listener(p, 5), c = a_reusing_call(p), child;
+
+	pump(p);
+	assert_int_equal(host_accept(p->server, l, 0, &child), 0);
+	host_close(p->client, c);
+	pump(p);
+	host_close(p->server, child);
+	pump(p);
+	struct host_view old = at_client(p, CLIENT_PORT);
+	assert_int_equal(old.state, TCPWHY_TIME_WAIT);
+	a_reusing_call(p);
+	assert_int_equal(counted(p->client, TWRecycled), 1);
+	struct segment syn = out_of(p->client);
+	assert_true(syn.tsecr != 0);
+	return (int)(syn.seq - old.snd_nxt);
+}
+
+static void test_options(void **state)
+{
+	(void)state;
+	check_every_row("SO_BINDTODEVICE", bound_to_device, 1);
+	check_every_row("connect() over a TIME_WAIT", takes_over, 65537);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_state), cmocka_unit_test(test_close_in_each_state),
+		cmocka_unit_test(test_resets),     cmocka_unit_test(test_used_sockets),
+		cmocka_unit_test(test_options),
+	};
+
+	return unit_run("call", tests);
+}
