@@ -66,7 +66,7 @@ static void answer_with_cookie(struct host *h, struct tcb *listener, const struc
 			    .peer = syn->from,
 			    .port = syn->to_port,
 			    .peer_port = syn->from_port,
-			    .device = syn->device,
+			    .device = listener->device,
 			    .rcv_isn = syn->seq};
 
 	read_options(h, &r, syn);

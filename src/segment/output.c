@@ -172,7 +172,6 @@ void send_answer(struct host *h, const struct segment *s, struct segment *answer
 	answer->to = s->from;
 	answer->from_port = s->to_port;
 	answer->to_port = s->from_port;
-	answer->device = s->device;
 	put_out(h, answer);
 }
 

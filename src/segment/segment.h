@@ -23,8 +23,8 @@ enum segment_flag {
 struct segment {
 	struct tcpwhy_addr from, to;
 	uint16_t from_port, to_port;
-	uint32_t device;     /* it arrives on, ifindex; 0: none in particular */
-	uint8_t flags;       /* of enum segment_flag */
+	uint32_t device; /* arriving: on it, ifindex; leaving: its socket is bound to it, or 0 */
+	uint8_t flags;   /* of enum segment_flag */
 	bool sack_permitted; /* only in a SYN */
 	bool has_timestamp, has_sack;
 	uint32_t seq, ack; /* ack is 0 without SEGMENT_ACK */

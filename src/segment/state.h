@@ -105,7 +105,8 @@ struct tcb {
 struct request {
 	struct tcpwhy_addr local, peer;
 	uint16_t port, peer_port;
-	uint32_t device, listener; /* listener: number of its tcb; NIL: the record is free */
+	uint32_t device, listener; /* device: the listener's; listener: number of its tcb; NIL: the
+				      record is free */
 	uint32_t next;             /* in the chain of its 4-tuple; free: the next free one */
 	uint32_t rcv_isn, snt_isn, ts_recent, ts_offset, first_tsval, last_tsval;
 	uint32_t snd_wnd, rcv_wnd;

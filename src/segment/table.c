@@ -138,7 +138,7 @@ uint32_t request_new(struct host *h, const struct segment *syn, uint32_t listene
 		.peer = syn->from,
 		.port = syn->to_port,
 		.peer_port = syn->from_port,
-		.device = syn->device,
+		.device = tcb_at(h, listener)->device,
 		.listener = listener,
 		.rcv_isn = syn->seq,
 		.snd_wnd = syn->window,
