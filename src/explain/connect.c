@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/text.h"
 #include "explain/asked.h"
+#include "explain/offer.h"
 #include "explain/route.h"
 
 /* ------------------------------------------------------------------------------ the bind() before
@@ -56,6 +57,7 @@ static void offer_no_port(struct asked *a, const struct explain_connect *q, stru
 	text_add(&t, "set IP_BIND_ADDRESS_NO_PORT before bind(): connect() then chooses the port");
 	t = text_in(c.costs, sizeof(c.costs));
 	text_add(&t, "now: a port is taken for one destination, not for all of them");
+	offer_run(&c, "--bind-address-no-port");
 	if (out->cures_n == RESULT_CURES_MAX)
 		out->cures_n--;
 	memmove(&out->cures[1], &out->cures[0], out->cures_n * sizeof(out->cures[0]));

@@ -166,6 +166,7 @@ static bool offer_no_port(struct offer *o)
 				 "IP_BIND_ADDRESS_NO_PORT and leave the port to connect()");
 	offer_say(o->cure->costs, "from their next start on: a port that bind() took is lost to "
 				  "all destinations");
+	offer_run(o->cure, "--bind-address-no-port");
 	return true;
 }
 

@@ -125,6 +125,7 @@ static bool offer_reuseaddr(struct offer *o)
 	if (sides == SIDES_NONE)
 		return false;
 	say_sides(o, sides, already, "SO_REUSEADDR");
+	offer_run(o->cure, "--reuseaddr");
 	return true;
 }
 
@@ -142,6 +143,7 @@ static bool offer_reuseport(struct offer *o)
 	if (sides == SIDES_NONE)
 		return false;
 	say_sides(o, sides, already, "SO_REUSEPORT");
+	offer_run(o->cure, "--reuseport");
 	if (asked_holders(v, TCPWHY_H_LISTENER, TCPWHY_H_LISTENER_OTHER_UID)) {
 		struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
 		text_add(&t,

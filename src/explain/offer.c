@@ -67,6 +67,15 @@ void offer_target(struct text *t, const struct explain_question *q, const struct
 	add_word(t, endpoint);
 }
 
+void offer_run(struct cure *c, const char *option)
+{
+	struct text t = text_in(c->command, sizeof(c->command));
+
+	text_add(&t, "tcpwhy run ");
+	text_add(&t, option);
+	text_add(&t, " -- CMD");
+}
+
 /* Runs down the table for the cures that help this time, or for the others. */
 static void find(struct asked *a, const struct offer_row *rows, size_t n, bool late,
 		 struct result *out)

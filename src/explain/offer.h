@@ -36,4 +36,8 @@ void offer_say(char *out, const char *s);
 void offer_target(struct text *t, const struct explain_question *q, const struct tcpwhy_addr *addr,
 		  uint16_t port);
 
+/* The command that sets an option of tcpwhy run in a program of the user's, who writes its command
+ * line in the place of CMD. */
+void offer_run(struct cure *c, const char *option);
+
 #endif

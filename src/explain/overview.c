@@ -278,6 +278,15 @@ static void check_reserved(struct survey *s)
 		 "now, this namespace: a service may then find its port taken");
 }
 
+static void add_no_port(struct finding *f)
+{
+	add_cure(
+		f, "bind-address-no-port", CURE_SOCKET,
+		"set IP_BIND_ADDRESS_NO_PORT where bind() to port 0 comes before connect()",
+		"for programs that bind() to port 0 before they connect, from their next start on");
+	offer_run(&f->cures[f->cures_n - 1], "--bind-address-no-port");
+}
+
 /* inet_csk_find_open_port() with a wildcard address meets every owner. */
 static void check_bind0(struct survey *s)
 {
@@ -305,9 +314,7 @@ static void check_bind0(struct survey *s)
 	t = text_in(f->ask, sizeof(f->ask));
 	text_add(&t, "tcpwhy bind");
 	offer_target(&t, &s->place, &(struct tcpwhy_addr){{[10] = 0xff, 0xff}}, 0);
-	add_cure(f, "bind-address-no-port", CURE_SOCKET,
-		 "set IP_BIND_ADDRESS_NO_PORT where bind() to port 0 comes before connect()",
-		 "a change in the program; connect() then chooses the port");
+	add_no_port(f);
 }
 
 /* __inet_hash_connect() passes over a port that bind() owns, for every destination. */
@@ -334,9 +341,7 @@ static void check_bind_owns(struct survey *s)
 	t = text_in(f->evidence, sizeof(f->evidence));
 	add_share(&t, o->range_owned, usable);
 	text_add(&t, " ports of the range are owned by bind()");
-	add_cure(f, "bind-address-no-port", CURE_SOCKET,
-		 "set IP_BIND_ADDRESS_NO_PORT where bind() comes before connect()",
-		 "a change in the program; connect() then chooses the port");
+	add_no_port(f);
 }
 
 static void check_listener(struct survey *s, const struct overview_listener *l)

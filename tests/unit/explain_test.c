@@ -502,6 +502,10 @@ static void test_commands_can_be_typed(void **state)
 		assert_string_equal(cure_of(&r, "destroy-time-wait")->command, cases[i].command);
 		assert_string_equal(cure_of(&r, "wait")->does, "wait 58 s");
 		assert_string_equal(cure_of(&r, "wait")->command, "");
+		assert_string_equal(cure_of(&r, "reuseaddr-both")->command,
+				    "tcpwhy run --reuseaddr -- CMD");
+		assert_string_equal(cure_of(&r, "reuseport-both")->command,
+				    "tcpwhy run --reuseport -- CMD");
 		done(s, &r);
 	}
 }
