@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
+#include "outside.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,10 +17,11 @@
  */
 #define COOKIE_NS 64000000u
 /* So close to a deadline which of the two is first is chance. */
-#define EDGE_NS 12000000u
-#define STEP_NS 1000000
-#define MS      1000000u
-#define TICK_NS 60000u
+#define EDGE_NS  12000000u
+#define PAUSE_NS 100000000u
+#define STEP_NS  1000000
+#define MS       1000000u
+#define TICK_NS  60000u
 
 enum { AGREE_TRIES = 8, DELTAS = 8 };
 
@@ -30,7 +33,8 @@ struct check {
 	struct mismatch *mismatch;
 	struct observed of_k, of_m;
 	uint64_t start_ns, waited_ns;
-	bool near_edge; /* a timer may have run in one of the two only */
+	bool near_edge;                     /* a timer may have run in one of the two only */
+	struct outside outside[WIRE_FLOWS]; /* as in struct wire */
 	/* FIONREAD counts a FIN that comes after the FIN; recv() does not give it. */
 	bool had_fin[SCRIPT_SOCKETS];
 	size_t out_at; /* the next segment that an OUT line speaks of */
@@ -150,6 +154,10 @@ static uint64_t timer_tolerance(const struct check *c, const struct seen_flow *k
 	/* counted from the same start, but the kernel was asked later */
 	uint64_t t = TIMER_NS + c->of_k.now_ns - c->of_m.now_ns;
 
+	/* a pause between a segment and its ACK is a sample of the RTT, and the next ones wear off
+	 */
+	if (k->timer == HOST_TIMER_RETRANSMIT)
+		t += c->waited_ns < PAUSE_NS ? c->waited_ns : PAUSE_NS;
 	if (k->timer == HOST_TIMER_RETRANSMIT && c->of_k.counters[COUNTER_SyncookiesRecv])
 		t += COOKIE_NS;
 	/* the timer wheel is late by up to an eighth, and the next time-out begins there */
@@ -380,25 +388,41 @@ static void note_deadline(struct check *c)
 	c->near_edge |= next <= c->of_k.now_ns || next - c->of_k.now_ns < EDGE_NS;
 }
 
+/* Sends both players what the line means to each. */
+static int send_both(struct check *c, const struct segment *k, const struct segment *m)
+{
+	const uint64_t start = avoid_tick();
+	const int rc = kernel_inject(c->k, k);
+
+	note_tick(c, start);
+	advance(c, start);
+	if (c->m)
+		model_inject(c->m, m);
+	return rc;
+}
+
 static int inject(struct check *c, const struct step *s)
 {
 	struct wire_flow *k = wire_flow(&c->k->wire, &s->flow);
+	struct wire_flow *m = c->m ? wire_flow(&c->m->wire, &s->flow) : NULL;
+	const size_t i = (size_t)(k - c->k->wire.flows);
 	const struct segment to_k = wire_render(k, &s->flow, &s->seg);
-	const uint64_t start = avoid_tick();
+	const struct segment to_m = m ? wire_render(m, &s->flow, &s->seg) : to_k;
 
-	const int rc = kernel_inject(c->k, &to_k);
-	note_tick(c, start);
-	advance(c, start);
-	if (c->m) {
-		struct wire_flow *m = wire_flow(&c->m->wire, &s->flow);
-		const struct segment to_m = wire_render(m, &s->flow, &s->seg);
-		if (to_k.seq != to_m.seq) {
-			c->delta_flow[c->n_deltas % DELTAS] = s->flow;
-			c->delta[c->n_deltas++ % DELTAS] = to_k.seq - to_m.seq;
-		}
-		model_inject(c->m, &to_m);
+	if (outside_judge(&c->outside[i], &c->of_k.flows[i], (struct outside_view){&to_k, k},
+			  (struct outside_view){m ? &to_m : NULL, m})) {
+		c->of_k.skipped = c->of_m.skipped = true;
+		c->stats->outside++;
+		return 0;
 	}
-	return rc;
+	wire_sent(k, &to_k);
+	if (m)
+		wire_sent(m, &to_m);
+	if (to_k.seq != to_m.seq) {
+		c->delta_flow[c->n_deltas % DELTAS] = s->flow;
+		c->delta[c->n_deltas++ % DELTAS] = to_k.seq - to_m.seq;
+	}
+	return send_both(c, &to_k, &to_m);
 }
 
 static void note_segments(struct wire *w, const struct observed *o)
@@ -499,12 +523,28 @@ static void begin_step(struct check *c)
 	c->of_k.skipped = c->of_m.skipped = false;
 }
 
+static bool is_left_out(struct check *c, const struct step *s)
+{
+	const uint16_t port = kernel_port(c->k, s->sock);
+
+	/* the two would choose other ports */
+	if (s->kind == STEP_CONNECT && !port)
+		return true;
+	for (size_t i = 0; i < c->k->wire.n; i++) {
+		if (c->k->wire.flows[i].flow.host_port != port ||
+		    !outside_call(s, &c->of_k.flows[i]))
+			continue;
+		c->stats->outside++;
+		return true;
+	}
+	return false;
+}
+
 static int make_call(struct check *c, const struct step *s)
 {
 	const uint64_t start = avoid_tick();
 
-	/* the two would choose other ports */
-	if (s->kind == STEP_CONNECT && !kernel_port(c->k, s->sock)) {
+	if (is_left_out(c, s)) {
 		c->of_k.skipped = c->of_m.skipped = true;
 		return 0;
 	}

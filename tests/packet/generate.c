@@ -245,14 +245,6 @@ static void odd_timestamp(struct generator *g, struct conn *c, struct pattern *p
 		p->tsval = c->tsval;
 }
 
-/* Whether data is taken whose ACK is much too old, depends on how much memory the socket had set
- * aside: header prediction does not mind the ACK (tcp_rcv_established()). */
-static bool is_predicted(const struct pattern *p)
-{
-	return (p->flags & ~SEGMENT_PSH) == SEGMENT_ACK &&
-	       (p->ack.base == BASE_ISS || p->ack.offset < 0);
-}
-
 static void put_odd(struct generator *g, struct conn *c)
 {
 	const uint32_t tsval = c->tsval;
@@ -262,7 +254,7 @@ static void put_odd(struct generator *g, struct conn *c)
 	p->seq = odd_seq(g, c);
 	if (p->flags & SEGMENT_ACK)
 		p->ack = odd_ack(g);
-	if (chance(g, 35) && !is_predicted(p))
+	if (chance(g, 35))
 		p->length = (uint32_t)PICK(g, 1, 2, 10, 100, 1000);
 	odd_timestamp(g, c, p);
 }

@@ -69,7 +69,7 @@ static uint32_t render_ecr(const struct wire_flow *w, const struct pattern *p)
 	return (p->ecr_relative ? w->tsval : 0) + (uint32_t)p->ecr;
 }
 
-struct segment wire_render(struct wire_flow *w, const struct flow *f, const struct pattern *p)
+struct segment wire_render(const struct wire_flow *w, const struct flow *f, const struct pattern *p)
 {
 	struct segment s = {
 		.from = wire_peer(f->family),
@@ -90,9 +90,13 @@ struct segment wire_render(struct wire_flow *w, const struct flow *f, const stru
 		s.tsval = p->tsval;
 		s.tsecr = render_ecr(w, p);
 	}
-	if (p->flags & SEGMENT_ACK && seq_after(s.ack, w->una) && !seq_after(s.ack, w->nxt))
-		w->una = s.ack;
 	return s;
+}
+
+void wire_sent(struct wire_flow *w, const struct segment *s)
+{
+	if (s->flags & SEGMENT_ACK && seq_after(s->ack, w->una) && !seq_after(s->ack, w->nxt))
+		w->una = s->ack;
 }
 
 static void describe_number(char *text, size_t size, uint32_t value, const char *name,

@@ -42,7 +42,10 @@ bool wire_flow_of(const struct segment *s, bool from_host, struct flow *f);
 uint32_t wire_number(const struct wire_flow *w, const struct number *n);
 
 /* What a line of the script means to this player. */
-struct segment wire_render(struct wire_flow *w, const struct flow *f, const struct pattern *p);
+struct segment wire_render(const struct wire_flow *w, const struct flow *f,
+			   const struct pattern *p);
+/* We sent this. */
+void wire_sent(struct wire_flow *w, const struct segment *s);
 
 /* How the sequence number of a host's segment is told: in words that do not depend on its random
  * numbers. To be asked before wire_note(). */

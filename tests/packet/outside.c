@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "outside.h"
+
+enum { MAX_WINDOW = SCRIPT_WINDOW };
+
+/* Of ACKs only: the others never reach the stream. */
+static bool is_stream(const struct segment *s)
+{
+	return (s->flags & (SEGMENT_SYN | SEGMENT_RST | SEGMENT_ACK)) == SEGMENT_ACK;
+}
+
+static uint32_t data_end(const struct segment *s)
+{
+	return s->seq + s->length;
+}
+
+/* The two announce windows that differ by a few numbers: the kernel's does not move with a FIN. A
+ * number relative to something else than the edge may lie in between. */
+static bool is_at_other_edge(struct outside_view k, struct outside_view m)
+{
+	return seq_after(k.seg->seq, k.wire->edge) != seq_after(m.seg->seq, m.wire->edge) ||
+	       seq_after(segment_end(k.seg), k.wire->edge) !=
+		       seq_after(segment_end(m.seg), m.wire->edge);
+}
+
+/* A second FIN, one further: the kernel queues it, and then takes it for a byte that nobody has
+ * read (tcp_data_queue(), tcp_close()). */
+static bool is_fin_after_fin(const struct seen_flow *seen, struct outside_view k)
+{
+	return (seen->state == TCPWHY_CLOSE_WAIT || seen->state == TCPWHY_LAST_ACK ||
+		seen->state == TCPWHY_CLOSING) &&
+	       k.seg->flags & SEGMENT_FIN && seq_before(k.seg->seq, k.wire->rcv) &&
+	       data_end(k.seg) == k.wire->rcv;
+}
+
+static bool covers(uint32_t from, uint32_t to, uint32_t number)
+{
+	return !seq_before(number, from) && seq_before(number, to);
+}
+
+/* A peer that says otherwise where its stream ends, while its FIN waits behind a hole: which one
+ * counts depends on how the pieces overlap (tcp_data_queue_ofo()). */
+static bool is_contradiction(const struct outside *o, const struct segment *s)
+{
+	const bool fin = s->flags & SEGMENT_FIN;
+
+	if (o->has_fin && fin && data_end(s) != o->fin_at)
+		return true;
+	if (o->has_fin && covers(s->seq, data_end(s), o->fin_at))
+		return true;
+	return fin && o->has_hole && covers(o->near, o->far, data_end(s));
+}
+
+/* Header prediction takes data in order without a look at an ACK that is much too old; but only if
+ * the socket has memory set aside, as from the second data on (tcp_rcv_established()). */
+static bool is_predicted(const struct outside *o, const struct seen_flow *seen,
+			 struct outside_view k)
+{
+	const uint32_t acked = k.wire->una - k.wire->iss - 1;
+	const uint32_t window = acked < MAX_WINDOW ? acked : MAX_WINDOW;
+
+	return seen->state == TCPWHY_ESTABLISHED && o->has_data && k.seg->length &&
+	       !(k.seg->flags & SEGMENT_FIN) && k.seg->seq == k.wire->rcv &&
+	       seq_before(k.seg->ack, k.wire->una - window);
+}
+
+static void remember(struct outside *o, struct outside_view k)
+{
+	const struct segment *s = k.seg;
+
+	if (!seq_after(segment_end(s), k.wire->rcv) || seq_after(s->seq, k.wire->edge))
+		return;
+	if (s->flags & SEGMENT_FIN) {
+		o->has_fin = true;
+		o->fin_at = data_end(s);
+	}
+	o->has_data |= s->length > 0;
+	if (!s->length || !seq_after(s->seq, k.wire->rcv))
+		return;
+	if (!o->has_hole || seq_before(s->seq, o->near))
+		o->near = s->seq;
+	if (!o->has_hole || seq_after(data_end(s), o->far))
+		o->far = data_end(s);
+	o->has_hole = true;
+}
+
+const char *outside_judge(struct outside *o, const struct seen_flow *seen, struct outside_view k,
+			  struct outside_view m)
+{
+	const bool open = seen->state == TCPWHY_SYN_RECV || seen->state == TCPWHY_ESTABLISHED ||
+			  seen->state == TCPWHY_FIN_WAIT1 ||
+			  (seen->state == TCPWHY_FIN_WAIT2 && !seen->timewait);
+
+	if (!open)
+		*o = (struct outside){.has_fin = false};
+	if (k.wire->begun && m.seg && is_at_other_edge(k, m))
+		return "between two windows";
+	if (!is_stream(k.seg))
+		return NULL;
+	if (is_fin_after_fin(seen, k))
+		return "a FIN after the FIN";
+	if (is_predicted(o, seen, k))
+		return "header prediction";
+	if (open && is_contradiction(o, k.seg))
+		return "a FIN that moves";
+	if (open)
+		remember(o, k);
+	return NULL;
+}
+
+/* A SYN-ACK that was sent again is a loss: the window of congestion is one, and it is full. */
+bool outside_call(const struct step *s, const struct seen_flow *seen)
+{
+	return (s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE) &&
+	       seen->state == TCPWHY_SYN_RECV && seen->retransmits;
+}
