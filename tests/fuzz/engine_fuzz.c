@@ -193,13 +193,23 @@ static void sysctls(struct machine *m)
 	tcpwhy_reserve_port(m->e, port(m), byte(m) % 2);
 }
 
+/* What has a time ends at it. */
+static void advance(struct machine *m)
+{
+	uint64_t t = byte(m) % 8 ? tcpwhy_now(m->e) + number(m) % 100000000000 : number(m);
+
+	tcpwhy_advance(m->e, t);
+	if (t < UINT64_MAX / 4 && !m->limit && !m->fail_at)
+		promise(tcpwhy_next_end(m->e) > tcpwhy_now(m->e));
+}
+
 static void call(struct machine *m)
 {
 	struct tcpwhy_perturb perturb;
 	struct tcpwhy_verdict v;
 	enum tcpwhy_sent sent;
 	tcpwhy_sock s = handle(m);
-	const uint8_t what = byte(m) % 20;
+	const uint8_t kind = byte(m), what = kind < 240 ? kind % 20 : 20 + kind % 2;
 	struct tcpwhy_addr a = address(m), b = address(m);
 	const struct tcpwhy_choice c = choice(m, &perturb);
 
@@ -256,9 +266,17 @@ static void call(struct machine *m)
 	case 18:
 		ask(m);
 		return;
+	case 20:
+		tcpwhy_timestamps(m->e, s, byte(m) % 2);
+		return;
+	case 21:
+		tcpwhy_timewait_end(m->e, s,
+				    byte(m) % 4 ? tcpwhy_now(m->e) + number(m) % 100000000000
+						: number(m),
+				    byte(m) % 2);
+		return;
 	default:
-		tcpwhy_advance(m->e, byte(m) % 8 ? tcpwhy_now(m->e) + number(m) % 100000000000
-						 : number(m));
+		advance(m);
 		sysctls(m);
 	}
 }

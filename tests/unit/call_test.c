@@ -111,7 +111,7 @@ static tcpwhy_sock after_a_reset(struct pair *p)
 
 struct given {
 	tcpwhy_sock (*bring)(struct pair *p);
-	int state;
+	enum tcpwhy_state state;
 	int64_t connect, listen, accept, send, recv, shutdown, error;
 	bool has_peer;
 };
@@ -169,72 +169,81 @@ static int64_t wanted(const struct given *g, enum call which)
 	return each[which];
 }
 
-static void test_each_state(void **state)
+static void check_call(const char *row, const struct given *g, enum call which)
 {
 	static const char *const names[CALLS] = {"connect", "listen",   "accept",  "send",
 						 "recv",    "shutdown", "SO_ERROR"};
+	struct pair p = pair_new(row, row);
+	tcpwhy_sock s = g->bring(&p);
 
+	assert_int_equal(state_at(p.client, s), g->state);
+	assert_int_equal(host_has_peer(p.client, s), g->has_peer);
+	int64_t got = call(&p, s, which);
+	pair_free(&p);
+	if (got != wanted(g, which))
+		fail_msg("%s: %s() in %s: %lld, not %lld", row, names[which],
+			 tcpwhy_state_name(g->state), (long long)got, (long long)wanted(g, which));
+}
+
+static void test_each_state(void **state)
+{
 	(void)state;
 	for (size_t r = 0; tcpwhy_row_at(r); r++)
 		for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
-			for (enum call c = CONNECT; c < CALLS; c++) {
-				const char *row = tcpwhy_row_at(r)->name;
-				struct pair p = pair_new(row, row);
-				tcpwhy_sock s = given[i].bring(&p);
-				assert_int_equal(state_at(p.client, s), given[i].state);
-				assert_int_equal(host_has_peer(p.client, s), given[i].has_peer);
-				int64_t got = call(&p, s, c);
-				pair_free(&p);
-				if (got != wanted(&given[i], c))
-					fail_msg("%s: %s() in %s (line %zu): %lld, not %lld", row,
-						 names[c], tcpwhy_state_name(given[i].state), i,
-						 (long long)got, (long long)wanted(&given[i], c));
-			}
+			for (enum call c = CONNECT; c < CALLS; c++)
+				check_call(tcpwhy_row_at(r)->name, &given[i], c);
 }
 
-/* close() in each state: what leaves, and what stays behind. */
+/* close() in each state: what leaves, with SO_LINGER 0 and without, and what stays behind. */
+enum { RST_ACK = SEGMENT_RST | SEGMENT_ACK, FIN_ACK = SEGMENT_FIN | SEGMENT_ACK };
+
+struct closing {
+	tcpwhy_sock (*bring)(struct pair *p);
+	int leaves[2], behind;
+};
+
+static const struct closing closings[] = {
+	{in_close, {0, 0}, 0},
+	{in_listen, {0, 0}, 0},
+	{in_syn_sent, {0, 0}, 0},
+	{in_syn_recv, {FIN_ACK, RST_ACK}, TCPWHY_FIN_WAIT1},
+	{in_established, {FIN_ACK, RST_ACK}, TCPWHY_FIN_WAIT1},
+	{in_fin_wait1, {0, RST_ACK}, TCPWHY_FIN_WAIT1},
+	{in_fin_wait2, {0, RST_ACK}, TCPWHY_FIN_WAIT2},
+	{in_close_wait, {FIN_ACK, RST_ACK}, TCPWHY_LAST_ACK},
+	{in_closing, {0, 0}, TCPWHY_CLOSING},
+	{in_last_ack, {0, 0}, TCPWHY_LAST_ACK},
+	{after_the_end, {0, 0}, TCPWHY_TIME_WAIT},
+	{after_a_reset, {0, 0}, 0},
+};
+
+static void check_close(const char *row, size_t i, int linger0)
+{
+	const struct closing *c = &closings[i];
+	struct pair p = pair_new(row, row);
+	tcpwhy_sock s = c->bring(&p);
+
+	host_setsockopt(p.client, s, TCPWHY_SO_LINGER0, (uint64_t)linger0);
+	assert_int_equal(host_close(p.client, s), 0);
+	int left = answer(p.client);
+	if (left != c->leaves[linger0])
+		fail_msg("%s: close() %zu, linger0 %d: %d leaves", row, i, linger0, left);
+	bool survives = !linger0 || c->bring == after_the_end;
+	assert_int_equal(at_client(&p, CLIENT_PORT).state, survives ? c->behind : 0);
+	assert_int_equal(host_close(p.client, s), -EBADF);
+	assert_int_equal(host_send(p.client, s, 1), -EBADF);
+	assert_int_equal(host_error(p.client, s), -EBADF);
+	pair_free(&p);
+}
+
 static void test_close_in_each_state(void **state)
 {
-	enum { RST_ACK = SEGMENT_RST | SEGMENT_ACK, FIN_ACK = SEGMENT_FIN | SEGMENT_ACK };
-	static const struct {
-		tcpwhy_sock (*bring)(struct pair *p);
-		int leaves, behind, leaves_linger0;
-	} closes[] = {
-		{in_close, 0, 0, 0},
-		{in_listen, 0, 0, 0},
-		{in_syn_sent, 0, 0, 0},
-		{in_syn_recv, FIN_ACK, TCPWHY_FIN_WAIT1, RST_ACK},
-		{in_established, FIN_ACK, TCPWHY_FIN_WAIT1, RST_ACK},
-		{in_fin_wait1, 0, TCPWHY_FIN_WAIT1, RST_ACK},
-		{in_fin_wait2, 0, TCPWHY_FIN_WAIT2, RST_ACK},
-		{in_close_wait, FIN_ACK, TCPWHY_LAST_ACK, RST_ACK},
-		{in_closing, 0, TCPWHY_CLOSING, 0},
-		{in_last_ack, 0, TCPWHY_LAST_ACK, 0},
-		{after_the_end, 0, TCPWHY_TIME_WAIT, 0},
-		{after_a_reset, 0, 0, 0},
-	};
-
 	(void)state;
 	for (size_t r = 0; tcpwhy_row_at(r); r++)
-		for (size_t i = 0; i < sizeof(closes) / sizeof(closes[0]); i++)
-			for (int linger0 = 0; linger0 < 2; linger0++) {
-				const char *row = tcpwhy_row_at(r)->name;
-				struct pair p = pair_new(row, row);
-				tcpwhy_sock s = closes[i].bring(&p);
-				host_setsockopt(p.client, s, TCPWHY_SO_LINGER0, (uint64_t)linger0);
-				assert_int_equal(host_close(p.client, s), 0);
-				int left = answer(p.client);
-				int behind = at_client(&p, CLIENT_PORT).state;
-				if (left != (linger0 ? closes[i].leaves_linger0 : closes[i].leaves))
-					fail_msg("%s: close() %zu, linger0 %d: %d leaves", row, i,
-						 linger0, left);
-				if (!linger0)
-					assert_int_equal(behind, closes[i].behind);
-				assert_int_equal(host_close(p.client, s), -EBADF);
-				assert_int_equal(host_send(p.client, s, 1), -EBADF);
-				assert_int_equal(host_error(p.client, s), -EBADF);
-				pair_free(&p);
-			}
+		for (size_t i = 0; i < sizeof(closings) / sizeof(closings[0]); i++) {
+			check_close(tcpwhy_row_at(r)->name, i, 0);
+			check_close(tcpwhy_row_at(r)->name, i, 1);
+		}
 }
 
 /* ------------------------------------------------------------------------------- after a reset */
