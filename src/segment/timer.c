@@ -2,8 +2,9 @@
  *
  * What happens by itself: one heap of deadlines, and the retransmission of a connection
  *
- * tcp_retransmit_timer(), tcp_write_timeout(). One formula for the time-out: the round trip of the
- * handshake plus 200 ms, doubled at each retransmission.
+ * tcp_retransmit_timer(), tcp_write_timeout(), tcp_rtt_estimator(). One formula for the time-out:
+ * the first round trip plus twice itself, or plus 200 ms if that is more; doubled at each
+ * retransmission.
  */
 #include <errno.h>
 
@@ -85,8 +86,11 @@ void timer_clear(struct host *h, struct timer *timer)
 
 void rtt_sample(struct tcb *t, uint64_t rtt_ns)
 {
+	uint64_t spread = 2 * rtt_ns > RTO_MIN_NS ? 2 * rtt_ns : RTO_MIN_NS;
+
 	t->rtt_known = true;
-	t->rto_ns = rtt_ns + RTO_MIN_NS < RTO_MAX_NS ? rtt_ns + RTO_MIN_NS : RTO_MAX_NS;
+	t->rto_ns =
+		rtt_ns < RTO_MAX_NS && rtt_ns + spread < RTO_MAX_NS ? rtt_ns + spread : RTO_MAX_NS;
 }
 
 /* Whether the answer belongs to the SYN or to its retransmission, only a timestamp can tell;
