@@ -3,20 +3,6 @@
 
 enum { MAX_WINDOW = SCRIPT_WINDOW };
 
-const char *outside_name(enum outside_reason reason)
-{
-	static const char *const names[OUTSIDE_REASONS] = {
-		[OUTSIDE_NOT] = "none",
-		[OUTSIDE_WINDOW] = "between two windows",
-		[OUTSIDE_SECOND_FIN] = "a FIN after the FIN",
-		[OUTSIDE_MOVED_FIN] = "a FIN that moves",
-		[OUTSIDE_PREDICTED] = "header prediction",
-		[OUTSIDE_CONGESTION] = "congestion window",
-	};
-
-	return names[reason];
-}
-
 /* Of ACKs only: the others never reach the stream. */
 static bool is_stream(const struct segment *s)
 {
@@ -98,8 +84,8 @@ static void remember(struct outside *o, struct outside_view k)
 	o->has_hole = true;
 }
 
-enum outside_reason outside_segment(struct outside *o, const struct seen_flow *seen,
-				    struct outside_view k, struct outside_view m)
+const char *outside_judge(struct outside *o, const struct seen_flow *seen, struct outside_view k,
+			  struct outside_view m)
 {
 	const bool open = seen->state == TCPWHY_SYN_RECV || seen->state == TCPWHY_ESTABLISHED ||
 			  seen->state == TCPWHY_FIN_WAIT1 ||
@@ -108,26 +94,23 @@ enum outside_reason outside_segment(struct outside *o, const struct seen_flow *s
 	if (!open)
 		*o = (struct outside){.has_fin = false};
 	if (k.wire->begun && m.seg && is_at_other_edge(k, m))
-		return OUTSIDE_WINDOW;
+		return "between two windows";
 	if (!is_stream(k.seg))
-		return OUTSIDE_NOT;
+		return NULL;
 	if (is_fin_after_fin(seen, k))
-		return OUTSIDE_SECOND_FIN;
+		return "a FIN after the FIN";
 	if (is_predicted(o, seen, k))
-		return OUTSIDE_PREDICTED;
+		return "header prediction";
 	if (open && is_contradiction(o, k.seg))
-		return OUTSIDE_MOVED_FIN;
+		return "a FIN that moves";
 	if (open)
 		remember(o, k);
-	return OUTSIDE_NOT;
+	return NULL;
 }
 
 /* A SYN-ACK that was sent again is a loss: the window of congestion is one, and it is full. */
-enum outside_reason outside_call(const struct step *s, const struct seen_flow *seen)
+bool outside_call(const struct step *s, const struct seen_flow *seen)
 {
-	const bool sends =
-		s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE;
-
-	return sends && seen->state == TCPWHY_SYN_RECV && seen->retransmits ? OUTSIDE_CONGESTION
-									    : OUTSIDE_NOT;
+	return (s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE) &&
+	       seen->state == TCPWHY_SYN_RECV && seen->retransmits;
 }

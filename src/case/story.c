@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The play as a whole: its head, its expectations, its waits
+ */
+#include "case/sandbox_library.h"
+#include "case/story_state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "segment/counter.h"
+
+static const char story_key; /* its address names the struct in Lua's registry */
+
+struct story *story_of(lua_State *l)
+{
+	lua_rawgetp(l, LUA_REGISTRYINDEX, &story_key);
+	struct story *s = lua_touserdata(l, -1);
+	lua_pop(l, 1);
+	return s;
+}
+
+_Noreturn void story_end(lua_State *l, enum play_end end, const char *why)
+{
+	struct story *s = story_of(l);
+
+	s->play->end = (uint8_t)end;
+	snprintf(s->play->why, sizeof(s->play->why), "%s", why);
+	sandbox_stop(l);
+}
+
+void story_must(lua_State *l, int r, const struct err *err)
+{
+	if (r >= 0)
+		return;
+	if (r == STAGE_CANNOT)
+		story_end(l, PLAY_CANNOT, err->text);
+	/* What a case can ask for wrongly; all else is the stage's trouble. */
+	if (r == -EEXIST || r == -EINVAL || r == -ENOENT || r == -ENOSPC || r == -ENAMETOOLONG)
+		luaL_error(l, "%s", err->text);
+	story_end(l, PLAY_FAILED, err->text);
+}
+
+/* ---------------------------------------------------------------------------------------- the head
+ */
+
+static void copy_field(lua_State *l, const char *name, char *out, size_t size)
+{
+	const char *text = story_text_field(l, 1, name);
+
+	if (text && strlen(text) >= size)
+		luaL_error(l, "case: %s is longer than %d bytes", name, (int)size - 1);
+	snprintf(out, size, "%s", text ? text : "");
+}
+
+/* Calls take(word) for each word of a text. */
+static void each_word(lua_State *l, const char *text, void (*take)(lua_State *l, const char *word))
+{
+	char word[32];
+
+	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+		size_t n = strcspn(text, " ");
+		snprintf(word, sizeof(word), "%.*s", (int)(n < 31 ? n : 31), text);
+		take(l, word);
+		text += n;
+	}
+}
+
+static void take_release(lua_State *l, const char *word)
+{
+	for (size_t i = 0; tcpwhy_row_at(i); i++) {
+		if (strcmp(tcpwhy_row_at(i)->name, word) == 0) {
+			story_of(l)->play->head.rows |= 1u << i;
+			return;
+		}
+	}
+	luaL_error(l, "case: '%s' is not a release whose rules are known", word);
+}
+
+static void take_stage(lua_State *l, const char *word)
+{
+	struct play_head *head = &story_of(l)->play->head;
+
+	if (!strcmp(word, "world"))
+		head->world = true;
+	else if (!strcmp(word, "kernel"))
+		head->kernel = true;
+	else
+		luaL_error(l, "case: a stage is 'world' or 'kernel', not '%s'", word);
+}
+
+static int word_case(lua_State *l)
+{
+	static const char *const names[] = {"about",    "claim",  "truth", "source",
+					    "releases", "stages", "seed",  NULL};
+	struct story *s = story_of(l);
+	struct play_head *head = &s->play->head;
+
+	luaL_checktype(l, 1, LUA_TTABLE);
+	if (s->has_head)
+		return luaL_error(l, "case: it stands once, at the top");
+	story_only(l, 1, names);
+	copy_field(l, "about", head->about, sizeof(head->about));
+	copy_field(l, "claim", head->claim, sizeof(head->claim));
+	copy_field(l, "truth", head->truth, sizeof(head->truth));
+	copy_field(l, "source", head->source, sizeof(head->source));
+	if (!head->about[0])
+		return luaL_error(l, "case: about is missing: one sentence");
+	const char *releases = story_text_field(l, 1, "releases");
+	const char *stages = story_text_field(l, 1, "stages");
+	head->rows = releases ? 0 : UINT32_MAX;
+	if (releases)
+		each_word(l, releases, take_release);
+	each_word(l, stages ? stages : "world kernel", take_stage);
+	head->seed = (uint64_t)story_number_field(l, 1, "seed", 1);
+	s->has_head = true;
+	if (!s->stage)
+		sandbox_stop(l);
+	return 0;
+}
+
+static void need_head(lua_State *l)
+{
+	if (!story_of(l)->has_head)
+		luaL_error(l, "case{...} comes first");
+}
+
+struct stage *story_building(struct story *s, lua_State *l)
+{
+	need_head(l);
+	if (s->started)
+		luaL_error(l, "hosts, boxes and links come before the first socket or wait");
+	return s->stage;
+}
+
+struct stage *story_stage(struct story *s, lua_State *l)
+{
+	need_head(l);
+	if (!s->started) {
+		struct err err = {""};
+		s->started = true;
+		story_must(l, s->stage->ops->start(s->stage, &err), &err);
+	}
+	return s->stage;
+}
+
+/* ----------------------------------------------------------------------------------- expectations
+ */
+
+/* The line of the case itself, without what stands around it. */
+static void line_text(const struct story_config *c, int line, char *out, size_t size)
+{
+	const char *at = c->text, *end = c->text + c->text_n;
+
+	for (int i = 1; at && i < line; i++) {
+		at = memchr(at, '\n', (size_t)(end - at));
+		at = at ? at + 1 : NULL;
+	}
+	if (!at)
+		at = end;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	const char *stop = memchr(at, '\n', (size_t)(end - at));
+	size_t n = (size_t)((stop ? stop : end) - at);
+	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), at);
+}
+
+void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want)
+{
+	struct story *s = story_of(l);
+	struct play_expect *e = play_add_expect(s->play);
+
+	if (!e)
+		luaL_error(l, "more than %d expectations", PLAY_LIST_MAX);
+	e->line = sandbox_line(l);
+	e->holds = holds;
+	e->at_ns = s->stage->ops->now(s->stage);
+	if (text)
+		snprintf(e->text, sizeof(e->text), "%s", text);
+	else
+		line_text(s->config, e->line, e->text, sizeof(e->text));
+	snprintf(e->got, sizeof(e->got), "%s", got);
+	snprintf(e->want, sizeof(e->want), "%s", want);
+}
+
+/* The value at index, as text; a table or an object is no value to be expected. */
+static const char *value_text(lua_State *l, int index)
+{
+	size_t n;
+
+	if (lua_istable(l, index) || lua_isfunction(l, index))
+		luaL_argerror(l, index, "text, a number or a boolean");
+	return sandbox_tostring(l, index, &n);
+}
+
+/* expect(got, want[, sentence]) */
+static int word_expect(lua_State *l)
+{
+	need_head(l);
+	luaL_checkany(l, 1);
+	luaL_checkany(l, 2);
+	const char *text = luaL_optstring(l, 3, NULL);
+	bool holds = lua_compare(l, 1, 2, LUA_OPEQ);
+	const char *got = lua_isuserdata(l, 1) ? "ok" : value_text(l, 1);
+	const char *want = value_text(l, 2);
+
+	/* try_accept() gives a socket when it succeeds. */
+	if (lua_isuserdata(l, 1))
+		holds = !strcmp(want, "ok");
+	story_expect(l, holds, text, got, want);
+	return 0;
+}
+
+/* expect_between(got, low, high[, sentence]) */
+static int word_expect_between(lua_State *l)
+{
+	need_head(l);
+	lua_Number got = luaL_checknumber(l, 1), low = luaL_checknumber(l, 2),
+		   high = luaL_checknumber(l, 3);
+	const char *text = luaL_optstring(l, 4, NULL);
+	char shown[32], want[64];
+
+	snprintf(shown, sizeof(shown), "%.6g", got);
+	snprintf(want, sizeof(want), "from %.6g to %.6g", low, high);
+	story_expect(l, got >= low && got <= high, text, shown, want);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------ waits
+ */
+
+uint64_t story_ns(lua_State *l, double seconds)
+{
+	if (!(seconds >= 0) || seconds > 1e6)
+		luaL_error(l, "seconds from 0 to 1,000,000 are meant");
+	return (uint64_t)(seconds * 1e9 + 0.5);
+}
+
+struct waiting {
+	struct story *s;
+	int (*is_so)(void *ctx);
+	void *ctx;
+};
+
+static int ask(void *ctx)
+{
+	struct waiting *w = ctx;
+
+	story_observe(w->s);
+	return w->is_so(w->ctx);
+}
+
+static bool takes_real_time(const struct story *s)
+{
+	return !strcmp(s->stage->ops->name, "kernel");
+}
+
+/* What run_until() gives, but for a wait that had to be cut short: that ends the play. */
+static int let_pass(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns,
+		    struct err *err)
+{
+	struct story *s = story_of(l);
+	struct stage *st = story_stage(s, l);
+	struct waiting w = {s, is_so, ctx};
+	bool cut = takes_real_time(s) && !s->config->slow && limit_ns > STORY_QUICK_NS;
+	char why[128];
+
+	if (s->waiting)
+		luaL_error(l, "the function of eventually() may not wait itself");
+	s->waiting = true;
+	int r = st->ops->run_until(st, ask, &w, cut ? STORY_QUICK_NS : limit_ns, err);
+	s->waiting = false;
+	if (r == -ETIMEDOUT && cut) {
+		snprintf(why, sizeof(why), "line %d may take %.0f s of real time: --slow",
+			 sandbox_line(l), (double)limit_ns / 1e9);
+		story_end(l, PLAY_SLOW, why);
+	}
+	return r;
+}
+
+int story_wait(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns)
+{
+	struct err err = {""};
+	int r = let_pass(l, is_so, ctx, limit_ns, &err);
+
+	if (r && r != -ETIMEDOUT)
+		story_must(l, r, &err);
+	/* Looks at the clock, too. */
+	sandbox_charge(l, 1);
+	return r;
+}
+
+static int never(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static int word_pause(lua_State *l)
+{
+	/* It lasts as long as it says: in real time a long one is not begun. */
+	uint64_t ns = story_ns(l, luaL_checknumber(l, 1));
+	struct story *s = story_of(l);
+	char why[128];
+
+	need_head(l);
+	if (takes_real_time(s) && !s->config->slow && ns > STORY_QUICK_NS) {
+		snprintf(why, sizeof(why), "line %d lets %.0f s of real time pass: --slow",
+			 sandbox_line(l), (double)ns / 1e9);
+		story_end(l, PLAY_SLOW, why);
+	}
+	story_wait(l, never, NULL, ns);
+	return 0;
+}
+
+/* What should come to give a value: a function, or the field of an object. On the stack: what, the
+ * field or nil, the value wanted, the value seen last. */
+enum { WHAT = 1, FIELD, WANTED, SEEN };
+
+struct eventually {
+	lua_State *l;
+	bool raised;
+};
+
+/* By index, so that a field that is no field raises as it does elsewhere. */
+static int get_field(lua_State *l)
+{
+	lua_gettable(l, 1);
+	return 1;
+}
+
+static int is_wanted(void *ctx)
+{
+	struct eventually *e = ctx;
+	lua_State *l = e->l;
+	bool by_field = !lua_isnil(l, FIELD);
+
+	lua_settop(l, SEEN);
+	if (by_field)
+		lua_pushcfunction(l, get_field);
+	lua_pushvalue(l, WHAT);
+	if (by_field)
+		lua_pushvalue(l, FIELD);
+	/* It may not leave through the stage: what it raised waits. */
+	if (lua_pcall(l, by_field ? 2 : 0, 1, 0) != LUA_OK) {
+		e->raised = true;
+		return -EPROTO;
+	}
+	lua_replace(l, SEEN);
+	return lua_compare(l, SEEN, WANTED, LUA_OPEQ);
+}
+
+/* eventually(function, want[, sentence[, seconds]])
+ * eventually(object, "field", want[, sentence[, seconds]]) */
+static int word_eventually(lua_State *l)
+{
+	struct eventually e = {.l = l};
+	struct err err = {""};
+
+	need_head(l);
+	if (lua_isfunction(l, WHAT)) {
+		lua_pushnil(l);
+		lua_insert(l, FIELD);
+	} else {
+		luaL_argexpected(l, lua_isuserdata(l, WHAT), WHAT, "function, host or socket");
+		luaL_checkstring(l, FIELD);
+	}
+	luaL_checkany(l, WANTED);
+	uint64_t limit = story_ns(l, luaL_optnumber(l, 5, STORY_LIMIT_S));
+	/* The sentence moves away from what is_wanted() works with. */
+	char text[PLAY_TEXT_MAX] = "";
+	if (!lua_isnoneornil(l, 4))
+		snprintf(text, sizeof(text), "%s", luaL_checkstring(l, 4));
+	lua_settop(l, WANTED);
+	lua_pushnil(l);
+	int r = let_pass(l, is_wanted, &e, limit, &err);
+	if (e.raised)
+		return lua_error(l);
+	if (r && r != -ETIMEDOUT)
+		story_must(l, r, &err);
+	sandbox_charge(l, 1);
+	lua_settop(l, SEEN);
+	const char *got = value_text(l, SEEN), *want = value_text(l, WANTED);
+	story_expect(l, !r, text[0] ? text : NULL, got, want);
+	return 0;
+}
+
+static int word_now(lua_State *l)
+{
+	struct story *s = story_of(l);
+
+	need_head(l);
+	lua_pushnumber(l, (double)s->stage->ops->now(s->stage) / 1e9);
+	return 1;
+}
+
+/* note(text[, host]) */
+static int word_note(lua_State *l)
+{
+	struct story *s = story_of(l);
+	const char *text = luaL_checkstring(l, 1);
+
+	need_head(l);
+	int node = lua_isnoneornil(l, 2) ? -1 : story_check(l, 2, STORY_NODE);
+	struct play_call *c = play_add_call(s->play);
+	if (!c)
+		return 0;
+	c->at_ns = c->end_ns = s->stage->ops->now(s->stage);
+	c->node = node;
+	c->line = sandbox_line(l);
+	c->is_note = true;
+	snprintf(c->text, sizeof(c->text), "%s", text);
+	return 0;
+}
+
+/* has("connect-parity"): of the release that is played. */
+static int word_has(lua_State *l)
+{
+	const char *id = luaL_checkstring(l, 1);
+	const struct tcpwhy_row *row = story_of(l)->row;
+
+	need_head(l);
+	for (size_t i = 0; tcpwhy_feature_at(i); i++) {
+		const struct tcpwhy_feature_info *f = tcpwhy_feature_at(i);
+		if (strcmp(f->id, id) != 0)
+			continue;
+		lua_pushboolean(l, (f->feature & row->features) || (f->packet & row->packets));
+		return 1;
+	}
+	return luaL_error(l, "has: there is no feature '%s': tcpwhy lab --releases lists them", id);
+}
+
+/* -------------------------------------------------------------------------------------- segments
+ */
+
+static bool listens(const struct story *s, int host, uint16_t port)
+{
+	for (unsigned i = 0; i < s->listeners_n; i++)
+		if (s->listeners[i].host == host && s->listeners[i].port == port)
+			return true;
+	return false;
+}
+
+static uint8_t state_of(const struct story *s, int node, const struct tcpwhy_addr *local,
+			uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port)
+{
+	struct stage_sock sock;
+
+	if ((uint32_t)node >= s->play->nodes_n || s->play->nodes[node].is_box)
+		return 0;
+	if (!s->stage->ops->find(s->stage, node, local, port, peer, peer_port, &sock))
+		return sock.state;
+	return listens(s, node, port) ? TCPWHY_LISTEN : TCPWHY_CLOSE;
+}
+
+static void observe_one(const struct story *s, struct play_segment *seg)
+{
+	const struct line_record *r = &seg->record;
+	const struct segment *g = &r->segment;
+	const struct play_link *link = &s->play->links[r->link];
+	bool back = r->direction == LINE_FROM_1;
+
+	if (!seg->state[0])
+		seg->state[0] =
+			state_of(s, link->node[back], &g->from, g->from_port, &g->to, g->to_port);
+	if (!seg->state[1] && r->passage == LINE_DELIVERED)
+		seg->state[1] =
+			state_of(s, link->node[!back], &g->to, g->to_port, &g->from, g->from_port);
+}
+
+/* Brings the record up to what the stage knows. */
+static void read_trace(struct story *s, bool observe)
+{
+	struct play *p = s->play;
+	size_t n = s->stage->ops->trace_count(s->stage);
+
+	p->segments_total = (uint32_t)n;
+	for (uint32_t i = s->open; i < n && i < PLAY_LIST_MAX; i++) {
+		if (i >= p->segments_n && !play_add_segment(p))
+			return;
+		if (!s->stage->ops->trace(s->stage, i, &p->segments[i].record)) {
+			p->segments_n = i;
+			return;
+		}
+		if (observe && p->segments[i].record.link < (int)p->links_n)
+			observe_one(s, &p->segments[i]);
+		/* What is settled is not read again. */
+		if (i == s->open && p->segments[i].record.passage != LINE_ON_ITS_WAY)
+			s->open++;
+	}
+}
+
+void story_observe(struct story *s)
+{
+	if (s->config->observe && s->started)
+		read_trace(s, true);
+}
+
+/* ----------------------------------------------------------------------------------------- the end
+ */
+
+static void read_counters(struct story *s)
+{
+	for (uint32_t node = 0; node < s->play->nodes_n; node++) {
+		if (s->play->nodes[node].is_box)
+			continue;
+		for (int i = 0; i < COUNTER_COUNT; i++) {
+			const char *name = counter_name((enum counter)i);
+			struct err err;
+			uint64_t value;
+			if (s->stage->ops->counter(s->stage, (int)node, name, &value, &err) ||
+			    !value)
+				continue;
+			struct play_counter *c = play_add_counter(s->play);
+			if (!c)
+				return;
+			c->node = (int)node;
+			snprintf(c->name, sizeof(c->name), "%s", name);
+			c->value = value;
+		}
+	}
+}
+
+/* What is on its way when the text ends arrives: both stages then show the same. */
+#define AFTERMATH_NS UINT64_C(20000000)
+
+static void look_back(struct story *s)
+{
+	struct err err;
+
+	if (s->started && s->play->end == PLAY_DONE)
+		s->stage->ops->pause(s->stage, AFTERMATH_NS, &err);
+	s->play->lasted_ns = s->stage->ops->now(s->stage);
+	if (!s->started)
+		return;
+	s->open = 0;
+	read_trace(s, s->config->observe);
+	read_counters(s);
+}
+
+/* ---------------------------------------------------------------------------------------- playing
+ */
+
+static int open_words(lua_State *l)
+{
+	static const luaL_Reg words[] = {{"case", word_case},
+					 {"expect", word_expect},
+					 {"expect_between", word_expect_between},
+					 {"pause", word_pause},
+					 {"now", word_now},
+					 {"eventually", word_eventually},
+					 {"note", word_note},
+					 {"has", word_has},
+					 {NULL, NULL}};
+	struct story *s = lua_touserdata(l, 1);
+
+	lua_pushvalue(l, 1);
+	lua_rawsetp(l, LUA_REGISTRYINDEX, &story_key);
+	lua_pushglobaltable(l);
+	luaL_setfuncs(l, words, 0);
+	lua_pop(l, 1);
+	story_open_nodes(l);
+	story_open_lines(l);
+	story_open_sockets(l);
+	lua_pushstring(l, s->row ? s->row->name : "");
+	lua_setglobal(l, "release");
+	lua_pushstring(l, s->stage ? s->stage->ops->name : "");
+	lua_setglobal(l, "stage");
+	return 0;
+}
+
+static uint64_t real_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* 0, or -errno with err->text. */
+static int run(struct story *s, struct err *err)
+{
+	struct sandbox_limits limits = sandbox_limits_default;
+	char name[PLAY_NAME_MAX + 8];
+
+	if (s->config->slow)
+		limits.wall_ns *= 10;
+	struct sandbox *box = sandbox_new(&limits);
+	if (!box) {
+		snprintf(err->text, sizeof(err->text), "no memory");
+		return -ENOMEM;
+	}
+	sandbox_seed(box, s->config->seed);
+	lua_State *l = sandbox_lua(box);
+	lua_pushcfunction(l, open_words);
+	lua_pushlightuserdata(l, s);
+	int r = -ENOMEM;
+	snprintf(name, sizeof(name), "%s.lua", s->config->name);
+	if (lua_pcall(l, 1, 0, 0) == LUA_OK)
+		r = sandbox_run(box, name, s->config->text, s->config->text_n, err);
+	else
+		snprintf(err->text, sizeof(err->text), "no memory");
+	if (!r && !s->has_head) {
+		snprintf(err->text, sizeof(err->text), "%s: case{...} is missing", name);
+		r = -EINVAL;
+	}
+	/* Rules lie in its memory. */
+	sandbox_free(box);
+	return r;
+}
+
+int story_head(const struct story_config *config, struct play_head *out, struct err *err)
+{
+	struct play play = {0};
+	struct story s = {.config = config, .play = &play};
+	int r = run(&s, err);
+
+	if (r && r != -ECANCELED)
+		return r;
+	*out = play.head;
+	snprintf(out->name, sizeof(out->name), "%s", config->name);
+	return 0;
+}
+
+void story_play(const struct story_config *config, struct stage *stage,
+		const struct tcpwhy_row *row, struct play *out)
+{
+	struct story *s = calloc(1, sizeof(*s));
+	uint64_t began = real_ns();
+	struct err err = {""};
+
+	memset(out, 0, sizeof(*out));
+	snprintf(out->head.name, sizeof(out->head.name), "%s", config->name);
+	snprintf(out->stage, sizeof(out->stage), "%s", stage->ops->name);
+	snprintf(out->release, sizeof(out->release), "%s", row->name);
+	if (!s) {
+		out->end = PLAY_FAILED;
+		snprintf(out->why, sizeof(out->why), "no memory");
+		return;
+	}
+	*s = (struct story){.config = config, .stage = stage, .row = row, .play = out};
+	int r = run(s, &err);
+	if (r && r != -ECANCELED) {
+		out->end = r == -EINVAL ? PLAY_WRONG : PLAY_FAILED;
+		snprintf(out->why, sizeof(out->why), "%s", err.text);
+	}
+	look_back(s);
+	out->took_ns = real_ns() - began;
+	free(s);
+}

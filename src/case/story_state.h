@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * story_state.h - a case while it is played: what the files of story.h share
+ *
+ * The words of a case are Lua functions; each file adds its own (story_open_*()). What a function
+ * raises leaves by longjmp, so no C function here holds anything that must be given back.
+ */
+#ifndef TCPWHY_CASE_STORY_STATE_H
+#define TCPWHY_CASE_STORY_STATE_H
+
+#include <lauxlib.h>
+
+#include "case/sandbox.h"
+#include "case/story.h"
+
+enum {
+	STORY_NODES_MAX = 512,
+	STORY_RULES_MAX = 16, /* of one node */
+	STORY_LISTENERS = 64, /* whose state the ladder knows */
+};
+
+#define STORY_QUICK_NS UINT64_C(5000000000) /* real time that a wait may take without --slow */
+#define STORY_LIMIT_S  2.0                  /* of a call that waits and was given no limit */
+
+struct story_rules {
+	struct rule rules[STORY_RULES_MAX];
+	unsigned n;
+};
+
+struct story {
+	const struct story_config *config;
+	struct stage *stage; /* NULL: only the head is wanted */
+	const struct tcpwhy_row *row;
+	struct play *play;
+	bool has_head, started, waiting;
+	struct story_rules *rules[STORY_NODES_MAX]; /* NULL: none yet. Lua's memory. */
+	struct {
+		int host;
+		uint16_t port;
+	} listeners[STORY_LISTENERS];
+	unsigned listeners_n;
+	uint32_t open; /* the first segment of the record whose end was not seen */
+};
+
+/* What a Lua object stands for. */
+enum story_kind { STORY_NODE, STORY_LINK, STORY_SOCKET, STORY_CONTROL };
+
+struct story *story_of(lua_State *l);
+
+/* Objects: a number of the stage's. story_check() raises if it is another kind of thing. */
+void story_push(lua_State *l, enum story_kind kind, int number);
+int story_check(lua_State *l, int index, enum story_kind kind);
+/* The object's own place for the number; a closed socket's is -1. */
+int *story_number(lua_State *l, int index, enum story_kind kind);
+/* Makes a kind known: methods, and a function for fields that are no method (or NULL). */
+void story_define(lua_State *l, enum story_kind kind, const luaL_Reg *methods,
+		  lua_CFunction fields);
+
+/* The stage with everything that was built, started. */
+struct stage *story_stage(struct story *s, lua_State *l);
+/* The same before its start; raises when that is over. */
+struct stage *story_building(struct story *s, lua_State *l);
+
+/* Of what a function of the stage returned: ends the play or raises if it is negative. */
+void story_must(lua_State *l, int r, const struct err *err);
+/* Ends the play. Does not return. */
+_Noreturn void story_end(lua_State *l, enum play_end end, const char *why);
+
+/* Lets time pass until is_so(ctx) gives 1; 0 or -ETIMEDOUT. Ends the play for all else, and where
+ * real time would be too long. */
+int story_wait(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns);
+/* Looks at the segments that are new, and at the states they led to. */
+void story_observe(struct story *s);
+
+/* An expectation; got and want as text. */
+void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want);
+
+/* Fields of a table at index; the defaults where there is none. An unknown field raises:
+ * story_only() takes the names that are known. */
+void story_only(lua_State *l, int index, const char *const *names);
+double story_number_field(lua_State *l, int index, const char *name, double otherwise);
+bool story_flag_field(lua_State *l, int index, const char *name);
+/* NULL: none; borrowed from the table. */
+const char *story_text_field(lua_State *l, int index, const char *name);
+
+/* "10.0.0.2:80" at index. */
+void story_endpoint(lua_State *l, int index, struct tcpwhy_addr *a, enum tcpwhy_family *family,
+		    uint16_t *port);
+void story_address(lua_State *l, const char *text, struct tcpwhy_addr *a,
+		   enum tcpwhy_family *family);
+/* "10.0.0.0/8" or an address; bits in the 16-byte form. */
+void story_prefix(lua_State *l, const char *text, struct tcpwhy_addr *a, unsigned *bits);
+/* "SYN -ACK data" */
+struct line_pick story_pick(lua_State *l, const char *text);
+uint64_t story_ns(lua_State *l, double seconds);
+
+/* Methods of a host that make sockets. */
+int story_socket_word(lua_State *l);
+int story_listen_word(lua_State *l);
+int story_connect_word(lua_State *l);
+int story_start_connect_word(lua_State *l);
+
+void story_open_nodes(lua_State *l);
+void story_open_lines(lua_State *l);
+void story_open_sockets(lua_State *l);
+
+#endif
