@@ -110,9 +110,14 @@ bool load_row_is_exact(const char *kernel)
 	return false;
 }
 
+/* By hand: the builtin calls libgcc where the processor has no such instruction. */
 static unsigned ones(uint32_t bits)
 {
-	return (unsigned)__builtin_popcount(bits);
+	unsigned n = 0;
+
+	for (; bits; bits &= bits - 1)
+		n++;
+	return n;
 }
 
 /* What a kernel near that row may have got from the next release, or not yet have got from the one
