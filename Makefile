@@ -12,6 +12,7 @@
 CC      ?= gcc
 CLANG   ?= clang
 BUILD   ?= build
+CASES   ?= $(CURDIR)/cases
 DIRS    := base engine segment world load explain logs live lease cure wrap case report cli
 PURE    := base engine segment world load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -87,6 +88,9 @@ $(BUILD)/tests/%.o: tests/%.c
 
 # gcc turns the loop of text_length() into a call of strlen(), which the pure folders may not make.
 $(BUILD)/src/base/text.o: ALL_CFLAGS += -ffreestanding
+
+# Where tcpwhy lab finds its cases: in this tree, or where a package puts them.
+$(BUILD)/src/cli/lab_cases.o: ALL_CFLAGS += -DLAB_CASES='"$(CASES)"'
 
 # BPF programs: their own few type declarations with CO-RE relocations, so no header is dumped from this host.
 $(BUILD)/gen/%.bpf.o: src/live/%.bpf.c

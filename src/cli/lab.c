@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * tcpwhy lab: which release does what
+ * tcpwhy lab: the cases, played; and which release does what
  */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/lab_cases.h"
 #include "cli/lab_options.h"
+#include "cli/lab_run.h"
 #include "live/probe.h"
 #include "load/load.h"
+#include "report/lab.h"
 #include "report/releases.h"
+
+/* ------------------------------------------------------------------------------------ the releases
+ */
 
 static int show_releases(const struct lab_options *o)
 {
@@ -34,6 +45,282 @@ static int show_releases(const struct lab_options *o)
 	return command_written("lab", true, STATUS_OK);
 }
 
+/* --------------------------------------------------------------------------------------- the plan
+ */
+
+struct lab {
+	const struct lab_options *o;
+	struct case_file *files;
+	struct lab_case *cases;
+	size_t cases_n;
+	struct load_settled settled; /* this kernel's row, where none is exact */
+	const struct tcpwhy_row *nearest, *own;
+	struct lab_job *jobs;
+	size_t jobs_n, *case_of; /* of each job */
+	size_t ended, shown;
+	double began_s;
+};
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void know_kernel(struct lab *lab)
+{
+	struct utsname name = {0};
+	struct probe found;
+
+	uname(&name);
+	lab->nearest = lab->own = load_row_for(name.release);
+	if (load_row_is_exact(name.release))
+		return;
+	probe_kernel(&found);
+	load_settle(name.release, &found, &lab->settled);
+	if (lab->settled.otherwise)
+		lab->own = &lab->settled.row;
+}
+
+static bool is_wanted(const struct lab_options *o, const struct tcpwhy_row *row)
+{
+	for (unsigned i = 0; i < o->rows_n; i++)
+		if (o->rows[i] == row)
+			return true;
+	return !o->rows_n;
+}
+
+static void add_job(struct lab *lab, size_t i, const struct tcpwhy_row *row, bool on_kernel)
+{
+	const struct case_file *f = &lab->files[i];
+
+	lab->case_of[lab->jobs_n] = i;
+	lab->jobs[lab->jobs_n++] = (struct lab_job){
+		.config =
+			{
+				.name = f->name,
+				.text = f->text,
+				.text_n = f->text_n,
+				.seed = lab->cases[i].head.seed,
+				.trusted = f->trusted,
+				.slow = lab->o->slow,
+				/* A disagreement is shown with the states, too. */
+				.observe = lab->o->verbose || lab->cases[i].head.kernel,
+			},
+		.row = row,
+		.on_kernel = on_kernel,
+	};
+}
+
+static void plan_case(struct lab *lab, size_t i)
+{
+	const struct play_head *h = &lab->cases[i].head;
+	bool own_too = false;
+
+	for (size_t k = 0; tcpwhy_row_at(k); k++) {
+		const struct tcpwhy_row *row = tcpwhy_row_at(k);
+		if (!(h->rows >> k & 1) || !is_wanted(lab->o, row))
+			continue;
+		own_too |= row == lab->nearest;
+		if (h->world)
+			add_job(lab, i, row, false);
+	}
+	if (!own_too || !h->kernel)
+		return;
+	/* To be compared: the model with this kernel's own features. */
+	if (h->world && lab->own != lab->nearest)
+		add_job(lab, i, lab->own, false);
+	add_job(lab, i, lab->own, true);
+}
+
+/* 0, or -ENOMEM. */
+static int plan(struct lab *lab)
+{
+	lab->jobs = calloc(lab->cases_n * LAB_PLAYS_MAX + 1, sizeof(*lab->jobs));
+	lab->case_of = calloc(lab->cases_n * LAB_PLAYS_MAX + 1, sizeof(*lab->case_of));
+	if (!lab->jobs || !lab->case_of)
+		return -ENOMEM;
+	for (size_t i = 0; i < lab->cases_n; i++)
+		if (!lab->cases[i].wrong[0])
+			plan_case(lab, i);
+	return 0;
+}
+
+/* Reads the files and the head of each. */
+static int read_cases(struct lab *lab, struct err *err)
+{
+	int r = case_files_read(lab->o->cases, (size_t)lab->o->cases_n, &lab->files, &lab->cases_n,
+				err);
+
+	if (r)
+		return r;
+	lab->cases = calloc(lab->cases_n + 1, sizeof(*lab->cases));
+	if (!lab->cases) {
+		snprintf(err->text, sizeof(err->text), "no memory");
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < lab->cases_n; i++) {
+		const struct story_config c = {.name = lab->files[i].name,
+					       .text = lab->files[i].text,
+					       .text_n = lab->files[i].text_n};
+		struct err wrong = {""};
+		snprintf(lab->cases[i].head.name, sizeof(lab->cases[i].head.name), "%s", c.name);
+		if (story_head(&c, &lab->cases[i].head, &wrong))
+			snprintf(lab->cases[i].wrong, sizeof(lab->cases[i].wrong), "%s",
+				 wrong.text);
+	}
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------------------- playing
+ */
+
+static void progress(const struct lab *lab)
+{
+	if (lab->o->json || !isatty(STDERR_FILENO))
+		return;
+	if (lab->ended < lab->jobs_n)
+		fprintf(stderr, "\r\033[K%zu of %zu plays", lab->ended, lab->jobs_n);
+	else
+		fprintf(stderr, "\r\033[K");
+	fflush(stderr);
+}
+
+/* Whether all plays of a case have ended. */
+static bool is_complete(const struct lab *lab, size_t i)
+{
+	for (size_t k = 0; k < lab->jobs_n; k++)
+		if (lab->case_of[k] == i && !lab->jobs[k].play.stage[0])
+			return false;
+	return true;
+}
+
+static void gather(struct lab *lab, size_t i)
+{
+	struct lab_case *c = &lab->cases[i];
+
+	for (size_t k = 0; k < lab->jobs_n; k++) {
+		struct lab_job *job = &lab->jobs[k];
+		if (lab->case_of[k] != i)
+			continue;
+		c->plays[c->plays_n++] = &job->play;
+		if (job->on_kernel)
+			c->kernel = &job->play;
+		else if (job->row == lab->own)
+			c->model = &job->play;
+	}
+	c->compared = c->kernel && c->model &&
+		      (c->kernel->end == PLAY_DONE || c->kernel->end == PLAY_SLOW) &&
+		      c->model->end == PLAY_DONE;
+	if (c->compared)
+		agree_compare(c->model, c->kernel, &c->agreement);
+}
+
+/* Shows what is complete, in order. */
+static void show(struct lab *lab)
+{
+	for (; lab->shown < lab->cases_n && is_complete(lab, lab->shown); lab->shown++) {
+		gather(lab, lab->shown);
+		if (!lab->o->json)
+			report_lab_case(&lab->cases[lab->shown], lab->o->verbose, stdout);
+	}
+}
+
+static void on_done(void *ctx, size_t i)
+{
+	struct lab *lab = ctx;
+
+	(void)i;
+	lab->ended++;
+	if (!lab->o->json && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+	show(lab);
+	fflush(stdout);
+	progress(lab);
+}
+
+static int status_of(const struct lab *lab)
+{
+	int status = STATUS_OK;
+	bool undecided = false;
+
+	for (size_t i = 0; i < lab->cases_n; i++) {
+		switch (lab_verdict(&lab->cases[i])) {
+		case LAB_WRONG:
+			return STATUS_USAGE;
+		case LAB_BROKEN:
+			status = STATUS_REFUSED;
+			break;
+		case LAB_NOT_PLAYED:
+			undecided = true;
+			break;
+		case LAB_HOLDS:
+			break;
+		}
+	}
+	return !status && undecided ? STATUS_UNDECIDED : status;
+}
+
+static int play_all(struct lab *lab)
+{
+	bool ok = true;
+
+	know_kernel(lab);
+	if (plan(lab))
+		return command_failed("lab", lab->o->json, "no memory");
+	lab->began_s = seconds();
+	progress(lab);
+	lab_run(lab->jobs, lab->jobs_n, on_done, lab);
+	show(lab);
+	if (lab->o->json)
+		ok = report_lab_json(lab->cases, lab->cases_n, stdout);
+	else
+		report_lab_end(lab->cases, lab->cases_n, seconds() - lab->began_s, stdout);
+	return command_written("lab", ok, status_of(lab));
+}
+
+static int list(const struct lab *lab)
+{
+	bool ok = true;
+
+	if (lab->o->json)
+		ok = report_lab_list_json(lab->cases, lab->cases_n, stdout);
+	else
+		report_lab_list(lab->cases, lab->cases_n, stdout);
+	return command_written("lab", ok,
+			       status_of(lab) == STATUS_USAGE ? STATUS_USAGE : STATUS_OK);
+}
+
+static void forget(struct lab *lab)
+{
+	for (size_t i = 0; i < lab->jobs_n; i++)
+		play_free(&lab->jobs[i].play);
+	case_files_free(lab->files, lab->files ? lab->cases_n : 0);
+	free(lab->cases);
+	free(lab->jobs);
+	free(lab->case_of);
+}
+
+static int run_cases(const struct lab_options *o)
+{
+	struct lab lab = {.o = o};
+	struct err err = {""};
+	int status, r = read_cases(&lab, &err);
+
+	if (r == -ENOENT || r == -EINVAL || r == -EFBIG) {
+		fprintf(stderr, "tcpwhy lab: %s\n", err.text);
+		status = STATUS_USAGE;
+	} else if (r) {
+		status = command_failed("lab", o->json, err.text);
+	} else {
+		status = o->list ? list(&lab) : play_all(&lab);
+	}
+	forget(&lab);
+	return status;
+}
+
 int cmd_lab(int argc, char **argv)
 {
 	struct lab_options o;
@@ -49,5 +336,5 @@ int cmd_lab(int argc, char **argv)
 		puts("tcpwhy " TCPWHY_VERSION);
 	if (o.help || o.version)
 		return STATUS_OK;
-	return show_releases(&o);
+	return o.releases ? show_releases(&o) : run_cases(&o);
 }

@@ -53,4 +53,71 @@ tap_has "those that are known" "6.18.y"
 tap_status "--releases plays nothing" 2 "$TCPWHY" lab --releases ghost-connection
 tap_status "the help" 0 "$TCPWHY" lab --help
 
+# ------------------------------------------------------------------------------------- the cases
+
+tap_status "the list" 0 "$TCPWHY" lab --list
+tap_has "it names a case" "^ghost-connection"
+tap_status "the list as JSON" 0 "$TCPWHY" lab --list --json
+tap_has "a case of it" '"case": "ghost-connection"'
+tap_status "no such case" 2 "$TCPWHY" lab no-such-case
+tap_has "and where they are listed" "tcpwhy lab --list"
+tap_status "no such file" 2 "$TCPWHY" lab "$dir/none.lua"
+tap_status "a directory is no case" 2 "$TCPWHY" lab "$dir"
+
+tap_status "a case in two releases" 0 "$TCPWHY" lab ghost-connection -v --compare 3.10,6.18.y
+tap_has "the old one makes a ghost" "ok +line [0-9]+: a ghost"
+tap_has "the new one drops the SYN" "ok +line [0-9]+: the SYN is dropped"
+tap_has "the ladder" "SYN_SENT +── SYN 0 ─+▶ LISTEN"
+tap_status "as JSON" 0 "$TCPWHY" lab ghost-connection --json --release 3.10
+tap_has "its verdict" '"verdict": "holds"'
+
+tap_status "all cases" 0 "$TCPWHY" lab
+tap_has "none is broken" " 0 do not, 0 are no case"
+
+# A case that says what is not so.
+cat >"$dir/false.lua" <<'EOF'
+case {about = "a claim that does not hold"}
+local client, server = pair("client 10.0.0.1", "server 10.0.0.2")
+expect(client:socket():try_connect("10.0.0.2:80"), "ok", "nobody listens, and connect() succeeds")
+EOF
+tap_status "a false claim" 1 "$TCPWHY" lab "$dir/false.lua"
+tap_has "what it claims" "BAD +false.lua:3 nobody listens"
+tap_has "what came instead" "got ECONNREFUSED, wanted ok"
+
+# --------------------------------------------------------------------------- files that are no cases
+
+# Each ends soon, with status 2 and a message that names the file and, if there is one, the line.
+hostile() # NAME MESSAGE [TEXT]: the text, or what is in the file already
+{
+	[ $# -lt 3 ] || echo "$3" >"$dir/$1.lua"
+	tap_status "$1" 2 timeout 20 "$TCPWHY" lab --release 6.18.y "$dir/$1.lua"
+	tap_has "$1 is told" "$2"
+}
+
+head='case {about = "x"}'
+hostile empty 'empty.lua: case\{...\} is missing' ''
+hostile unfinished 'unfinished.lua:[12]: ' 'case {'
+printf '\033LuaT\000\000' >"$dir/binary.lua"
+hostile binary 'binary.lua: attempt to load a binary chunk'
+head -c 100000 /dev/urandom >"$dir/noise.lua"
+hostile noise 'noise.lua'
+hostile endless 'endless.lua:1: it has run for too long' "$head while true do end"
+hostile swallowing 'swallowing.lua:1: it has run for too long' "$head while true do pcall(error) end"
+hostile endless-head 'endless-head.lua:1: it has run for too long' 'while true do end'
+hostile bomb 'bomb.lua:1: it takes too much memory' "$head local s = 'x' while true do s = s .. s end"
+hostile deep 'deep.lua:1: ' "$head local function f() return 1 + f() end f()"
+hostile million-hosts 'million-hosts.lua:1: more than 512 hosts' "$head for i = 1, 1e6 do host('h' .. i) end"
+hostile types 'types.lua:1: bad argument' "$head host(host)"
+hostile pattern 'pattern.lua:1: attempt to call a nil value' "$head ('x'):match('(.-)%b()')"
+hostile outside 'outside.lua:1: attempt to index a nil value' "$head os.execute('true')"
+hostile finalizer 'finalizer.lua:1: a metatable may not have' "$head setmetatable({}, {__gc = function() end})"
+hostile coroutine 'coroutine.lua:1: attempt to index a nil value' "$head coroutine.wrap(function() end)()"
+hostile width 'width.lua:1: ' "$head string.format('%99999s', 'x')"
+hostile program 'program.lua:1: only the cases that came with tcpwhy' "$head host('a'):run('true')"
+{
+	echo "$head"
+	head -c 300000 /dev/zero | tr '\000' '('
+} >"$dir/long.lua"
+hostile long 'long.lua: File too large'
+
 tap_done

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/lab_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "case/stage_world.h"
+
+enum { AT_ONCE_MAX = 8 };
+
+#define WORLD_BYTES ((size_t)3 << 30)
+#define LIMIT_NS    UINT64_C(120000000000)
+#define SLOW_NS     UINT64_C(1200000000000)
+
+/* A play that is going on. */
+struct slot {
+	size_t job;
+	pid_t pid; /* 0: free */
+	int fd;
+	uint64_t until_ns;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* -------------------------------------------------------------------------------------- the child
+ */
+
+static int open_stage(const struct lab_job *job, struct stage **out, struct err *err)
+{
+	const struct stage_world_config world = {
+		.row = job->row,
+		.seed = job->config.seed,
+		.memory_limit = WORLD_BYTES,
+	};
+
+	if (!job->on_kernel)
+		return stage_world_new(&world, out, err);
+	snprintf(err->text, sizeof(err->text), "this build plays in the model only");
+	return STAGE_CANNOT;
+}
+
+static void not_played(struct play *p, const struct lab_job *job, enum play_end end,
+		       const char *why)
+{
+	memset(p, 0, sizeof(*p));
+	p->end = (uint8_t)end;
+	snprintf(p->head.name, sizeof(p->head.name), "%s", job->config.name);
+	snprintf(p->stage, sizeof(p->stage), "%s", job->on_kernel ? "kernel" : "world");
+	snprintf(p->release, sizeof(p->release), "%s", job->row->name);
+	snprintf(p->why, sizeof(p->why), "%s", why);
+}
+
+static void failed(struct play *p, const struct lab_job *job, const char *why)
+{
+	not_played(p, job, PLAY_FAILED, why);
+}
+
+static _Noreturn void play_in_child(const struct lab_job *job, int fd)
+{
+	struct stage *stage;
+	struct err err = {""};
+	struct play play;
+
+	/* If we are interrupted, so is it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	int r = open_stage(job, &stage, &err);
+	if (r) {
+		not_played(&play, job, r == STAGE_CANNOT ? PLAY_CANNOT : PLAY_FAILED, err.text);
+	} else {
+		story_play(&job->config, stage, job->row, &play);
+		stage->ops->free(stage);
+	}
+	_exit(play_write(&play, fd) != 0);
+}
+
+/* ------------------------------------------------------------------------------------- the parent
+ */
+
+static void begin(struct slot *s, struct lab_job *jobs, size_t i)
+{
+	int ends[2];
+
+	*s = (struct slot){.job = i, .fd = -1};
+	if (pipe2(ends, O_CLOEXEC)) {
+		failed(&jobs[i].play, &jobs[i], strerror(errno));
+		return;
+	}
+	s->pid = fork();
+	if (!s->pid)
+		play_in_child(&jobs[i], ends[1]);
+	close(ends[1]);
+	if (s->pid < 0) {
+		close(ends[0]);
+		s->pid = 0;
+		failed(&jobs[i].play, &jobs[i], strerror(errno));
+		return;
+	}
+	s->fd = ends[0];
+	s->until_ns = now_ns() + (jobs[i].config.slow ? SLOW_NS : LIMIT_NS);
+}
+
+static void end(struct slot *s, struct lab_job *job, const char *why)
+{
+	int status = 0;
+
+	if (why || play_read(&job->play, s->fd)) {
+		kill(s->pid, SIGKILL);
+		why = why ? why : "the process that played it died";
+	}
+	close(s->fd);
+	while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (why)
+		failed(&job->play, job, why);
+	s->pid = 0;
+}
+
+/* Waits until one has something to tell, or has taken too long; then it is over. */
+static struct slot *wait_one(struct slot *slots, size_t n, struct lab_job *jobs)
+{
+	struct pollfd fds[AT_ONCE_MAX];
+	struct slot *of[AT_ONCE_MAX];
+
+	for (;;) {
+		nfds_t k = 0;
+		for (size_t i = 0; i < n; i++) {
+			if (!slots[i].pid)
+				continue;
+			if (now_ns() > slots[i].until_ns) {
+				end(&slots[i], &jobs[slots[i].job], "it took too long");
+				return &slots[i];
+			}
+			fds[k] = (struct pollfd){.fd = slots[i].fd, .events = POLLIN};
+			of[k++] = &slots[i];
+		}
+		if (!k)
+			return NULL;
+		if (poll(fds, k, 500) <= 0)
+			continue;
+		for (nfds_t i = 0; i < k; i++) {
+			if (!fds[i].revents)
+				continue;
+			end(of[i], &jobs[of[i]->job], NULL);
+			return of[i];
+		}
+	}
+}
+
+static struct slot *free_slot(struct slot *slots, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!slots[i].pid)
+			return &slots[i];
+	return NULL;
+}
+
+void lab_run(struct lab_job *jobs, size_t n, void (*done)(void *ctx, size_t i), void *ctx)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t at_once = processors < 1 ? 1 : (size_t)processors;
+	struct slot slots[AT_ONCE_MAX] = {0}, *s;
+	size_t next = 0;
+
+	if (at_once > AT_ONCE_MAX)
+		at_once = AT_ONCE_MAX;
+	/* A child must not write what we have not yet written. */
+	fflush(NULL);
+	for (;;) {
+		while (next < n && (s = free_slot(slots, at_once))) {
+			begin(s, jobs, next);
+			if (!s->pid)
+				done(ctx, next);
+			next++;
+		}
+		s = wait_one(slots, at_once, jobs);
+		if (!s)
+			return;
+		done(ctx, s->job);
+	}
+}

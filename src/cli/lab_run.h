@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lab_run.h - plays, each in a process of its own, as many at once as there are processors
+ *
+ * A case is a text from anywhere and a stage may break down: what happens in a play stays there.
+ * Its record comes back through a pipe (case/play.h).
+ */
+#ifndef TCPWHY_CLI_LAB_RUN_H
+#define TCPWHY_CLI_LAB_RUN_H
+
+#include "case/story.h"
+
+struct lab_job {
+	struct story_config config;
+	const struct tcpwhy_row *row;
+	bool on_kernel;
+	struct play play; /* what came of it */
+};
+
+/* Plays all of them; done(ctx, i) is called as each ends, in the order in which they end. A process
+ * that dies or hangs leaves a play that ended with PLAY_FAILED. */
+void lab_run(struct lab_job *jobs, size_t n, void (*done)(void *ctx, size_t i), void *ctx);
+
+#endif

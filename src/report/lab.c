@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/lab.h"
+
+#include <string.h>
+
+#include "report/fold.h"
+#include "report/ladder.h"
+
+enum { NAME = 7, ABOUT = 8, LADDER_MAX = 200 };
+
+static bool is_played(const struct play *p)
+{
+	return p->end == PLAY_DONE || p->end == PLAY_SLOW;
+}
+
+static bool holds(const struct play *p)
+{
+	return play_held(p) == p->expects_n && p->end != PLAY_FAILED && p->end != PLAY_WRONG;
+}
+
+enum lab_verdict lab_verdict(const struct lab_case *c)
+{
+	bool played = false;
+
+	if (c->wrong[0])
+		return LAB_WRONG;
+	for (unsigned i = 0; i < c->plays_n; i++) {
+		if (c->plays[i]->end == PLAY_WRONG)
+			return LAB_WRONG;
+		played |= is_played(c->plays[i]) || c->plays[i]->expects_n;
+	}
+	for (unsigned i = 0; i < c->plays_n; i++)
+		if (!holds(c->plays[i]))
+			return LAB_BROKEN;
+	if (c->compared && c->agreement.differs != AGREE_ALL)
+		return LAB_BROKEN;
+	return played ? LAB_HOLDS : LAB_NOT_PLAYED;
+}
+
+static const char *verdict_word(enum lab_verdict v)
+{
+	switch (v) {
+	case LAB_HOLDS:
+		return "ok";
+	case LAB_BROKEN:
+		return "BAD";
+	case LAB_WRONG:
+		return "WRONG";
+	case LAB_NOT_PLAYED:
+		break;
+	}
+	return "-";
+}
+
+/* ------------------------------------------------------------------------------------------ lines
+ */
+
+static void indented(FILE *out, int indent, const char *first, const char *text)
+{
+	struct fold f = {.out = out, .indent = indent};
+
+	fold_plain(&f, first);
+	fold_words(&f, text);
+	fold_newline(&f);
+}
+
+static const char *stage_text(const struct play *p)
+{
+	return !strcmp(p->stage, "kernel") ? "this kernel" : p->release;
+}
+
+/* "3.10, 4.9.0 and this kernel" of the plays that are marked. */
+static void plays_text(const struct lab_case *c, const bool marked[static LAB_PLAYS_MAX], char *out,
+		       size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < c->plays_n; i++)
+		if (marked[i] && n < size)
+			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "",
+					      stage_text(c->plays[i]));
+}
+
+static bool is_same(const struct play_expect *a, const struct play_expect *b)
+{
+	return a->line == b->line && a->holds == b->holds && !strcmp(a->text, b->text) &&
+	       !strcmp(a->got, b->got) && !strcmp(a->want, b->want);
+}
+
+/* The same in another play: what fails everywhere is told once. */
+static bool find_same(const struct play *p, const struct play_expect *e)
+{
+	for (uint32_t i = 0; i < p->expects_n; i++)
+		if (is_same(&p->expects[i], e))
+			return true;
+	return false;
+}
+
+static void print_expect(const struct lab_case *c, const struct play_expect *e, FILE *out)
+{
+	bool marked[LAB_PLAYS_MAX] = {false};
+	char line[PLAY_TEXT_MAX + 128], where[160];
+
+	for (unsigned i = 0; i < c->plays_n; i++)
+		marked[i] = find_same(c->plays[i], e);
+	plays_text(c, marked, where, sizeof(where));
+	snprintf(line, sizeof(line), "%s.lua:%d %s", c->head.name, e->line, e->text);
+	indented(out, ABOUT + 5, "        BAD  ", line);
+	snprintf(line, sizeof(line), "got %s, wanted %s: %s", e->got, e->want, where);
+	indented(out, ABOUT + 5, "             ", line);
+}
+
+static void print_failures(const struct lab_case *c, FILE *out)
+{
+	for (unsigned i = 0; i < c->plays_n; i++) {
+		const struct play *p = c->plays[i];
+		for (uint32_t k = 0; k < p->expects_n; k++) {
+			bool told = p->expects[k].holds;
+			for (unsigned j = 0; !told && j < i; j++)
+				told = find_same(c->plays[j], &p->expects[k]);
+			if (!told)
+				print_expect(c, &p->expects[k], out);
+		}
+	}
+}
+
+/* Why plays ended before their text did; the same reason once. */
+static void print_ends(const struct lab_case *c, FILE *out)
+{
+	for (unsigned i = 0; i < c->plays_n; i++) {
+		const char *why = c->plays[i]->why;
+		bool marked[LAB_PLAYS_MAX] = {false}, told = !why[0];
+		char line[512], where[160];
+		for (unsigned j = 0; j < c->plays_n; j++) {
+			marked[j] = !strcmp(c->plays[j]->why, why);
+			told |= marked[j] && j < i;
+		}
+		if (told)
+			continue;
+		plays_text(c, marked, where, sizeof(where));
+		snprintf(line, sizeof(line), "%s: %s%s", where,
+			 c->plays[i]->end == PLAY_CANNOT ? "not played: " : "", why);
+		indented(out, ABOUT + 2, "        ", line);
+	}
+}
+
+/* Each expectation with its own clock, under its ladder. */
+static void print_play(const struct play *p, FILE *out)
+{
+	char line[PLAY_TEXT_MAX + 160];
+
+	if (p->segments_n)
+		ladder_print(p, LADDER_MAX, out);
+	for (uint32_t i = 0; i < p->expects_n; i++) {
+		const struct play_expect *e = &p->expects[i];
+		snprintf(line, sizeof(line), "line %d: %s", e->line, e->text);
+		indented(out, ABOUT + 5, e->holds ? "        ok   " : "        BAD  ", line);
+	}
+	if (p->expects_n)
+		fputc('\n', out);
+}
+
+/* "28 of 28 hold: 3.10, 6.18.y, this kernel" */
+static void summary(const struct lab_case *c, char *out, size_t size)
+{
+	bool marked[LAB_PLAYS_MAX] = {false};
+	unsigned total = 0, held = 0;
+	char where[160];
+
+	for (unsigned i = 0; i < c->plays_n; i++) {
+		total += c->plays[i]->expects_n;
+		held += play_held(c->plays[i]);
+		marked[i] = is_played(c->plays[i]);
+	}
+	plays_text(c, marked, where, sizeof(where));
+	snprintf(out, size, "%u of %u hold: %s", held, total, where);
+}
+
+static void print_agreement(const struct lab_case *c, FILE *out)
+{
+	const struct agreement *a = &c->agreement;
+	char line[PLAY_TEXT_MAX + 64];
+
+	if (!c->compared)
+		return;
+	if (a->differs == AGREE_ALL) {
+		snprintf(line, sizeof(line),
+			 "the kernel agrees with the model: %u calls, %u segments, %u counters%s",
+			 a->calls, a->segments, a->counters,
+			 c->kernel->end == PLAY_DONE ? "" : ", as far as it played");
+		indented(out, ABOUT, "        ", line);
+		return;
+	}
+	snprintf(line, sizeof(line), "the kernel differs from the model: %s", a->what);
+	indented(out, ABOUT, "        ", line);
+	indented(out, ABOUT + 8, "        model   ", a->model);
+	indented(out, ABOUT + 8, "        kernel  ", a->kernel);
+}
+
+void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
+{
+	enum lab_verdict v = lab_verdict(c);
+	char first[80], line[512];
+
+	snprintf(first, sizeof(first), "%-7s %s", verdict_word(v), c->head.name);
+	if (c->wrong[0]) {
+		indented(out, ABOUT, "WRONG   ", c->wrong);
+		return;
+	}
+	snprintf(line, sizeof(line), "  %s", c->head.about);
+	indented(out, ABOUT, first, line);
+	if (verbose && c->head.claim[0])
+		indented(out, ABOUT + 7, "        claim  ", c->head.claim);
+	if (verbose && c->head.truth[0])
+		indented(out, ABOUT + 7, "        truth  ", c->head.truth);
+	summary(c, line, sizeof(line));
+	if (v != LAB_NOT_PLAYED)
+		indented(out, ABOUT, "        ", line);
+	print_ends(c, out);
+	print_failures(c, out);
+	print_agreement(c, out);
+	for (unsigned i = 0; verbose && i < c->plays_n; i++)
+		print_play(c->plays[i], out);
+	/* Where they differ both are needed to see it. */
+	if (!verbose && c->compared && c->agreement.differs != AGREE_ALL) {
+		ladder_print(c->model, LADDER_MAX, out);
+		ladder_print(c->kernel, LADDER_MAX, out);
+	}
+}
+
+void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE *out)
+{
+	size_t count[4] = {0}, on_kernel = 0, agree = 0;
+	char line[256];
+
+	for (size_t i = 0; i < n; i++) {
+		count[lab_verdict(&cases[i])]++;
+		on_kernel += cases[i].kernel && is_played(cases[i].kernel);
+		agree += cases[i].compared && cases[i].agreement.differs == AGREE_ALL;
+	}
+	snprintf(line, sizeof(line),
+		 "%zu cases: %zu hold, %zu do not, %zu are no case, %zu not played; %zu on this "
+		 "kernel, %zu agree with the model; %.1f s",
+		 n, count[LAB_HOLDS], count[LAB_BROKEN], count[LAB_WRONG], count[LAB_NOT_PLAYED],
+		 on_kernel, agree, seconds);
+	fputc('\n', out);
+	indented(out, 0, "", line);
+}
+
+void report_lab_list(const struct lab_case *cases, size_t n, FILE *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct play_head *h = &cases[i].head;
+		struct fold f = {.out = out, .indent = 4};
+		if (cases[i].wrong[0]) {
+			indented(out, 4, "", cases[i].wrong);
+			continue;
+		}
+		fold_plain(&f, h->name);
+		fold_plain(&f, h->world && h->kernel ? ""
+			       : h->world            ? "   (model)"
+						     : "   (kernel)");
+		fold_newline(&f);
+		fold_words(&f, h->about);
+		fold_newline(&f);
+	}
+}

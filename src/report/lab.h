@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lab.h - cases that were played, shown
+ *
+ * A line for each case; expectations that do not hold and disagreements of the stages in full; with
+ * verbose every expectation and the ladders.
+ */
+#ifndef TCPWHY_REPORT_LAB_H
+#define TCPWHY_REPORT_LAB_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "case/agree.h"
+
+enum { LAB_PLAYS_MAX = 12 }; /* of one case: each row, and the kernel */
+
+struct lab_case {
+	struct play_head head;
+	char wrong[256]; /* why it is no case; "" it is one */
+	struct play *plays[LAB_PLAYS_MAX];
+	unsigned plays_n;
+	const struct play *kernel,
+		*model;             /* of plays: that of the kernel, and the one of its row */
+	struct agreement agreement; /* if there are both */
+	bool compared;
+};
+
+/* What came of it. */
+enum lab_verdict {
+	LAB_HOLDS,
+	LAB_BROKEN,    /* an expectation does not hold, or the stages differ */
+	LAB_WRONG,     /* no case */
+	LAB_NOT_PLAYED /* nothing of it could be played */
+};
+
+enum lab_verdict lab_verdict(const struct lab_case *c);
+
+void report_lab_case(const struct lab_case *c, bool verbose, FILE *out);
+/* The last lines: how many hold, and what was not played and why. */
+void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE *out);
+void report_lab_list(const struct lab_case *cases, size_t n, FILE *out);
+
+/* One object. False: no memory, or out failed. */
+bool report_lab_json(const struct lab_case *cases, size_t n, FILE *out);
+bool report_lab_list_json(const struct lab_case *cases, size_t n, FILE *out);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/lab.h"
+
+#include "report/value.h"
+
+static const char *const verdict_words[] = {
+	[LAB_HOLDS] = "holds",
+	[LAB_BROKEN] = "broken",
+	[LAB_WRONG] = "wrong",
+	[LAB_NOT_PLAYED] = "not-played",
+};
+
+static const char *const end_words[] = {
+	[PLAY_DONE] = "done",   [PLAY_CANNOT] = "cannot", [PLAY_SLOW] = "slow",
+	[PLAY_WRONG] = "wrong", [PLAY_FAILED] = "failed",
+};
+
+static json_t *releases_of(const struct play_head *h, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; tcpwhy_row_at(i); i++)
+		if (h->rows >> i & 1)
+			value_append(list, json_string(tcpwhy_row_at(i)->name), ok);
+	return list;
+}
+
+static json_t *head_of(const struct lab_case *c, bool *ok)
+{
+	const struct play_head *h = &c->head;
+	json_t *j = json_object();
+
+	value_put(j, "case", value_string(h->name), ok);
+	value_put(j, "wrong", value_string_or_null(c->wrong), ok);
+	value_put(j, "about", value_string(h->about), ok);
+	value_put(j, "claim", value_string_or_null(h->claim), ok);
+	value_put(j, "truth", value_string_or_null(h->truth), ok);
+	value_put(j, "source", value_string_or_null(h->source), ok);
+	value_put(j, "releases", releases_of(h, ok), ok);
+	value_put(j, "model", json_boolean(h->world), ok);
+	value_put(j, "kernel", json_boolean(h->kernel), ok);
+	return j;
+}
+
+static json_t *expects_of(const struct play *p, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < p->expects_n; i++) {
+		const struct play_expect *e = &p->expects[i];
+		json_t *j = json_object();
+		value_put(j, "line", json_integer(e->line), ok);
+		value_put(j, "text", value_string(e->text), ok);
+		value_put(j, "holds", json_boolean(e->holds), ok);
+		value_put(j, "got", value_string(e->got), ok);
+		value_put(j, "wanted", value_string(e->want), ok);
+		value_append(list, j, ok);
+	}
+	return list;
+}
+
+static json_t *play_of(const struct play *p, bool *ok)
+{
+	json_t *j = json_object();
+
+	value_put(j, "stage", json_string(p->stage), ok);
+	value_put(j, "release", value_string(p->release), ok);
+	value_put(j, "end", json_string(end_words[p->end]), ok);
+	value_put(j, "why", value_string_or_null(p->why), ok);
+	value_put(j, "calls", json_integer(p->calls_total), ok);
+	value_put(j, "segments", json_integer(p->segments_total), ok);
+	value_put(j, "lasted_s", json_real((double)(p->lasted_ns / 1000000) / 1000), ok);
+	value_put(j, "took_s", json_real((double)(p->took_ns / 1000000) / 1000), ok);
+	value_put(j, "expectations", expects_of(p, ok), ok);
+	return j;
+}
+
+static json_t *agreement_of(const struct lab_case *c, bool *ok)
+{
+	static const char *const words[] = {"nothing", "calls", "segments", "counters"};
+	const struct agreement *a = &c->agreement;
+
+	if (!c->compared)
+		return json_null();
+	json_t *j = json_object();
+	value_put(j, "agrees", json_boolean(a->differs == AGREE_ALL), ok);
+	value_put(j, "differs_in", json_string(words[a->differs]), ok);
+	value_put(j, "calls", json_integer(a->calls), ok);
+	value_put(j, "segments", json_integer(a->segments), ok);
+	value_put(j, "counters", json_integer(a->counters), ok);
+	value_put(j, "what", value_string_or_null(a->what), ok);
+	value_put(j, "in_model", value_string_or_null(a->model), ok);
+	value_put(j, "on_kernel", value_string_or_null(a->kernel), ok);
+	return j;
+}
+
+static bool print(json_t *list, FILE *out, bool ok)
+{
+	json_t *root = json_object();
+
+	value_put(root, "schema", json_integer(1), &ok);
+	value_put(root, "cases", list, &ok);
+	if (ok)
+		return value_print(root, out);
+	json_decref(root);
+	return false;
+}
+
+bool report_lab_json(const struct lab_case *cases, size_t n, FILE *out)
+{
+	json_t *list = json_array();
+	bool ok = true;
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *j = head_of(&cases[i], &ok), *plays = json_array();
+		value_put(j, "verdict", json_string(verdict_words[lab_verdict(&cases[i])]), &ok);
+		for (unsigned k = 0; k < cases[i].plays_n; k++)
+			value_append(plays, play_of(cases[i].plays[k], &ok), &ok);
+		value_put(j, "plays", plays, &ok);
+		value_put(j, "agreement", agreement_of(&cases[i], &ok), &ok);
+		value_append(list, j, &ok);
+	}
+	return print(list, out, ok);
+}
+
+bool report_lab_list_json(const struct lab_case *cases, size_t n, FILE *out)
+{
+	json_t *list = json_array();
+	bool ok = true;
+
+	for (size_t i = 0; i < n; i++)
+		value_append(list, head_of(&cases[i], &ok), &ok);
+	return print(list, out, ok);
+}
