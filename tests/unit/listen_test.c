@@ -331,12 +331,115 @@ static void test_other_segments(void **state)
 	check_every_row("no flag", listener_nothing, 0);
 }
 
+/* ---------------------------------------------------------------------------- which listener it is
+ */
+
+static tcpwhy_sock listener_at(struct pair *p, enum tcpwhy_family family, const char *address,
+			       uint32_t device, bool v6only)
+{
+	struct tcpwhy_addr a = at(address);
+	tcpwhy_sock l;
+
+	assert_int_equal(host_socket(p->server, family, 0, &l), 0);
+	host_setsockopt(p->server, l, TCPWHY_SO_REUSEPORT, 1);
+	if (v6only)
+		host_setsockopt(p->server, l, TCPWHY_IPV6_V6ONLY, 1);
+	if (device)
+		host_setsockopt(p->server, l, TCPWHY_SO_BINDTODEVICE, device);
+	assert_int_equal(host_bind(p->server, l, &a, SERVER_PORT, NULL), 0);
+	assert_int_equal(host_listen(p->server, l, 5, NULL), 0);
+	return l;
+}
+
+static bool gets_a_syn(struct pair *p, tcpwhy_sock l, uint32_t device)
+{
+	struct segment s = to_server(p, SEGMENT_SYN);
+	struct host_view v;
+
+	s.device = device;
+	into(p->server, s);
+	lose(p->server);
+	assert_int_equal(host_look(p->server, l, &v), 0);
+	return v.syn_queue == 1;
+}
+
+/* An address that was asked for weighs more than none, in whatever order they came. */
+static int specific_before_any(struct pair *p)
+{
+	listener_at(p, TCPWHY_IPV4, "0.0.0.0", 0, false);
+	tcpwhy_sock l = listener_at(p, TCPWHY_IPV4, "10.0.0.2", 0, false);
+	listener_at(p, TCPWHY_IPV6, "::", 0, true);
+	return gets_a_syn(p, l, 0);
+}
+
+static int ipv4_before_dual_stack(struct pair *p)
+{
+	tcpwhy_sock l = listener_at(p, TCPWHY_IPV4, "0.0.0.0", 0, false);
+
+	listener_at(p, TCPWHY_IPV6, "::", 0, false);
+	return gets_a_syn(p, l, 0);
+}
+
+static int dual_stack_alone(struct pair *p)
+{
+	return gets_a_syn(p, listener_at(p, TCPWHY_IPV6, "::", 0, false), 0);
+}
+
+static int v6only_alone(struct pair *p)
+{
+	return gets_a_syn(p, listener_at(p, TCPWHY_IPV6, "::", 0, true), 0);
+}
+
+static int its_device(struct pair *p)
+{
+	listener_at(p, TCPWHY_IPV4, "0.0.0.0", 0, false);
+	return gets_a_syn(p, listener_at(p, TCPWHY_IPV4, "0.0.0.0", ETH0, false), ETH0);
+}
+
+static int another_device(struct pair *p)
+{
+	listener_at(p, TCPWHY_IPV4, "0.0.0.0", ETH1, false);
+	return gets_a_syn(p, listener_at(p, TCPWHY_IPV4, "0.0.0.0", 0, false), ETH0);
+}
+
+/* Of a group of SO_REUSEPORT each gets some. */
+static int group(struct pair *p)
+{
+	tcpwhy_sock a = listener_at(p, TCPWHY_IPV4, "0.0.0.0", 0, false);
+	tcpwhy_sock b = listener_at(p, TCPWHY_IPV4, "0.0.0.0", 0, false);
+	struct host_view at_a, at_b;
+
+	for (uint16_t i = 0; i < 5; i++) {
+		struct segment s = to_server(p, SEGMENT_SYN);
+		s.from_port = (uint16_t)(CLIENT_PORT + i);
+		into(p->server, s);
+		lose(p->server);
+	}
+	assert_int_equal(host_look(p->server, a, &at_a), 0);
+	assert_int_equal(host_look(p->server, b, &at_b), 0);
+	assert_int_equal(at_a.syn_queue + at_b.syn_queue, 5);
+	return at_a.syn_queue && at_b.syn_queue;
+}
+
+static void test_which_listener(void **state)
+{
+	(void)state;
+	check_every_row("an address before none", specific_before_any, 1);
+	check_every_row("IPv4 before dual stack", ipv4_before_dual_stack, 1);
+	check_every_row("dual stack", dual_stack_alone, 1);
+	check_every_row("IPv6 only", v6only_alone, 0);
+	check_every_row("its device", its_device, 1);
+	check_every_row("another device", another_device, 1);
+	check_every_row("a group", group, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_syn_queue),    cmocka_unit_test(test_reserve),
-		cmocka_unit_test(test_accept_queue), cmocka_unit_test(test_full_accept_queue),
-		cmocka_unit_test(test_ghosts),       cmocka_unit_test(test_other_segments),
+		cmocka_unit_test(test_syn_queue),      cmocka_unit_test(test_reserve),
+		cmocka_unit_test(test_accept_queue),   cmocka_unit_test(test_full_accept_queue),
+		cmocka_unit_test(test_ghosts),         cmocka_unit_test(test_other_segments),
+		cmocka_unit_test(test_which_listener),
 	};
 
 	return unit_run("listen", tests);

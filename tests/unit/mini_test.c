@@ -86,6 +86,45 @@ SHOT_AT_FIN_WAIT2(fw2_data_and_fin, SEGMENT_ACK | SEGMENT_FIN, 0, 1)
 SHOT_AT_FIN_WAIT2(fw2_fin_too_far, SEGMENT_ACK | SEGMENT_FIN, 1, 0)
 SHOT_AT_FIN_WAIT2(fw2_fin, SEGMENT_ACK | SEGMENT_FIN, 0, 0)
 
+/* A FIN that is exactly next, but whose timestamp is so much off the last one. */
+static int fin_with_timestamp(struct pair *p, uint32_t moved)
+{
+	struct ends e = established(p);
+
+	host_close(p->server, e.server);
+	into(p->client, out_of(p->server));
+	struct segment ack = out_of(p->client);
+	into(p->server, ack);
+	struct segment fin = shot(p, SEGMENT_ACK | SEGMENT_FIN, 0, 0);
+	fin.has_timestamp = true;
+	fin.tsval = ack.tsval + moved;
+	return outcome(p, fin);
+}
+
+static int old_fin(struct pair *p)
+{
+	return fin_with_timestamp(p, UINT32_MAX);
+}
+
+static int fin_of_now(struct pair *p)
+{
+	return fin_with_timestamp(p, 0);
+}
+
+/* Without timestamps in the sysctl they are not read, and nothing is old. */
+static int old_fin_unread(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_close(p->server, e.server);
+	pump(p);
+	engine_set(p->server, timestamps, false);
+	struct segment fin = shot(p, SEGMENT_ACK | SEGMENT_FIN, 0, 0);
+	fin.has_timestamp = true;
+	fin.tsval = 1;
+	return outcome(p, fin);
+}
+
 static void test_fin_wait2(void **state)
 {
 	(void)state;
@@ -102,6 +141,9 @@ static void test_fin_wait2(void **state)
 	check_every_row("data with the FIN", fw2_data_and_fin, GONE + SEGMENT_RST);
 	check_every_row("FIN one too far", fw2_fin_too_far, GONE + SEGMENT_RST);
 	check_every_row("FIN", fw2_fin, CLOSED + SEGMENT_ACK);
+	check_every_row("FIN with an old timestamp", old_fin, STAYS + SEGMENT_ACK);
+	check_every_row("FIN with the same", fin_of_now, CLOSED + SEGMENT_ACK);
+	check_every_row("tcp_timestamps 0 meanwhile", old_fin_unread, CLOSED + SEGMENT_ACK);
 }
 
 /* The FIN starts TIME_WAIT's own sixty seconds, however little was left. */
