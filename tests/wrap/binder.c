@@ -138,6 +138,27 @@ static int listen_any(unsigned port, unsigned n)
 	return report(fd, "listen", listen(fd, 1) ? errno : 0);
 }
 
+/* Sends its input to the port, and prints what comes until the other side closes: so TIME_WAIT
+ * stays there. */
+static int talk(unsigned port, unsigned n)
+{
+	struct sockaddr_in at = place(port);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char buf[4096];
+	ssize_t got;
+
+	(void)n;
+	if (connect(fd, (struct sockaddr *)&at, sizeof(at)))
+		return 1;
+	while ((got = read(STDIN_FILENO, buf, sizeof(buf))) > 0)
+		if (write(fd, buf, (size_t)got) != got)
+			return 1;
+	while ((got = read(fd, buf, sizeof(buf))) > 0)
+		if (write(STDOUT_FILENO, buf, (size_t)got) != got)
+			return 1;
+	return got != 0;
+}
+
 /* connect() to a port on which someone listens. */
 static int connecting(unsigned port, unsigned n)
 {
@@ -378,14 +399,15 @@ static int restless(unsigned port, unsigned n)
 static const struct {
 	const char *name;
 	int (*run)(unsigned port, unsigned n);
-} modes[] = {{"plain", plain},           {"udp", udp},
-	     {"unix", unix_socket},      {"ipv6", ipv6},
-	     {"listen", listening},      {"listen-any", listen_any},
-	     {"connect", connecting},    {"threads", threads},
-	     {"fork", forking},          {"daemon", daemonising},
-	     {"undumpable", undumpable}, {"elsewhere", elsewhere},
-	     {"io-uring", uring},        {"signals", signalled},
-	     {"compat", compat},         {"restless", restless}};
+} modes[] = {{"plain", plain},         {"udp", udp},
+	     {"unix", unix_socket},    {"ipv6", ipv6},
+	     {"listen", listening},    {"listen-any", listen_any},
+	     {"connect", connecting},  {"talk", talk},
+	     {"threads", threads},     {"fork", forking},
+	     {"daemon", daemonising},  {"undumpable", undumpable},
+	     {"elsewhere", elsewhere}, {"io-uring", uring},
+	     {"signals", signalled},   {"compat", compat},
+	     {"restless", restless}};
 
 int main(int argc, char **argv)
 {
