@@ -84,6 +84,17 @@ static int reset_before(struct pair *p)
 	return reset_at(p, UINT32_MAX);
 }
 
+/* Since it has to be exact, the ACK of a RST is not looked at; before, it made the segment one for
+ * the listener, which ignores it. */
+static int reset_with_wrong_ack(struct pair *p)
+{
+	opened(p, 5);
+	struct segment rst = shot(p, SEGMENT_RST | SEGMENT_ACK, 0);
+
+	rst.ack += 1000;
+	return outcome(p, rst);
+}
+
 /* The original SYN again asks for the SYN-ACK again; any other in the window resets. */
 static int syn_at(struct pair *p, uint32_t beyond)
 {
@@ -119,6 +130,8 @@ static void test_resets(void **state)
 		   SINCE({"3.10", GONE}, {"6.1.y", SEGMENT_ACK}));
 	check_every_row("RST beyond the window", reset_beyond, STAYS);
 	check_every_row("RST before the window", reset_before, STAYS);
+	check_rows("RST with a wrong ACK", reset_with_wrong_ack,
+		   SINCE({"3.10", STAYS}, {"6.1.y", GONE}));
 	check_every_row("the SYN again", syn_again, STAYS + SEGMENT_SYN + SEGMENT_ACK);
 	check_every_row("another SYN in the window", syn_in_window,
 			GONE + SEGMENT_RST + SEGMENT_ACK);

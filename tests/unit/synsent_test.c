@@ -180,6 +180,25 @@ static void test_options(void **state)
 	check_every_row("timestamps of the server", agreed_by_them, 0);
 }
 
+/* Whether our timestamps are the clock's (0), the host pair's (1) or the connection's own (2). */
+static int offset(struct pair *p)
+{
+	uint32_t first = called(p).tsval;
+
+	a_call_from(p, CLIENT_PORT + 1);
+	uint32_t second = out_of(p->client).tsval;
+	if (first != second)
+		return 2;
+	return first == 1001000 ? 0 : 1; /* the fixture's clock after a second */
+}
+
+static void test_offset(void **state)
+{
+	(void)state;
+	check_rows("where timestamps start", offset,
+		   SINCE({"3.10", 0}, {"4.11", 2}, {"4.19.y", 1}, {"6.1.y", 2}));
+}
+
 /* --------------------------------------------------------------------------------- the SYN again
  */
 
@@ -315,9 +334,13 @@ static void test_simultaneous_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_replies),   cmocka_unit_test(test_refusal),
-		cmocka_unit_test(test_echo),      cmocka_unit_test(test_options),
-		cmocka_unit_test(test_syn_again), cmocka_unit_test(test_simultaneous_open),
+		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_refusal),
+		cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_offset),
+		cmocka_unit_test(test_syn_again),
+		cmocka_unit_test(test_simultaneous_open),
 	};
 
 	return unit_run("synsent", tests);
