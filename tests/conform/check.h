@@ -35,11 +35,14 @@ struct check_stats {
 	uint64_t ties;      /* scripts given up because a call was made across such an edge */
 	uint64_t ambiguous; /* scripts ended early: two sockets came to share a 4-tuple */
 	uint64_t dumps;
+	uint64_t lacking; /* calls left out: this kernel has no such sysctl, or cannot do it */
+	uint64_t other_release; /* expectations that are not this row's, and did not come true */
 };
 
-/* Plays the script in an emptied namespace. with_engine false: only the kernel and the
- * expectations. 0 with m->class, or -errno with err if the kernel side broke down. */
-int check_script(struct kernel *k, const struct script *s, bool with_engine,
+/* Plays the script in an emptied namespace. row is the engine's; NULL: no engine, only the kernel
+ * and the expectations. Those are of the newest row: of another one they decide nothing. 0 with
+ * m->class, or -errno with err if the kernel side broke down. */
+int check_script(struct kernel *k, const struct script *s, const struct tcpwhy_row *row,
 		 struct check_stats *stats, struct mismatch *m, struct err *err);
 
 #endif

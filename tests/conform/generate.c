@@ -31,6 +31,8 @@ struct generator {
 	/* The mood of a script, in percent. */
 	unsigned v6, ports, reuseaddr, reuseport, v6only, device, odd, users, autoport, wildcard;
 	uint32_t delay_ms;
+	bool by_second; /* there is no tcp_tw_reuse_delay */
+	bool patient;   /* a TIME_WAIT is waited for until it is of age */
 };
 
 /* splitmix64: one multiplication chain, any seed is good. */
@@ -386,6 +388,16 @@ static void put_sysctl_value(struct generator *g, enum script_sysctl which, uint
 	c->value[1] = v1;
 }
 
+/* Where only seconds count, the sysctl is no use. */
+static void put_delay(struct generator *g, uint32_t ms)
+{
+	if (g->by_second)
+		return;
+	g->delay_ms = ms;
+	g->patient = true;
+	put_sysctl_value(g, SYSCTL_TW_REUSE_DELAY, ms, 0);
+}
+
 static void put_range(struct generator *g, enum script_sysctl which)
 {
 	const uint32_t low = FIRST_PORT + below(g, g->ports);
@@ -412,8 +424,7 @@ static void put_sysctl(struct generator *g)
 		put_sysctl_value(g, SYSCTL_TW_REUSE, below(g, 3), 0);
 		break;
 	case SYSCTL_TW_REUSE_DELAY:
-		g->delay_ms = 1 + below(g, 10);
-		put_sysctl_value(g, SYSCTL_TW_REUSE_DELAY, g->delay_ms, 0);
+		put_delay(g, 1 + below(g, 10));
 		break;
 	case SYSCTL_MAX_TW:
 		put_sysctl_value(g, SYSCTL_MAX_TW, chance(g, 50) ? below(g, 4) : 4096, 0);
@@ -454,7 +465,7 @@ static void put_late_option(struct generator *g)
  * age. */
 static void put_wait(struct generator *g)
 {
-	if (g->delay_ms < 100)
+	if (g->patient)
 		put(g, CALL_WAIT, 0)->value[0] = g->delay_ms + 8; /* past the edge, with room */
 	else if (chance(g, 1))
 		put(g, CALL_WAIT, 0)->value[0] = 1100;
@@ -517,7 +528,6 @@ static void put_storm(struct generator *g)
 {
 	const unsigned listener = pick_slot(g, GUESS_LISTEN);
 	const unsigned clients = 2 + below(g, 4);
-	const bool aged = g->delay_ms < 100;
 
 	if (listener == SCRIPT_SOCKETS || g->slots[listener].guess != GUESS_LISTEN)
 		return;
@@ -545,7 +555,7 @@ static void put_storm(struct generator *g)
 			put(g, CALL_ACCEPT, other)->listener = (uint8_t)listener;
 			put(g, CALL_CLOSE, other);
 		}
-		if (aged && chance(g, 40))
+		if (g->patient && chance(g, 40))
 			put(g, CALL_WAIT, 0)->value[0] = g->delay_ms + 8;
 	}
 }
@@ -597,17 +607,17 @@ static void set_mood(struct generator *g)
 	g->delay_ms = 1000;
 }
 
-void generate_script(uint64_t seed, struct script *s)
+void generate_script(uint64_t seed, const struct tcpwhy_row *row, struct script *s)
 {
-	struct generator g = {.rng = seed, .s = s};
+	struct generator g = {
+		.rng = seed, .s = s, .by_second = !(row->features & TCPWHY_F_TW_REUSE_DELAY)};
 	const unsigned sysctls = chance(&g, 40) ? 5 : 1;
 
 	s->n = 0;
 	set_mood(&g);
-	if (chance(&g, 25)) {
-		g.delay_ms = 1 + below(&g, 10);
-		put_sysctl_value(&g, SYSCTL_TW_REUSE_DELAY, g.delay_ms, 0);
-	}
+	if (chance(&g, 25))
+		put_delay(&g, 1 + below(&g, 10));
+	g.patient |= g.by_second && chance(&g, 10);
 	const size_t n = MIN_CALLS + below(&g, MORE_CALLS);
 	for (size_t steps_left = 8 * n; s->n < n && steps_left; steps_left--) {
 		if (chance(&g, sysctls))

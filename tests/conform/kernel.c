@@ -401,6 +401,9 @@ static int write_sysctl(enum script_sysctl which, const uint32_t value[2])
 
 static void play_sysctl(struct kernel *k, const struct call *c, struct outcome *o)
 {
+	o->lacking = o->skipped = k->lacks[c->which];
+	if (o->skipped)
+		return;
 	o->error = write_sysctl(c->which, c->value);
 	if (!o->error)
 		memcpy(k->sysctls[c->which], c->value, sizeof(c->value));
@@ -531,6 +534,8 @@ static void play_tuple(struct kernel *k, const struct call *c, struct outcome *o
 
 	if (!rc && c->kind == CALL_DESTROY)
 		rc = o->tuple.timewait ? diag_destroy(&k->diag, &o->tuple) : -ENOENT;
+	k->keeps_timewait |= rc == -EOPNOTSUPP;
+	o->lacking = o->skipped = rc == -EOPNOTSUPP;
 	o->error = -rc;
 }
 
@@ -613,22 +618,57 @@ void kernel_play(struct kernel *k, const struct call *c, struct outcome *o)
 
 /* ----------------------------------------------------------------------------- open and reset */
 
+static void close_views(struct kernel *k)
+{
+	diag_close(&k->diag);
+	if (k->sockstat >= 0)
+		close(k->sockstat);
+	if (k->sockstat6 >= 0)
+		close(k->sockstat6);
+}
+
+/* What looks into the namespace that the process is in. */
+static int open_views(struct kernel *k, struct err *err)
+{
+	k->sockstat = open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC);
+	k->sockstat6 = open("/proc/thread-self/net/sockstat6", O_RDONLY | O_CLOEXEC);
+	const int rc = k->sockstat < 0 || k->sockstat6 < 0 ? -errno : diag_open(&k->diag);
+	if (rc)
+		snprintf(err->text, sizeof(err->text), "sock_diag and sockstat: %s", strerror(-rc));
+	for (unsigned i = 0; i < SYSCTLS; i++)
+		k->sysctls[i][0] = UINT32_MAX; /* unlike any: the first reset writes them all */
+	return rc;
+}
+
+/* Does a dump show a socket that only bound? */
+static bool hides_bound(struct kernel *k)
+{
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct endpoint any = {.addr = address_v4_number(0x7f000001)};
+	struct diag_sock found;
+	union any_addr a;
+	size_t n = 0;
+
+	bind(fd, &a.sa, to_sockaddr(TCPWHY_IPV4, &any, &a));
+	const int rc = diag_dump(&k->diag, &found, 1, &n);
+	close(fd);
+	return !rc && !n;
+}
+
 int kernel_open(struct kernel *k, struct err *err)
 {
 	*k = (struct kernel){.diag = {0}};
 	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
 		k->socks[i].fd = -1;
-	k->sockstat = open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC);
-	k->sockstat6 = open("/proc/thread-self/net/sockstat6", O_RDONLY | O_CLOEXEC);
-	int rc = k->sockstat < 0 || k->sockstat6 < 0 ? -errno : diag_open(&k->diag);
+	int rc = open_views(k, err);
+	if (!rc)
+		rc = kernel_reset(k, err);
 	if (rc) {
-		snprintf(err->text, sizeof(err->text), "sock_diag and sockstat: %s", strerror(-rc));
 		kernel_close(k);
 		return rc;
 	}
-	for (unsigned i = 0; i < SYSCTLS; i++)
-		k->sysctls[i][0] = UINT32_MAX; /* unlike any: the first reset writes them all */
-	return kernel_reset(k, err);
+	k->hides_bound = hides_bound(k);
+	return 0;
 }
 
 static void close_all(struct kernel *k)
@@ -647,9 +687,7 @@ static void close_all(struct kernel *k)
 void kernel_close(struct kernel *k)
 {
 	close_all(k);
-	diag_close(&k->diag);
-	close(k->sockstat);
-	close(k->sockstat6);
+	close_views(k);
 }
 
 static int reset_sysctls(struct kernel *k)
@@ -671,6 +709,9 @@ static int reset_sysctls(struct kernel *k)
 		if (!memcmp(k->sysctls[i], fresh, sizeof(k->sysctls[i])))
 			continue;
 		rc = write_sysctl(i, fresh);
+		k->lacks[i] = rc == ENOENT;
+		if (k->lacks[i])
+			rc = 0;
 		memcpy(k->sysctls[i], fresh, sizeof(k->sysctls[i]));
 	}
 	return -rc;
@@ -685,9 +726,17 @@ static int destroy_rest(struct kernel *k)
 	int rc = socks ? diag_dump(&k->diag, socks, MAX, &n) : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < n && i < MAX; i++)
-		diag_destroy(&k->diag, &socks[i]);
+		k->keeps_timewait |= diag_destroy(&k->diag, &socks[i]) == -EOPNOTSUPP;
 	free(socks);
 	return rc == -EINTR ? 0 : rc;
+}
+
+/* The old namespace ends, and what is in it, once nothing of ours is left there. */
+static int renew_namespace(struct kernel *k, struct err *err)
+{
+	close_views(k);
+	const int rc = netns_enter(err);
+	return rc ? rc : open_views(k, err);
 }
 
 int kernel_reset(struct kernel *k, struct err *err)
@@ -700,6 +749,12 @@ int kernel_reset(struct kernel *k, struct err *err)
 		c = kernel_counts(k);
 		if (!c.inuse && !c.timewait)
 			break;
+		if (!c.inuse && k->keeps_timewait) {
+			rc = renew_namespace(k, err);
+			if (rc)
+				return rc;
+			continue;
+		}
 		if (tries > 1)
 			pause_ns(1000000);
 		rc = destroy_rest(k);

@@ -46,13 +46,18 @@ struct kernel {
 	int sockstat, sockstat6;
 	uint32_t uid; /* of the script, now */
 	uint32_t sysctls[SYSCTLS][2];
+	/* what an older kernel has not: */
+	bool lacks[SYSCTLS]; /* such a sysctl */
+	bool hides_bound;    /* a dump shows no socket that only bound (before 6.8) */
+	bool keeps_timewait; /* SOCK_DESTROY does not end a TIME_WAIT (before 6.0) */
 	struct route routes[KERNEL_ROUTES];
 	size_t n_routes;
 };
 
 struct outcome {
 	bool skipped;
-	int error; /* errno, 0 for success; EINPROGRESS: SYN_SENT and nobody answers */
+	bool lacking; /* and why: this kernel has no such sysctl, or cannot do it */
+	int error;    /* errno, 0 for success; EINPROGRESS: SYN_SENT and nobody answers */
 	uint64_t start_ns, end_ns;
 	struct seen before, after; /* of the socket of the call */
 	struct tcpwhy_addr source; /* connect: what the route gives to a socket without address */
@@ -70,8 +75,8 @@ struct counts {
 int kernel_open(struct kernel *k, struct err *err);
 void kernel_close(struct kernel *k);
 
-/* Back to a namespace without sockets and with the sysctls every script starts with. 0 or -errno.
- */
+/* Back to a namespace without sockets and with the sysctls every script starts with; to a new one
+ * where the old one's TIME_WAITs cannot be ended. 0 or -errno. */
 int kernel_reset(struct kernel *k, struct err *err);
 
 void kernel_play(struct kernel *k, const struct call *c, struct outcome *o);

@@ -10,6 +10,8 @@
 #include "generate.h"
 #include "shrink.h"
 
+#include "load/load.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
@@ -19,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,9 +30,10 @@ enum { MAX_JOBS = 64, MAX_FILES = 512 };
 struct options {
 	uint64_t calls, seed;
 	unsigned jobs;
-	unsigned mismatches; /* given up after so many */
-	int shrink;          /* -1: random scripts yes, files no */
-	bool with_engine, print;
+	unsigned mismatches;          /* given up after so many */
+	int shrink;                   /* -1: random scripts yes, files no */
+	const struct tcpwhy_row *row; /* the engine's rules */
+	bool kernel_only, print;
 	const char *corpus;
 	const char *files[MAX_FILES];
 	bool own_files; /* the paths are on the heap */
@@ -74,6 +78,11 @@ static void print_mismatch(const struct script *s, const struct mismatch *m, FIL
 	fprintf(out, "# %s\n", m->text);
 }
 
+static const struct tcpwhy_row *engine_row(const struct options *o)
+{
+	return o->kernel_only ? NULL : o->row;
+}
+
 /* Shrinks if asked, and prints in one write, so that processes do not mix their lines. */
 static int report(struct kernel *k, const struct options *o, struct script *s, struct mismatch *m,
 		  const char *from, struct err *err)
@@ -81,7 +90,7 @@ static int report(struct kernel *k, const struct options *o, struct script *s, s
 	char *text = NULL;
 	size_t size = 0;
 	const bool shrink = o->shrink < 0 ? !o->n_files : o->shrink;
-	const int rc = shrink ? shrink_script(k, o->with_engine, s, m, &stopped, err) : 0;
+	const int rc = shrink ? shrink_script(k, engine_row(o), s, m, &stopped, err) : 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
@@ -118,8 +127,8 @@ static int work(const struct options *o, struct shared *shared, unsigned job, st
 		const uint64_t number = atomic_fetch_add(&shared->next_script, 1);
 		const uint64_t before = stats->calls;
 		char from[80];
-		generate_script(script_seed(o->seed, number), s);
-		rc = check_script(&k, s, o->with_engine, stats, &m, err);
+		generate_script(script_seed(o->seed, number), o->row, s);
+		rc = check_script(&k, s, engine_row(o), stats, &m, err);
 		atomic_fetch_add(&shared->calls, stats->calls - before);
 		if (rc || m.class == CHECK_AGREE || stopped)
 			continue;
@@ -160,11 +169,21 @@ static void add_stats(struct check_stats *sum, const struct check_stats *one)
 	sum->ties += one->ties;
 	sum->ambiguous += one->ambiguous;
 	sum->dumps += one->dumps;
+	sum->lacking += one->lacking;
+	sum->other_release += one->other_release;
 	for (unsigned i = 0; i < CALL_KINDS; i++) {
 		sum->ok[i] += one->ok[i];
 		sum->refused[i] += one->refused[i];
 		sum->skipped[i] += one->skipped[i];
 	}
+}
+
+static void print_lacking(const struct check_stats *s)
+{
+	if (s->lacking || s->other_release)
+		printf("# %llu calls left out that this kernel lacks, %llu expectations of another "
+		       "release\n",
+		       (unsigned long long)s->lacking, (unsigned long long)s->other_release);
 }
 
 static void print_stats(const struct check_stats *s, double seconds)
@@ -175,6 +194,7 @@ static void print_stats(const struct check_stats *s, double seconds)
 	printf("# %llu table dumps, %llu calls put off at a timer's edge, %llu ties given up\n",
 	       (unsigned long long)s->dumps, (unsigned long long)s->waited,
 	       (unsigned long long)s->ties);
+	print_lacking(s);
 	printf("# scripts ended early at a shared 4-tuple: %llu\n",
 	       (unsigned long long)s->ambiguous);
 	for (enum call_kind i = 0; i < CALL_KINDS; i++)
@@ -229,7 +249,8 @@ static bool run_random(const struct options *o, struct shared *shared, unsigned 
 
 /* -------------------------------------------------------------------------------------- files */
 
-static bool play_file(struct kernel *k, const struct options *o, const char *path, unsigned test)
+static bool play_file(struct kernel *k, const struct options *o, const char *path, unsigned test,
+		      struct check_stats *sum)
 {
 	struct script *s = calloc(1, sizeof(*s));
 	struct check_stats stats = {0};
@@ -238,7 +259,7 @@ static bool play_file(struct kernel *k, const struct options *o, const char *pat
 	int rc = s ? script_read(path, s, &err) : -ENOMEM;
 
 	if (!rc)
-		rc = check_script(k, s, o->with_engine, &stats, &m, &err);
+		rc = check_script(k, s, engine_row(o), &stats, &m, &err);
 	const bool ok = !rc && m.class == CHECK_AGREE;
 	if (rc)
 		printf("# %s\n", err.text);
@@ -247,12 +268,14 @@ static bool play_file(struct kernel *k, const struct options *o, const char *pat
 	printf("%sok %u - %s, %llu calls\n", ok ? "" : "not ", test, path,
 	       (unsigned long long)stats.calls);
 	fflush(stdout);
+	add_stats(sum, &stats);
 	free(s);
 	return ok;
 }
 
 static int play_files(const struct options *o)
 {
+	struct check_stats sum = {0};
 	struct kernel k;
 	struct err err;
 	int failed = 0;
@@ -265,7 +288,8 @@ static int play_files(const struct options *o)
 		return 2;
 	}
 	for (unsigned i = 0; i < o->n_files && !stopped; i++)
-		failed |= !play_file(&k, o, o->files[i], i + 1);
+		failed |= !play_file(&k, o, o->files[i], i + 1, &sum);
+	print_lacking(&sum);
 	kernel_close(&k);
 	return failed;
 }
@@ -304,7 +328,8 @@ static const char usage[] =
 	"[--kernel-only]\n"
 	"       conform [--print] --script FILE...\n"
 	"       conform --corpus DIR\n"
-	"       conform --print --seed S --calls N    only prints the script of that number\n";
+	"       conform --print --seed S --calls N    only prints the script of that number\n"
+	"every run: --release ROW: by the rules of that release, not of the running kernel's\n";
 
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -315,6 +340,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"script", required_argument, NULL, 'f'},
 		{"corpus", required_argument, NULL, 'c'},
 		{"mismatches", required_argument, NULL, 'm'},
+		{"release", required_argument, NULL, 'r'},
 		{"shrink", no_argument, NULL, 'S'},
 		{"no-shrink", no_argument, NULL, 'N'},
 		{"kernel-only", no_argument, NULL, 'k'},
@@ -336,6 +362,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 'm':
 			o->mismatches = (unsigned)strtoul(optarg, NULL, 0);
 			break;
+		case 'r':
+			o->row = tcpwhy_row_find(optarg);
+			break;
 		case 'f':
 			if (o->n_files < MAX_FILES)
 				o->files[o->n_files++] = optarg;
@@ -348,7 +377,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->shrink = c == 'S';
 			break;
 		case 'k':
-			o->with_engine = false;
+			o->kernel_only = true;
 			break;
 		case 'p':
 			o->print = true;
@@ -359,7 +388,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	}
 	while (optind < argc && o->n_files < MAX_FILES)
 		o->files[o->n_files++] = argv[optind++];
-	return o->jobs && o->jobs <= MAX_JOBS ? 0 : -EINVAL;
+	return o->row && o->jobs && o->jobs <= MAX_JOBS ? 0 : -EINVAL;
 }
 
 static int print_script(const struct options *o)
@@ -368,7 +397,7 @@ static int print_script(const struct options *o)
 	struct err err;
 
 	if (!o->n_files)
-		generate_script(script_seed(o->seed, o->calls), &s);
+		generate_script(script_seed(o->seed, o->calls), o->row, &s);
 	else if (script_read(o->files[0], &s, &err)) {
 		fprintf(stderr, "conform: %s: %s\n", o->files[0], err.text);
 		return 2;
@@ -389,7 +418,7 @@ static int run(struct options *o)
 		       o->n_files ? "not together with scripts" : strerror(errno));
 		return 2;
 	}
-	printf("1..%zu\n", o->n_files ? o->n_files : 1);
+	printf("1..%zu\n# by the rules of %s\n", o->n_files ? o->n_files : 1, o->row->name);
 	const int rc = o->n_files || o->corpus ? play_files(o) : !run_random(o, shared, 1);
 	for (size_t i = 0; o->own_files && i < o->n_files; i++)
 		free((void *)(uintptr_t)o->files[i]);
@@ -400,16 +429,18 @@ static int run(struct options *o)
 int main(int argc, char **argv)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct utsname name = {0};
 	struct options o = {
 		.calls = 20000,
 		.seed = 1,
 		.jobs = cores > 0 && cores < MAX_JOBS / 2 ? (unsigned)cores * 2 : 4,
 		.mismatches = 1,
 		.shrink = -1,
-		.with_engine = true,
 	};
 	const struct sigaction action = {.sa_handler = on_signal};
 
+	uname(&name);
+	o.row = load_row_for(name.release);
 	if (parse_options(argc, argv, &o)) {
 		fputs(usage, stderr);
 		return 2;

@@ -7,7 +7,7 @@
 
 struct shrink {
 	struct kernel *k;
-	bool with_engine;
+	const struct tcpwhy_row *row;
 	struct script *s; /* the shortest so far */
 	struct script *try;
 	struct mismatch *m;
@@ -27,7 +27,7 @@ enum { RUNS = 4 };
 static bool shows_it(struct shrink *sh, struct mismatch *m)
 {
 	for (int runs = 0; runs < RUNS && !sh->rc && !*sh->stop; runs++) {
-		sh->rc = check_script(sh->k, sh->try, sh->with_engine, &sh->stats, m, sh->err);
+		sh->rc = check_script(sh->k, sh->try, sh->row, &sh->stats, m, sh->err);
 		if (sh->rc || m->class != sh->class)
 			continue;
 		if (m->class == CHECK_TABLE || sh->try->calls[m->at].kind == sh->kind)
@@ -113,12 +113,12 @@ static bool simplify_all(struct shrink *sh)
 	return simpler;
 }
 
-int shrink_script(struct kernel *k, bool with_engine, struct script *s, struct mismatch *m,
-		  const volatile int *stop, struct err *err)
+int shrink_script(struct kernel *k, const struct tcpwhy_row *row, struct script *s,
+		  struct mismatch *m, const volatile int *stop, struct err *err)
 {
 	struct shrink sh = {
 		.k = k,
-		.with_engine = with_engine,
+		.row = row,
 		.s = s,
 		.try = malloc(sizeof(*sh.try)),
 		.m = m,

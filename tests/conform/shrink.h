@@ -12,9 +12,9 @@
 
 enum { SHRINK_TRIES = 3000 };
 
-/* s and m become the shortest found. 0 or -errno with err. stop: given up early when *stop is not
- * 0. */
-int shrink_script(struct kernel *k, bool with_engine, struct script *s, struct mismatch *m,
-		  const volatile int *stop, struct err *err);
+/* row as in check_script(). s and m become the shortest found. 0 or -errno with err. stop: given up
+ * early when *stop is not 0. */
+int shrink_script(struct kernel *k, const struct tcpwhy_row *row, struct script *s,
+		  struct mismatch *m, const volatile int *stop, struct err *err);
 
 #endif

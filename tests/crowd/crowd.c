@@ -377,7 +377,7 @@ static bool one_crowd(struct kernel *k, const struct options *o, uint64_t seed, 
 
 	if (kernel_reset(k, err))
 		return false;
-	generate_script(seed, &s);
+	generate_script(seed, tcpwhy_row_find("6.18.y"), &s);
 	for (size_t i = 0; i < s.n; i++)
 		kernel_play(k, &s.calls[i], &outcome);
 	t->crowds++;
