@@ -527,11 +527,11 @@ static void read_counters(struct story *s)
 /* What is on its way when the text ends arrives: both stages then show the same. */
 #define AFTERMATH_NS UINT64_C(20000000)
 
-static void look_back(struct story *s)
+static void look_back(struct story *s, bool to_its_end)
 {
 	struct err err;
 
-	if (s->started && s->play->end == PLAY_DONE)
+	if (s->started && to_its_end)
 		s->stage->ops->pause(s->stage, AFTERMATH_NS, &err);
 	s->play->lasted_ns = s->stage->ops->now(s->stage);
 	if (!s->started)
@@ -565,6 +565,7 @@ static int open_words(lua_State *l)
 	story_open_nodes(l);
 	story_open_lines(l);
 	story_open_sockets(l);
+	story_open_apps(l);
 	lua_pushstring(l, s->row ? s->row->name : "");
 	lua_setglobal(l, "release");
 	lua_pushstring(l, s->stage ? s->stage->ops->name : "");
@@ -607,7 +608,11 @@ static int run(struct story *s, struct err *err)
 		snprintf(err->text, sizeof(err->text), "%s: case{...} is missing", name);
 		r = -EINVAL;
 	}
-	/* Rules lie in its memory. */
+	if (s->stage)
+		look_back(s, (!r || r == -ECANCELED) && s->play->end == PLAY_DONE);
+	/* Targets and rules lie in its memory. */
+	if (s->apps)
+		apps_free(s->apps);
 	sandbox_free(box);
 	return r;
 }
@@ -647,7 +652,6 @@ void story_play(const struct story_config *config, struct stage *stage,
 		out->end = r == -EINVAL ? PLAY_WRONG : PLAY_FAILED;
 		snprintf(out->why, sizeof(out->why), "%s", err.text);
 	}
-	look_back(s);
 	out->took_ns = real_ns() - began;
 	free(s);
 }

@@ -655,6 +655,8 @@ void story_open_nodes(lua_State *l)
 					   {"listen", story_listen_word},
 					   {"connect", story_connect_word},
 					   {"start_connect", story_start_connect_word},
+					   {"serve", story_serve_word},
+					   {"load", story_load_word},
 					   {NULL, NULL}};
 
 	lua_pushglobaltable(l);

@@ -10,6 +10,7 @@
 
 #include <lauxlib.h>
 
+#include "case/app.h"
 #include "case/sandbox.h"
 #include "case/story.h"
 
@@ -32,6 +33,7 @@ struct story {
 	struct stage *stage; /* NULL: only the head is wanted */
 	const struct tcpwhy_row *row;
 	struct play *play;
+	struct apps *apps; /* NULL: none yet */
 	bool has_head, started, waiting;
 	struct story_rules *rules[STORY_NODES_MAX]; /* NULL: none yet. Lua's memory. */
 	struct {
@@ -43,7 +45,7 @@ struct story {
 };
 
 /* What a Lua object stands for. */
-enum story_kind { STORY_NODE, STORY_LINK, STORY_SOCKET, STORY_CONTROL };
+enum story_kind { STORY_NODE, STORY_LINK, STORY_SOCKET, STORY_CONTROL, STORY_APP };
 
 struct story *story_of(lua_State *l);
 
@@ -99,9 +101,13 @@ int story_socket_word(lua_State *l);
 int story_listen_word(lua_State *l);
 int story_connect_word(lua_State *l);
 int story_start_connect_word(lua_State *l);
+/* And applications. */
+int story_serve_word(lua_State *l);
+int story_load_word(lua_State *l);
 
 void story_open_nodes(lua_State *l);
 void story_open_lines(lua_State *l);
 void story_open_sockets(lua_State *l);
+void story_open_apps(lua_State *l);
 
 #endif

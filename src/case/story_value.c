@@ -11,7 +11,7 @@
 /* ---------------------------------------------------------------------------------------- objects
  */
 
-static const char *const kind_names[] = {"host", "link", "socket", "control"};
+static const char *const kind_names[] = {"host", "link", "socket", "control", "application"};
 
 static void metatable_name(enum story_kind kind, char out[static 32])
 {

@@ -107,6 +107,23 @@ static void test_box(void **state)
 		    2);
 }
 
+/* Applications: all requests answered, and the figures tell it. */
+static void test_applications(void **state)
+{
+	(void)state;
+	check_holds(PAIR
+		    "local s = server:serve('10.0.0.2:80', {request = 10, reply = 20}) "
+		    "local c = client:load{to = '10.0.0.2:80', total = 50, every = 0.01, "
+		    "request = 10, reply = 20} eventually(c, 'done', true) "
+		    "expect(c.replies, 50) expect(c.established, 50) eventually(s, 'opened', 50) "
+		    "expect(c.ECONNREFUSED, 0) eventually(client, 'TIME_WAIT', 50)",
+		    6);
+	check_holds(PAIR "local c = client:load{to = {'10.0.0.2:80', '10.0.0.2:81'}, total = 4, "
+			 "picker = 'sequential', low = 40000, high = 40003} "
+			 "eventually(c, 'ECONNREFUSED', 4) c:stop()",
+		    1);
+}
+
 static void test_head(void **state)
 {
 	static const char text[] = "case{about='a', claim='c', truth='t', source='R1', seed=9,"
@@ -220,6 +237,12 @@ static void test_misuse(void **state)
 		{PAIR "for i = 1, 1e9 do expect(1, 1) end", "more than 4096 expectations"},
 		{HEAD "for i = 1, 1e6 do host('h' .. i) end", "more than 512 hosts and boxes"},
 		{PAIR "for i = 1, 1e6 do client:drop{port = 1} end", "more than 16 rules"},
+		{PAIR "client:load{}", "to is missing"},
+		{PAIR "client:load{to = '10.0.0.2:80', picker = 'x'}", "there is no picker 'x'"},
+		{PAIR "client:load{to = '10.0.0.2:80', low = 9, high = 1}",
+		 "low and high are ports"},
+		{PAIR "client:load{to = 1}", "to is a text or a list"},
+		{PAIR "return server:serve('10.0.0.2:80').x", "an application has no 'x'"},
 		{HEAD "box('b'):balance{to = {1}}", "t.lua:1: to is a list of addresses"},
 	};
 
@@ -366,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_box),
+		cmocka_unit_test(test_applications),
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_strict_call),
 		cmocka_unit_test(test_states_are_observed),
