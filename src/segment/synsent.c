@@ -34,7 +34,8 @@ static void take_peer(struct host *h, struct tcb *t, const struct segment *s)
 	t->has_sack = h->sysctls.sack && s->sack_permitted;
 	if (t->has_ts)
 		ts_recent_set(h, t, s->tsval);
-	tcpwhy_timestamps(h->engine, t->sock, t->has_ts);
+	/* What was inherited from a TIME_WAIT stays, and the next TIME_WAIT is judged by it. */
+	tcpwhy_timestamps(h->engine, t->sock, t->ts_recent_ns != 0);
 	must(tcpwhy_established(h->engine, t->sock) == 0);
 }
 

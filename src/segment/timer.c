@@ -175,12 +175,12 @@ static bool gives_up(const struct host *h, const struct tcb *t)
 
 static void retransmit_timer(struct host *h, struct tcb *t)
 {
+	count(h, COUNTER_TCPTimeouts);
 	if (gives_up(h, t)) {
 		count(h, COUNTER_TCPAbortOnTimeout);
 		tcb_done(h, t, ETIMEDOUT);
 		return;
 	}
-	count(h, COUNTER_TCPTimeouts);
 	if (!t->retransmits++)
 		t->retransmitted_ns = now(h);
 	send_first_again(h, t);
