@@ -352,6 +352,41 @@ static int floor_after_80_ms(struct pair *p)
 	return floor_of_orphan(p, 80 * MS);
 }
 
+/* What the full socket finds when its wait is over: the time was made shorter meanwhile, or there
+ * is no room for a mini-socket. The answer, and the overflows counted. */
+static int wait_is_over(struct pair *p, uint32_t fin_timeout_s, uint32_t buckets)
+{
+	engine_set(p->client, fin_timeout_s, 100);
+	struct ends e = established(p);
+
+	host_close(p->client, e.client);
+	pump(p);
+	engine_set(p->client, fin_timeout_s, fin_timeout_s);
+	engine_set(p->client, max_tw_buckets, buckets);
+	host_advance(p->client, clock_of(p->client) + 40 * S - 1);
+	nothing_out_of(p->client);
+	assert_int_equal(at_client(p, CLIENT_PORT).state, TCPWHY_FIN_WAIT2);
+	host_advance(p->client, clock_of(p->client) + 1);
+	int stays = at_client(p, CLIENT_PORT).timewait;
+	assert_int_equal(at_client(p, CLIENT_PORT).state, stays ? TCPWHY_FIN_WAIT2 : 0);
+	return 100 * counted(p->client, TCPTimeWaitOverflow) + answer(p->client);
+}
+
+static int wait_made_shorter(struct pair *p)
+{
+	return wait_is_over(p, 60, 1000);
+}
+
+static int wait_still_longer(struct pair *p)
+{
+	return wait_is_over(p, 61, 1000);
+}
+
+static int wait_without_room(struct pair *p)
+{
+	return wait_is_over(p, 100, 0);
+}
+
 static void test_orphans(void **state)
 {
 	(void)state;
@@ -363,6 +398,9 @@ static void test_orphans(void **state)
 	check_every_row("TCP_LINGER2 1000", linger2_120, 120000);
 	check_every_row("tcp_fin_timeout 100", fin_timeout_100, 80000);
 	check_every_row("FIN while it waits", fin_while_waiting, 60000);
+	check_every_row("60 s when the wait is over", wait_made_shorter, SEGMENT_RST | SEGMENT_ACK);
+	check_every_row("61 s when the wait is over", wait_still_longer, 0);
+	check_every_row("no room when the wait is over", wait_without_room, 100);
 	check_every_row("3.5 x 300 ms", floor_after_100_ms, 1050);
 	check_every_row("3.5 x 280 ms", floor_after_80_ms, 1000);
 }
