@@ -32,6 +32,7 @@ enum capture_origin {
 struct capture_record {
 	uint64_t sent_ns;    /* CLOCK_MONOTONIC, when it reached the middle of the wire */
 	uint64_t arrived_ns; /* when it was handed to the other side; 0 if it was not */
+	int wire;            /* whatever number the relay was given */
 	uint8_t side;        /* 0 or 1: whence */
 	uint8_t fate;        /* enum capture_fate */
 	uint8_t origin;      /* enum capture_origin */

@@ -43,6 +43,10 @@ static void add_match(struct text *t, const struct nat_rule *r)
 	text_add(t, " meta l4proto tcp");
 	add_prefix(t, "saddr", r, r->from, r->from_len);
 	add_prefix(t, "daddr", r, r->at, r->at_len);
+	if (r->from_port) {
+		text_add(t, " tcp sport ");
+		text_number(t, r->from_port);
+	}
 	if (r->port) {
 		text_add(t, " tcp dport ");
 		text_number(t, r->port);

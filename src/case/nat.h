@@ -35,7 +35,7 @@ struct nat_rule {
 	enum tcpwhy_family family;
 	const struct tcpwhy_addr *from, *at; /* source and destination address; NULL: any */
 	uint8_t from_len, at_len;            /* their prefixes, 0: all bits */
-	uint16_t port;                       /* destination port */
+	uint16_t from_port, port;            /* source and destination port */
 	uint8_t flags_set, flags_clear;      /* FRAME_SYN ... of frame.h */
 	struct tcpwhy_addr to[NAT_TARGETS];
 	uint8_t n_to;

@@ -40,6 +40,7 @@ struct rule {
 
 struct direction {
 	uint64_t delay_ns;
+	uint32_t loss_ppm;
 	bool cut;
 	struct flight *swapped;
 	struct relay_counts counts;
@@ -54,6 +55,8 @@ struct relay {
 	struct tap taps[2];
 	uint8_t macs[2][FRAME_MAC];
 	struct capture *capture;
+	int wire;
+	uint64_t random;
 	struct direction dirs[2];
 	struct rule rules[RELAY_RULES];
 	uint64_t orders;
@@ -168,6 +171,7 @@ static void record(struct relay *r, struct flight *f, const struct frame *segmen
 {
 	struct capture_record rec = {
 		.sent_ns = now,
+		.wire = r->wire,
 		.side = f->from,
 		.fate = CAPTURE_ON_ITS_WAY,
 		.origin = (uint8_t)origin,
@@ -212,7 +216,7 @@ static bool fires(struct rule *rule, const struct frame *f)
 	const unsigned match = rule->matched++;
 	if (match < is->skip)
 		return false;
-	return (match - is->skip + 1) % (is->every ? is->every : 1) == 0;
+	return (match - is->skip) % (is->every ? is->every : 1) == 0;
 }
 
 static struct rule *next_rule(struct relay *r, enum relay_side from, const struct rule *after)
@@ -258,6 +262,27 @@ static void copy(struct relay *r, const struct flight *f, const struct frame *se
 	heap_push(r, twin);
 }
 
+/* splitmix64 */
+static uint64_t draw(struct relay *r)
+{
+	uint64_t z = r->random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* Chance has the last word, as in the model (world/wire.c). */
+static void go(struct relay *r, struct flight *f, uint64_t now, uint64_t delay_ns)
+{
+	const uint32_t loss = r->dirs[f->from].loss_ppm;
+
+	if (loss && draw(r) % 1000000 < loss)
+		lose(r, f);
+	else
+		dispatch(r, f, now, delay_ns);
+}
+
 static void apply(struct relay *r, struct rule *rule, struct flight *f, const struct frame *segment,
 		  uint64_t now)
 {
@@ -266,17 +291,17 @@ static void apply(struct relay *r, struct rule *rule, struct flight *f, const st
 
 	switch (rule->is.action) {
 	case RELAY_PASS:
-		dispatch(r, f, now, d->delay_ns);
+		go(r, f, now, d->delay_ns);
 		break;
 	case RELAY_DROP:
 		lose(r, f);
 		break;
 	case RELAY_DELAY:
-		dispatch(r, f, now, d->delay_ns + extra);
+		go(r, f, now, d->delay_ns + extra);
 		break;
 	case RELAY_COPY:
 		copy(r, f, segment, now, d->delay_ns + extra);
-		dispatch(r, f, now, d->delay_ns);
+		go(r, f, now, d->delay_ns);
 		break;
 	case RELAY_HOLD:
 		hold(rule, f);
@@ -313,6 +338,8 @@ static void take(struct relay *r, enum relay_side from, size_t len)
 	struct rule *rule = is_tcp ? deciding_rule(r, from, &segment) : NULL;
 	if (rule)
 		apply(r, rule, f, &segment, now);
+	else if (is_tcp)
+		go(r, f, now, d->delay_ns);
 	else
 		dispatch(r, f, now, d->delay_ns);
 }
@@ -395,10 +422,13 @@ static void init(struct relay *r, const struct relay_config *config)
 	pthread_condattr_destroy(&attr);
 	pthread_mutex_init(&r->lock, NULL);
 	r->capture = config->capture;
+	r->wire = config->wire;
+	r->random = config->seed;
 	for (int side = 0; side < 2; side++) {
 		r->taps[side] = config->taps[side];
 		memcpy(r->macs[side], config->macs[side], FRAME_MAC);
 		r->dirs[side].delay_ns = config->delay_ns[side];
+		r->dirs[side].loss_ppm = config->loss_ppm[side];
 	}
 }
 
@@ -472,6 +502,13 @@ void relay_set_delay(struct relay *r, enum relay_side from, uint64_t delay_ns)
 {
 	pthread_mutex_lock(&r->lock);
 	r->dirs[from].delay_ns = delay_ns;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void relay_set_loss(struct relay *r, enum relay_side from, uint32_t loss_ppm)
+{
+	pthread_mutex_lock(&r->lock);
+	r->dirs[from].loss_ppm = loss_ppm;
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -3,8 +3,9 @@
  * relay.h - a wire with a will: delay, loss, copies, holding back, reordering, injection
  *
  * Two hosts, each on its own tap, and a thread between them. What tc-netem would do, but by
- * segment: a rule names the segments it speaks of and says what becomes of them. Nothing is random:
- * the same traffic meets the same fate. What is not TCP is forwarded, with the wire's delay.
+ * segment: a rule names the segments it speaks of and says what becomes of them, and the same
+ * traffic meets the same fate. Only loss, where it is asked for, is drawn, from a seed. What is not
+ * TCP is forwarded, with the wire's delay.
  *
  * A direction is named by the side from which the segment comes. All functions may be called from
  * any thread. Times are CLOCK_MONOTONIC, in ns.
@@ -27,7 +28,8 @@ enum relay_action {
 };
 
 /* The first rule that fires decides. Of the segments that the pick takes, the first skip pass by,
- * then each every-th fires (0 is as 1), until it has fired times times (0: without end). */
+ * then the next one fires and each every-th after it (0 is as 1), until it has fired times times
+ * (0: without end). */
 struct relay_rule {
 	struct pick pick;
 	enum relay_action action;
@@ -44,7 +46,10 @@ struct relay_config {
 	struct tap taps[2];      /* become the relay's, if it could be made */
 	const uint8_t *macs[2];  /* of the two hosts' devices, for what is injected */
 	struct capture *capture; /* borrowed; NULL: nothing is recorded */
+	int wire;                /* its number in the records */
 	uint64_t delay_ns[2];    /* the wire's own, by direction */
+	uint32_t loss_ppm[2];    /* of TCP segments, of a million */
+	uint64_t seed;           /* of the loss */
 };
 
 struct relay;
@@ -59,6 +64,8 @@ void relay_end(struct relay *r);
 
 /* The wire's own delay for what comes from now on; what is on its way keeps its hour. */
 void relay_set_delay(struct relay *r, enum relay_side from, uint64_t delay_ns);
+/* The share of segments, of a million, that are lost by chance where no rule decides otherwise. */
+void relay_set_loss(struct relay *r, enum relay_side from, uint32_t loss_ppm);
 /* The switch: while it is cut a direction loses everything, rules are not asked. */
 void relay_cut(struct relay *r, enum relay_side from, bool cut);
 

@@ -24,7 +24,7 @@ enum {
 
 /* Without transmit checksums a device loses scatter-gather and with it segmentation
  * (netdev_fix_features()). */
-static int compute_checksums(const struct rtnl_end *host, struct err *err)
+int tap_plain_frames(const struct rtnl_end *host, struct err *err)
 {
 	struct ethtool_value off = {.cmd = ETHTOOL_STXCSUM, .data = 0};
 	struct ifreq ifr = {.ifr_data = (char *)&off};
@@ -102,14 +102,17 @@ int tap_open(const struct tap_ends *ends, struct tap *t, struct err *err)
 	int rc = make_pair(ends, err);
 
 	if (!rc)
-		rc = compute_checksums(&ends->host, err);
-	if (rc)
-		return rc;
+		rc = tap_plain_frames(&ends->host, err);
+	return rc ? rc : tap_attach(&ends->wire, t, err);
+}
+
+int tap_attach(const struct rtnl_end *device, struct tap *t, struct err *err)
+{
 	/* protocol 0: it receives nothing before it is bound to its device */
-	const int fd = hostns_socket(ends->wire.ns, AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, err);
+	const int fd = hostns_socket(device->ns, AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, err);
 	if (fd < 0)
 		return fd;
-	rc = bind_to(fd, &ends->wire, err);
+	const int rc = bind_to(fd, device, err);
 	if (rc) {
 		close(fd);
 		return rc;

@@ -28,6 +28,10 @@ struct tap_ends {
 /* Makes the pair and opens the socket on the wire's end; both ends need ns and index. 0, or
  * -errno with err->text. End with tap_close(); the devices go with their namespaces. */
 int tap_open(const struct tap_ends *ends, struct tap *t, struct err *err);
+/* The two halves of it, for devices that are there already: the device of a host sends frames that
+ * a wire would carry, and a socket opens on a device. */
+int tap_plain_frames(const struct rtnl_end *host, struct err *err);
+int tap_attach(const struct rtnl_end *device, struct tap *t, struct err *err);
 void tap_close(struct tap *t);
 
 /* Sends one frame to the host. 0 or -errno: -EMSGSIZE beyond the MTU, -ENETDOWN, -ENOBUFS. */
