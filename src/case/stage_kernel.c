@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "case/counters.h"
 #include "case/hostns.h"
+#include "case/reaper.h"
 #include "case/rtnl.h"
 
 #include <errno.h>
@@ -39,11 +40,12 @@ struct wire {
 	struct end ends[2];
 	bool quickack;
 	struct relay *relay;
-	struct capture *capture;
+	struct capture *capture, *own_capture;
 };
 
 struct stage_kernel {
 	struct netns wires_ns; /* the middle of all relayed wires */
+	struct reaper reaper;
 	struct host *hosts;
 	struct wire *wires;
 	size_t n_hosts, n_wires;
@@ -89,6 +91,8 @@ int stage_kernel_new(struct stage_kernel **out, struct err *err)
 		rc = hostns_set_sysctl(&s->wires_ns, "ipv6/conf/default/disable_ipv6", "1", err);
 		if (rc == -ENOENT)
 			rc = 0;
+		if (!rc)
+			rc = reaper_start(&s->reaper, err);
 		if (rc)
 			netns_close(&s->wires_ns);
 	}
@@ -110,7 +114,7 @@ static void host_fini(struct host *h)
 static void wire_fini(struct wire *w)
 {
 	relay_stop(w->relay);
-	capture_free(w->capture);
+	capture_free(w->own_capture);
 }
 
 void stage_kernel_free(struct stage_kernel *s)
@@ -125,6 +129,7 @@ void stage_kernel_free(struct stage_kernel *s)
 	for (size_t i = 0; i < s->n_hosts; i++)
 		host_fini(&s->hosts[i]);
 	netns_close(&s->wires_ns);
+	reaper_end(&s->reaper);
 	free(s->wires);
 	free(s->hosts);
 	free(s);
@@ -170,6 +175,8 @@ int stage_kernel_add_host(struct stage_kernel *s, const char *name, struct err *
 	rc = hostns_new(&h.ns, err);
 	if (!rc)
 		rc = rtnl_open_in(&h.ns, &h.rtnl, err);
+	if (!rc)
+		rc = reaper_add(&s->reaper, &h.ns, err);
 	if (rc) {
 		host_fini(&h);
 		return rc;
@@ -238,13 +245,20 @@ static int join_by_relay(struct stage_kernel *s, struct wire *w, const struct st
 	struct relay_config config = {
 		.taps = {{-1}, {-1}},
 		.macs = {w->ends[0].mac, w->ends[1].mac},
+		.wire = (int)s->n_wires,
 		.delay_ns = {is->delay_ns[0], is->delay_ns[1]},
+		.loss_ppm = {is->loss_ppm[0], is->loss_ppm[1]},
+		.seed = is->seed + s->n_wires,
 	};
 	int rc = 0;
 
-	w->capture = capture_new(is->capture_max ? is->capture_max : STAGE_CAPTURE_MAX);
-	if (!w->capture)
-		return fail(err, -ENOMEM, "a capture");
+	if (!is->unrecorded && !is->capture) {
+		w->own_capture = capture_new(is->capture_max ? is->capture_max : STAGE_CAPTURE_MAX);
+		if (!w->own_capture)
+			return fail(err, -ENOMEM, "a capture");
+	}
+	if (!is->unrecorded)
+		w->capture = is->capture ? is->capture : w->own_capture;
 	config.capture = w->capture;
 	for (int side = 0; !rc && side < 2; side++)
 		rc = open_tap(s, w, side, &config.taps[side], err);
@@ -353,10 +367,72 @@ int stage_kernel_add_addr(struct stage_kernel *s, int wire, int end, const struc
 	return rc ? fail_addr(err, rc, a) : 0;
 }
 
-unsigned stage_kernel_device(const struct stage_kernel *s, int wire, int end)
+struct rtnl_end stage_kernel_end(const struct stage_kernel *s, int wire, int end)
 {
 	must(end == 0 || end == 1);
-	return wire_of(s, wire)->ends[end].device;
+	return device_end(s, &wire_of(s, wire)->ends[end]);
+}
+
+unsigned stage_kernel_device(const struct stage_kernel *s, int wire, int end)
+{
+	return stage_kernel_end(s, wire, end).index;
+}
+
+/* A neighbour without an address of its own gets one by which only routes know it: link-local, with
+ * the number of the device. */
+static struct tcpwhy_addr gateway_of(unsigned device, bool v4)
+{
+	return v4 ? address_v4_number(0xa9fe0000 | (device & 0xffff))
+		  : (struct tcpwhy_addr){
+			    .b = {0xfe,
+				  0x80, [14] = (uint8_t)(device >> 8), [15] = (uint8_t)device}};
+}
+
+int stage_kernel_add_way(struct stage_kernel *s, int wire, int end, const struct tcpwhy_addr *to,
+			 uint8_t prefix_len, struct err *err)
+{
+	const struct wire *w = wire_of(s, wire);
+	const struct end *from = &w->ends[end], *other = &w->ends[!end];
+	struct rtnl *rtnl = &host_of(s, from->host)->rtnl;
+	const bool v4 = address_is_v4(to);
+	const struct tcpwhy_addr gateway = gateway_of(from->device, v4);
+	const struct rtnl_route near = {
+		.to = gateway, .prefix_len = 32, .device = from->device, .scope = RT_SCOPE_LINK};
+	const struct rtnl_route far = {
+		.to = *to,
+		.prefix_len = prefix_len,
+		.via = &gateway,
+		.device = from->device,
+		.source = from->has_source[!v4] ? &from->source[!v4] : NULL,
+		.quickack = w->quickack,
+	};
+
+	if (prefix_len == (v4 ? 32 : 128)) {
+		const int rc = know_addr(s, from, other, to, w->quickack);
+		return rc ? fail_addr(err, rc, to) : 0;
+	}
+	int rc = rtnl_set_neighbour(rtnl, from->device, &gateway, other->mac);
+	if (!rc && v4)
+		rc = rtnl_add_route(rtnl, &near, false);
+	if (!rc || rc == -EEXIST)
+		rc = rtnl_add_route(rtnl, &far, false);
+	return rc ? fail_addr(err, rc, to) : 0;
+}
+
+int stage_kernel_add_local(struct stage_kernel *s, int host, const struct tcpwhy_addr *prefix,
+			   uint8_t prefix_len, struct err *err)
+{
+	const struct rtnl_route way = {
+		.to = *prefix,
+		.prefix_len = prefix_len,
+		.device = LOOPBACK,
+		.table = RT_TABLE_LOCAL,
+		.type = RTN_LOCAL,
+		.scope = address_is_v4(prefix) ? RT_SCOPE_HOST : 0,
+	};
+	const int rc = rtnl_add_route(&host_of(s, host)->rtnl, &way, false);
+
+	return rc ? fail_addr(err, rc, prefix) : 0;
 }
 
 int stage_kernel_add_route(struct stage_kernel *s, int host, const struct tcpwhy_addr *to,

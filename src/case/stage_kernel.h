@@ -7,9 +7,8 @@
  * held by descriptors, so it ends with the process, kill -9 included. It is not the cases' language
  * and does not judge: it makes, shows and waits.
  *
- * A connection that is open when the process dies leaves orphans whose FIN nobody answers any more;
- * each keeps its namespace, unseen and without a process, until the kernel gives up on it
- * (tcp_orphan_retries, less than two minutes by default).
+ * Connections that are open when the process dies are ended by a reaper (reaper.h), so nothing is
+ * left a moment later.
  *
  * Neighbours are permanent and routes are given, so there is no ARP and no neighbour discovery. An
  * address is a host's alone (/32, /128); the other end of its wire reaches it at once, others by
@@ -30,7 +29,8 @@ struct stage_kernel;
 
 /* Call hostns_permit() once before the first one. */
 int stage_kernel_new(struct stage_kernel **out, struct err *err);
-/* Sockets that were made in a host stay open, and with them its namespace. NULL is allowed. */
+/* Sockets that were made in a host stay descriptors of their owner, but are destroyed: their calls
+ * fail with ECONNABORTED. NULL is allowed. */
 void stage_kernel_free(struct stage_kernel *s);
 
 /* ------------------------------------------------------------------------------------- building */
@@ -52,7 +52,11 @@ struct stage_wire {
 	struct stage_end ends[2]; /* 0 is RELAY_A, 1 is RELAY_B */
 	bool relayed;             /* with a relay and a capture, which cost about 10 us a segment */
 	uint64_t delay_ns[2];     /* of a relayed one, by direction */
-	size_t capture_max;       /* records; 0: as many as STAGE_CAPTURE_MAX */
+	uint32_t loss_ppm[2];     /* as well */
+	uint64_t seed;            /* of the loss */
+	bool unrecorded;          /* a relay without a capture */
+	struct capture *capture;  /* borrowed: one for several wires; NULL: one of its own */
+	size_t capture_max;       /* records of its own; 0: as many as STAGE_CAPTURE_MAX */
 	bool quickack;            /* both ends acknowledge at once */
 };
 
@@ -63,7 +67,8 @@ int stage_kernel_add_wire(struct stage_kernel *s, const struct stage_wire *w, st
 /* One more address of that end. */
 int stage_kernel_add_addr(struct stage_kernel *s, int wire, int end, const struct tcpwhy_addr *a,
 			  struct err *err);
-/* The device of that end, an ifindex in its host. */
+/* The device of that end, with its name and MAC (borrowed); the index is one of its host. */
+struct rtnl_end stage_kernel_end(const struct stage_kernel *s, int wire, int end);
 unsigned stage_kernel_device(const struct stage_kernel *s, int wire, int end);
 
 /* The way to a prefix (in the address's own family; 0 is the default route) is through a neighbour.
@@ -71,6 +76,13 @@ unsigned stage_kernel_device(const struct stage_kernel *s, int wire, int end);
 int stage_kernel_add_route(struct stage_kernel *s, int host, const struct tcpwhy_addr *to,
 			   uint8_t prefix_len, const struct tcpwhy_addr *via, bool quickack,
 			   struct err *err);
+/* The way to a prefix (in the address's own family) is through the device of that end, to whoever
+ * is at the other one, addresses or not. */
+int stage_kernel_add_way(struct stage_kernel *s, int wire, int end, const struct tcpwhy_addr *to,
+			 uint8_t prefix_len, struct err *err);
+/* The host takes every address of the prefix for its own. */
+int stage_kernel_add_local(struct stage_kernel *s, int host, const struct tcpwhy_addr *prefix,
+			   uint8_t prefix_len, struct err *err);
 /* The host forwards from now on, both families. */
 int stage_kernel_forward(struct stage_kernel *s, int host, struct err *err);
 
@@ -79,7 +91,7 @@ int stage_kernel_forward(struct stage_kernel *s, int host, struct err *err);
 
 /* Where nat_set(), hostns_set_sysctl(), netns_run() go. Borrowed, the stage's. */
 const struct netns *stage_kernel_netns(const struct stage_kernel *s, int host);
-/* NULL for a wire that is not relayed. */
+/* NULL for a wire that is not relayed, and the second for one that is not recorded. */
 struct relay *stage_kernel_relay(const struct stage_kernel *s, int wire);
 struct capture *stage_kernel_capture(const struct stage_kernel *s, int wire);
 
