@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "outside.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -401,6 +399,15 @@ static int send_both(struct check *c, const struct segment *k, const struct segm
 	return rc;
 }
 
+static bool leave_out(struct check *c, enum outside_reason why)
+{
+	if (why == OUTSIDE_NOT)
+		return false;
+	c->of_k.skipped = c->of_m.skipped = true;
+	c->stats->outside[why]++;
+	return true;
+}
+
 static int inject(struct check *c, const struct step *s)
 {
 	struct wire_flow *k = wire_flow(&c->k->wire, &s->flow);
@@ -409,12 +416,12 @@ static int inject(struct check *c, const struct step *s)
 	const struct segment to_k = wire_render(k, &s->flow, &s->seg);
 	const struct segment to_m = m ? wire_render(m, &s->flow, &s->seg) : to_k;
 
-	if (outside_judge(&c->outside[i], &c->of_k.flows[i], (struct outside_view){&to_k, k},
-			  (struct outside_view){m ? &to_m : NULL, m})) {
-		c->of_k.skipped = c->of_m.skipped = true;
-		c->stats->outside++;
+	const enum outside_reason why =
+		outside_segment(&c->outside[i], &c->of_k.flows[i], (struct outside_view){&to_k, k},
+				(struct outside_view){m ? &to_m : NULL, m});
+
+	if (leave_out(c, why))
 		return 0;
-	}
 	wire_sent(k, &to_k);
 	if (m)
 		wire_sent(m, &to_m);
@@ -528,15 +535,14 @@ static bool is_left_out(struct check *c, const struct step *s)
 	const uint16_t port = kernel_port(c->k, s->sock);
 
 	/* the two would choose other ports */
-	if (s->kind == STEP_CONNECT && !port)
-		return true;
-	for (size_t i = 0; i < c->k->wire.n; i++) {
-		if (c->k->wire.flows[i].flow.host_port != port ||
-		    !outside_call(s, &c->of_k.flows[i]))
-			continue;
-		c->stats->outside++;
+	if (s->kind == STEP_CONNECT && !port) {
+		c->of_k.skipped = c->of_m.skipped = true;
 		return true;
 	}
+	for (size_t i = 0; i < c->k->wire.n; i++)
+		if (c->k->wire.flows[i].flow.host_port == port &&
+		    leave_out(c, outside_call(s, &c->of_k.flows[i])))
+			return true;
 	return false;
 }
 
@@ -544,10 +550,8 @@ static int make_call(struct check *c, const struct step *s)
 {
 	const uint64_t start = avoid_tick();
 
-	if (is_left_out(c, s)) {
-		c->of_k.skipped = c->of_m.skipped = true;
+	if (is_left_out(c, s))
 		return 0;
-	}
 	kernel_call(c->k, s, &c->of_k);
 	if (s->kind == STEP_WAIT)
 		c->waited_ns += (uint64_t)s->value[0] * MS;

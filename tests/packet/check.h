@@ -16,6 +16,7 @@
 
 #include "kernel.h"
 #include "model.h"
+#include "outside.h"
 
 enum check_class {
 	CHECK_AGREE,
@@ -38,7 +39,7 @@ struct mismatch {
 
 struct check_stats {
 	uint64_t scripts, events, voids;
-	uint64_t outside; /* segments that were not played: outside.h */
+	uint64_t outside[OUTSIDE_REASONS]; /* steps that were not played */
 	uint64_t chances; /* scripts that differed, perhaps by chance, and were played again */
 	uint64_t kinds[STEP_KINDS];        /* steps that were not skipped */
 	uint64_t segments;                 /* that the host sent */

@@ -193,7 +193,8 @@ static void add_stats(struct check_stats *sum, const struct check_stats *one)
 	sum->events += one->events;
 	sum->voids += one->voids;
 	sum->chances += one->chances;
-	sum->outside += one->outside;
+	for (unsigned i = 0; i < OUTSIDE_REASONS; i++)
+		sum->outside[i] += one->outside[i];
 	sum->segments += one->segments;
 	for (unsigned i = 0; i < STEP_KINDS; i++)
 		sum->kinds[i] += one->kinds[i];
@@ -205,12 +206,16 @@ static void add_stats(struct check_stats *sum, const struct check_stats *one)
 
 static void print_stats(const struct check_stats *s, double seconds)
 {
-	printf("# %llu scripts, %llu steps in %.1f s, %llu segments answered, %llu left out; "
-	       "played again: %llu on a busy machine, %llu that differed at a tick\n",
+	printf("# %llu scripts, %llu steps in %.1f s, %llu segments answered; played "
+	       "again: %llu on a busy machine, %llu that differed at a tick\n",
 	       (unsigned long long)s->scripts, (unsigned long long)s->events, seconds,
-	       (unsigned long long)s->segments, (unsigned long long)s->outside,
-	       (unsigned long long)s->voids, (unsigned long long)s->chances);
-	printf("# steps:");
+	       (unsigned long long)s->segments, (unsigned long long)s->voids,
+	       (unsigned long long)s->chances);
+	printf("# left out:");
+	for (enum outside_reason i = OUTSIDE_NOT + 1; i < OUTSIDE_REASONS; i++)
+		printf(" %llu %s%s", (unsigned long long)s->outside[i], outside_name(i),
+		       i + 1 < OUTSIDE_REASONS ? "," : "");
+	printf("\n# steps:");
 	for (enum step_kind i = 0; i < STEP_KINDS; i++)
 		if (s->kinds[i])
 			printf(" %s %llu", step_kind_name(i), (unsigned long long)s->kinds[i]);

@@ -3,6 +3,21 @@
 
 enum { MAX_WINDOW = SCRIPT_WINDOW };
 
+const char *outside_name(enum outside_reason reason)
+{
+	static const char *const names[OUTSIDE_REASONS] = {
+		[OUTSIDE_NOT] = "none",
+		[OUTSIDE_WINDOW] = "between two windows",
+		[OUTSIDE_SECOND_FIN] = "a FIN after the FIN",
+		[OUTSIDE_MOVED_FIN] = "a FIN that moves",
+		[OUTSIDE_PREDICTED] = "header prediction",
+		[OUTSIDE_ROUND_TRIP] = "a made-up round trip",
+		[OUTSIDE_CONGESTION] = "congestion window",
+	};
+
+	return names[reason];
+}
+
 /* Of ACKs only: the others never reach the stream. */
 static bool is_stream(const struct segment *s)
 {
@@ -18,7 +33,8 @@ static uint32_t data_end(const struct segment *s)
  * number relative to something else than the edge may lie in between. */
 static bool is_at_other_edge(struct outside_view k, struct outside_view m)
 {
-	return seq_after(k.seg->seq, k.wire->edge) != seq_after(m.seg->seq, m.wire->edge) ||
+	return (k.seg->seq == k.wire->sack) != (m.seg->seq == m.wire->sack) ||
+	       seq_after(k.seg->seq, k.wire->edge) != seq_after(m.seg->seq, m.wire->edge) ||
 	       seq_after(segment_end(k.seg), k.wire->edge) !=
 		       seq_after(segment_end(m.seg), m.wire->edge);
 }
@@ -52,16 +68,25 @@ static bool is_contradiction(const struct outside *o, const struct segment *s)
 }
 
 /* Header prediction takes data in order without a look at an ACK that is much too old; but only if
- * the socket has memory set aside, as from the second data on (tcp_rcv_established()). */
+ * the socket has memory set aside, as from the first data on, in or out (tcp_rcv_established()). */
 static bool is_predicted(const struct outside *o, const struct seen_flow *seen,
 			 struct outside_view k)
 {
 	const uint32_t acked = k.wire->una - k.wire->iss - 1;
 	const uint32_t window = acked < MAX_WINDOW ? acked : MAX_WINDOW;
 
-	return seen->state == TCPWHY_ESTABLISHED && o->has_data && k.seg->length &&
+	const bool has_memory = o->has_data || k.wire->nxt - k.wire->iss > 1;
+
+	return seen->state == TCPWHY_ESTABLISHED && has_memory && k.seg->length &&
 	       !(k.seg->flags & SEGMENT_FIN) && k.seg->seq == k.wire->rcv &&
 	       seq_before(k.seg->ack, k.wire->una - window);
+}
+
+/* A socket whose SYN crossed ours measures the round trip by TSecr, and has no other sample. */
+static bool is_made_up(const struct seen_flow *seen, struct outside_view k)
+{
+	return seen->state == TCPWHY_SYN_RECV && k.wire->active && k.seg->has_timestamp &&
+	       k.seg->tsecr != k.wire->tsval;
 }
 
 static void remember(struct outside *o, struct outside_view k)
@@ -84,8 +109,8 @@ static void remember(struct outside *o, struct outside_view k)
 	o->has_hole = true;
 }
 
-const char *outside_judge(struct outside *o, const struct seen_flow *seen, struct outside_view k,
-			  struct outside_view m)
+enum outside_reason outside_segment(struct outside *o, const struct seen_flow *seen,
+				    struct outside_view k, struct outside_view m)
 {
 	const bool open = seen->state == TCPWHY_SYN_RECV || seen->state == TCPWHY_ESTABLISHED ||
 			  seen->state == TCPWHY_FIN_WAIT1 ||
@@ -94,23 +119,28 @@ const char *outside_judge(struct outside *o, const struct seen_flow *seen, struc
 	if (!open)
 		*o = (struct outside){.has_fin = false};
 	if (k.wire->begun && m.seg && is_at_other_edge(k, m))
-		return "between two windows";
+		return OUTSIDE_WINDOW;
 	if (!is_stream(k.seg))
-		return NULL;
+		return OUTSIDE_NOT;
 	if (is_fin_after_fin(seen, k))
-		return "a FIN after the FIN";
+		return OUTSIDE_SECOND_FIN;
 	if (is_predicted(o, seen, k))
-		return "header prediction";
+		return OUTSIDE_PREDICTED;
+	if (is_made_up(seen, k))
+		return OUTSIDE_ROUND_TRIP;
 	if (open && is_contradiction(o, k.seg))
-		return "a FIN that moves";
+		return OUTSIDE_MOVED_FIN;
 	if (open)
 		remember(o, k);
-	return NULL;
+	return OUTSIDE_NOT;
 }
 
 /* A SYN-ACK that was sent again is a loss: the window of congestion is one, and it is full. */
-bool outside_call(const struct step *s, const struct seen_flow *seen)
+enum outside_reason outside_call(const struct step *s, const struct seen_flow *seen)
 {
-	return (s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE) &&
-	       seen->state == TCPWHY_SYN_RECV && seen->retransmits;
+	const bool sends =
+		s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE;
+
+	return sends && seen->state == TCPWHY_SYN_RECV && seen->retransmits ? OUTSIDE_CONGESTION
+									    : OUTSIDE_NOT;
 }

@@ -11,6 +11,20 @@
 
 #include "player.h"
 
+enum outside_reason {
+	OUTSIDE_NOT, /* it is played */
+	OUTSIDE_WINDOW,
+	OUTSIDE_SECOND_FIN,
+	OUTSIDE_MOVED_FIN,
+	OUTSIDE_PREDICTED,
+	OUTSIDE_ROUND_TRIP,
+	OUTSIDE_CONGESTION,
+	OUTSIDE_REASONS
+};
+
+/* "header prediction" */
+const char *outside_name(enum outside_reason reason);
+
 /* What we sent of a connection's stream, in the kernel's numbers. */
 struct outside {
 	bool has_fin, has_data, has_hole;
@@ -24,12 +38,11 @@ struct outside_view {
 	const struct wire_flow *wire;
 };
 
-/* Why not, or NULL: it is played, and remembered. seen: the kernel's, before it; m->seg may be
- * NULL. */
-const char *outside_judge(struct outside *o, const struct seen_flow *seen, struct outside_view k,
-			  struct outside_view m);
+/* A segment that is played is remembered. seen: the kernel's, before it; m->seg may be NULL. */
+enum outside_reason outside_segment(struct outside *o, const struct seen_flow *seen,
+				    struct outside_view k, struct outside_view m);
 
-/* Is this call left out? seen: the kernel's, of the connection of its socket. */
-bool outside_call(const struct step *s, const struct seen_flow *seen);
+/* A call; seen: the kernel's, of the connection of its socket. */
+enum outside_reason outside_call(const struct step *s, const struct seen_flow *seen);
 
 #endif

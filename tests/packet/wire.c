@@ -154,6 +154,7 @@ void wire_note(struct wire_flow *w, const struct segment *s)
 		return;
 	if (s->flags & SEGMENT_SYN && !(w->begun && s->seq == w->iss)) {
 		w->begun = true;
+		w->active = !(s->flags & SEGMENT_ACK);
 		w->iss = w->una = s->seq;
 		w->nxt = s->seq + 1;
 		w->edge = s->ack;

@@ -14,6 +14,7 @@
 struct wire_flow {
 	struct flow flow;
 	bool begun;        /* the host sent a SYN or SYN-ACK: iss and nxt mean something */
+	bool active;       /* it was a SYN */
 	uint32_t iss, nxt; /* the host's first number, and the one after its last */
 	uint32_t una;      /* the highest that we acknowledged */
 	uint32_t rcv;      /* the host's last ACK, and the the right edge of the widest window */
