@@ -246,6 +246,68 @@ static void test_close_in_each_state(void **state)
 		}
 }
 
+/* tcp_set_state(): of ESTABLISHED and CLOSE_WAIT an abort counts as EstabResets, too. */
+static int aborts_counted(struct pair *p, tcpwhy_sock (*bring)(struct pair *p))
+{
+	tcpwhy_sock s = bring(p);
+
+	host_setsockopt(p->client, s, TCPWHY_SO_LINGER0, 1);
+	host_close(p->client, s);
+	lose(p->client);
+	assert_int_equal(counted(p->client, AttemptFails), 0);
+	return 10 * counted(p->client, TCPAbortOnData) + counted(p->client, EstabResets);
+}
+
+static int abort_in_established(struct pair *p)
+{
+	return aborts_counted(p, in_established);
+}
+
+static int abort_in_close_wait(struct pair *p)
+{
+	return aborts_counted(p, in_close_wait);
+}
+
+static int abort_in_fin_wait2(struct pair *p)
+{
+	return aborts_counted(p, in_fin_wait2);
+}
+
+static int abort_in_syn_sent(struct pair *p)
+{
+	return aborts_counted(p, in_syn_sent);
+}
+
+static int abort_in_close(struct pair *p)
+{
+	return aborts_counted(p, in_close);
+}
+
+/* Unread data weighs more than SO_LINGER 0. */
+static int abort_with_unread(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_send(p->server, e.server, 1);
+	pump(p);
+	host_setsockopt(p->client, e.client, TCPWHY_SO_LINGER0, 1);
+	host_close(p->client, e.client);
+	lose(p->client);
+	assert_int_equal(counted(p->client, EstabResets), 1);
+	return 10 * counted(p->client, TCPAbortOnData) + counted(p->client, TCPAbortOnClose);
+}
+
+static void test_aborts(void **state)
+{
+	(void)state;
+	check_every_row("SO_LINGER 0 in ESTABLISHED", abort_in_established, 11);
+	check_every_row("SO_LINGER 0 in CLOSE_WAIT", abort_in_close_wait, 11);
+	check_every_row("SO_LINGER 0 in FIN_WAIT2", abort_in_fin_wait2, 10);
+	check_every_row("SO_LINGER 0 in SYN_SENT", abort_in_syn_sent, 10);
+	check_every_row("SO_LINGER 0 in CLOSE", abort_in_close, 0);
+	check_every_row("unread data and SO_LINGER 0", abort_with_unread, 1);
+}
+
 /* ------------------------------------------------------------------------------- after a reset */
 
 /* What is queued comes first, then the error once, then the end; send() is a broken pipe. */
@@ -476,9 +538,9 @@ static void test_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_state), cmocka_unit_test(test_close_in_each_state),
-		cmocka_unit_test(test_resets),     cmocka_unit_test(test_used_sockets),
-		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_each_state),   cmocka_unit_test(test_close_in_each_state),
+		cmocka_unit_test(test_aborts),       cmocka_unit_test(test_resets),
+		cmocka_unit_test(test_used_sockets), cmocka_unit_test(test_options),
 	};
 
 	return unit_run("call", tests);
