@@ -225,8 +225,9 @@ struct stage_ops {
 	/* By the kernel's name, "ListenOverflows". -ENOENT: this release has none of that name. */
 	int (*counter)(struct stage *st, int host, const char *name, uint64_t *value,
 		       struct err *err);
-	/* What the rule book said to the socket's last bind(), listen() or connect(); false: this
-	 * stage has none. */
+	/* What the rule book said to the socket's last bind(), listen() or connect(), with the
+	 * counts of the range where connect() found no port; false: this stage has none, or the
+	 * driver made the call. */
 	bool (*verdict)(struct stage *st, int sock, struct tcpwhy_verdict *v);
 	/* Sessions of a box, up to max, oldest first; returns how many there are. */
 	int (*sessions)(struct stage *st, int box, struct session *out, size_t max,

@@ -27,6 +27,7 @@ struct node {
 struct sock {
 	int node; /* -1: free */
 	tcpwhy_sock sock;
+	uint32_t range;      /* IP_LOCAL_PORT_RANGE: low | high << 16 */
 	bool watched, waits; /* waits: is in the line of those that are ready */
 	int next_free;
 	struct tcpwhy_verdict *verdict; /* of the last call; NULL: none, or never wanted */
@@ -48,7 +49,7 @@ struct stage_world {
 	size_t line_size, line_first, line_used;
 
 	struct stage_driver driver;
-	bool driven;
+	bool driven, driving; /* driving: a call of the driver's is on its way */
 	size_t bytes, bytes_max;
 };
 
@@ -187,6 +188,7 @@ static int sock_new(struct stage_world *w, int node, tcpwhy_sock s)
 	k->node = node;
 	k->sock = s;
 	k->watched = false;
+	k->range = 0;
 	w->nodes[node].sock_of[(uint32_t)s] = i;
 	return i;
 }
@@ -510,9 +512,9 @@ static void sent(struct stage_world *w, int sock)
 }
 
 /* Applications that are driven make many calls, and nobody asks why. */
-static struct tcpwhy_verdict *verdict_for(struct sock *k)
+static struct tcpwhy_verdict *verdict_for(const struct stage_world *w, struct sock *k)
 {
-	if (!k->verdict && !k->watched)
+	if (!k->verdict && !w->driving)
 		k->verdict = malloc(sizeof(*k->verdict));
 	if (k->verdict)
 		memset(k->verdict, 0, sizeof(*k->verdict));
@@ -522,8 +524,12 @@ static struct tcpwhy_verdict *verdict_for(struct sock *k)
 static int set_option(struct stage *st, int sock, enum tcpwhy_option option, uint64_t value)
 {
 	struct stage_world *w = self(st);
+	struct sock *k = sock_at(w, sock);
+	int error = host_setsockopt(host_of_sock(w, sock), k->sock, option, value);
 
-	return host_setsockopt(host_of_sock(w, sock), sock_at(w, sock)->sock, option, value);
+	if (!error && option == TCPWHY_IP_LOCAL_PORT_RANGE)
+		k->range = (uint32_t)value;
+	return error;
 }
 
 static int bind_to(struct stage *st, int sock, const struct tcpwhy_addr *addr, uint16_t port)
@@ -531,7 +537,7 @@ static int bind_to(struct stage *st, int sock, const struct tcpwhy_addr *addr, u
 	struct stage_world *w = self(st);
 	struct sock *k = sock_at(w, sock);
 
-	return host_bind(host_of_sock(w, sock), k->sock, addr, port, verdict_for(k));
+	return host_bind(host_of_sock(w, sock), k->sock, addr, port, verdict_for(w, k));
 }
 
 static int listen_at(struct stage *st, int sock, int backlog)
@@ -539,7 +545,51 @@ static int listen_at(struct stage *st, int sock, int backlog)
 	struct stage_world *w = self(st);
 	struct sock *k = sock_at(w, sock);
 
-	return host_listen(host_of_sock(w, sock), k->sock, backlog, verdict_for(k));
+	return host_listen(host_of_sock(w, sock), k->sock, backlog, verdict_for(w, k));
+}
+
+/* How the range stands for the destination: the call itself does not count. */
+static void add_counts(struct tcpwhy_verdict *v, const struct sock *k, struct host *h,
+		       const struct tcpwhy_owner *o, const struct tcpwhy_addr *to, uint16_t port,
+		       const struct tcpwhy_addr *source)
+{
+	struct tcpwhy_connect_request q = {
+		.peer = *to,
+		.source = address_is_any(&o->local) ? *source : o->local,
+		.peer_port = port,
+		.port = o->port,
+		.family = o->family,
+		.device = o->device,
+		.range_low = (uint16_t)k->range,
+		.range_high = (uint16_t)(k->range >> 16),
+	};
+	struct tcpwhy_verdict of_call = *v;
+
+	tcpwhy_would_connect(host_engine(h), &q, v);
+	v->answer = of_call.answer;
+	v->error = of_call.error;
+	v->at = of_call.at;
+	v->rule = of_call.rule;
+	v->missing = 0;
+	v->port = of_call.port;
+	v->first = of_call.first;
+}
+
+/* A call that only asks how the one before ended leaves that one's verdict. */
+static int first_connect(struct stage_world *w, struct sock *k, struct host *h,
+			 const struct tcpwhy_owner *o, const struct tcpwhy_addr *to, uint16_t port,
+			 const struct tcpwhy_addr *source)
+{
+	struct tcpwhy_verdict v = {.port = 0};
+	int error = host_connect(h, k->sock, to, port, source, &v);
+	struct tcpwhy_verdict *kept = error == -EINPROGRESS || v.error ? verdict_for(w, k) : NULL;
+
+	if (!kept)
+		return error;
+	*kept = v;
+	if (v.rule == TCPWHY_RULE_CONNECT_RANGE_EXHAUSTED)
+		add_counts(kept, k, h, o, to, port, source);
+	return error;
 }
 
 static int connect_to(struct stage *st, int sock, const struct tcpwhy_addr *addr, uint16_t port)
@@ -549,14 +599,16 @@ static int connect_to(struct stage *st, int sock, const struct tcpwhy_addr *addr
 	struct host *h = host_of_sock(w, sock);
 	struct tcpwhy_addr to = *addr, source;
 	struct tcpwhy_owner o;
+	int error;
 
 	if (tcpwhy_get(host_engine(h), k->sock, &o) < 0)
 		return -EBADF;
 	if (!world_route(w->world, (uint32_t)k->node, &to, o.device, &source))
 		return -ENETUNREACH;
-	int error = host_connect(h, k->sock, &to, port, &source,
-				 o.state == TCPWHY_CLOSE || o.state == TCPWHY_BOUND ? verdict_for(k)
-										    : NULL);
+	if (o.state == TCPWHY_CLOSE || o.state == TCPWHY_BOUND)
+		error = first_connect(w, k, h, &o, &to, port, &source);
+	else
+		error = host_connect(h, k->sock, &to, port, &source, NULL);
 	sent(w, sock);
 	return error;
 }
@@ -866,6 +918,7 @@ static uint64_t now(struct stage *st)
 
 static void tell_ready(struct stage_world *w)
 {
+	w->driving = true;
 	while (w->line_used) {
 		int sock = w->line[w->line_first];
 		w->line_first = (w->line_first + 1) % w->line_size;
@@ -874,6 +927,7 @@ static void tell_ready(struct stage_world *w)
 		if (w->driven && w->socks[sock].node >= 0 && w->socks[sock].watched)
 			w->driver.ready(w->driver.ctx, sock);
 	}
+	w->driving = false;
 }
 
 static uint64_t driver_deadline(const struct stage_world *w)
@@ -898,6 +952,7 @@ static bool step(struct stage_world *w, uint64_t limit_ns)
 		world_step(w->world);
 	} else {
 		world_jump(w->world, due);
+		w->driving = true;
 		w->driver.due(w->driver.ctx);
 	}
 	tell_ready(w);
