@@ -81,7 +81,8 @@ static int key_rank(lua_State *l, int i)
 	case LUA_TBOOLEAN:
 		return 2;
 	}
-	return luaL_error(l, "pairs: a %s as key has no place in any order", luaL_typename(l, i));
+	return luaL_error(l, "pairs: a key that is no number, text or boolean has no place in any "
+			     "order");
 }
 
 static bool is_less(lua_State *l, int a, int b)

@@ -584,7 +584,8 @@ static uint64_t real_ns(void)
 /* 0, or -errno with err->text. */
 static int run(struct story *s, struct err *err)
 {
-	struct sandbox_limits limits = sandbox_limits_default;
+	struct sandbox_limits limits =
+		s->config->limits ? *s->config->limits : sandbox_limits_default;
 	char name[PLAY_NAME_MAX + 8];
 
 	if (s->config->slow)

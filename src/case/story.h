@@ -11,14 +11,17 @@
 
 #include "case/play.h"
 
+struct sandbox_limits;
+
 struct story_config {
 	const char *name; /* "ghost-connection", for messages with .lua behind it */
 	const char *text;
 	size_t text_n;
-	uint64_t seed; /* of math.random() */
-	bool trusted;  /* came with tcpwhy: it may run programs on a host of the kernel stage */
-	bool slow;     /* real time may take minutes */
-	bool observe;  /* note the state of both ends at each segment */
+	const struct sandbox_limits *limits; /* NULL: sandbox_limits_default */
+	uint64_t seed;                       /* of math.random() */
+	bool trusted; /* came with tcpwhy: it may run programs on a host of the kernel stage */
+	bool slow;    /* real time may take minutes */
+	bool observe; /* note the state of both ends at each segment */
 };
 
 /* Reads only the head: what case{} says. 0, or -EINVAL with err->text "name.lua:line: ...". */

@@ -100,23 +100,38 @@ void story_define(lua_State *l, enum story_kind kind, const luaL_Reg *methods, l
 /* ----------------------------------------------------------------------------------------- fields
  */
 
+static bool is_known(const char *name, const char *const *names)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
 void story_only(lua_State *l, int index, const char *const *names)
 {
+	const char *wrong = NULL;
+	bool nameless = false;
+
 	index = lua_absindex(l, index);
 	if (lua_isnoneornil(l, index))
 		return;
 	luaL_checktype(l, index, LUA_TTABLE);
 	lua_pushnil(l);
 	while (lua_next(l, index)) {
-		const char *const *name = names;
 		lua_pop(l, 1);
-		if (lua_type(l, -1) != LUA_TSTRING)
-			luaL_error(l, "fields have names here: {name = value}");
-		while (*name && strcmp(*name, lua_tostring(l, -1)) != 0)
-			name++;
-		if (!*name)
-			luaL_error(l, "there is no field '%s' here", lua_tostring(l, -1));
+		/* What to complain of may not hang on the table's order, which changes from run to
+		 * run: the first by name. */
+		nameless |= lua_type(l, -1) != LUA_TSTRING;
+		if (nameless)
+			continue;
+		const char *name = lua_tostring(l, -1);
+		if (!is_known(name, names) && (!wrong || strcmp(name, wrong) < 0))
+			wrong = name;
 	}
+	if (nameless)
+		luaL_error(l, "fields have names here: {name = value}");
+	if (wrong)
+		luaL_error(l, "there is no field '%s' here", wrong);
 }
 
 /* Pushes the field, or nil. */
