@@ -62,7 +62,15 @@ documented "--all"
 run tcpwhy fix destroy-time-wait 0.0.0.0:8080 --json --dry-run
 documented "fix"
 
-for command in doctor bind connect log fix; do
+run tcpwhy lab ghost-connection --json
+documented "lab"
+run tcpwhy lab --list --json
+documented "lab --list"
+# The ids of features are listed by the command itself.
+run sh -c "tcpwhy lab --releases --json | grep -v '\"[a-z0-9-]*-[a-z0-9-]*\": {'"
+documented "lab --releases"
+
+for command in doctor bind connect log fix lab; do
 	run tcpwhy $command --help
 	lacking=
 	for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
