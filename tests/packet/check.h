@@ -41,16 +41,19 @@ struct check_stats {
 	uint64_t scripts, events, voids;
 	uint64_t outside[OUTSIDE_REASONS]; /* steps that were not played */
 	uint64_t chances; /* scripts that differed, perhaps by chance, and were played again */
-	uint64_t kinds[STEP_KINDS];        /* steps that were not skipped */
-	uint64_t segments;                 /* that the host sent */
-	uint64_t retransmissions;          /* without a wait: none is expected */
+	uint64_t lacking; /* steps left out: this kernel has no such sysctl */
+	uint64_t other_release;     /* assertions that are not this row's, and did not hold */
+	uint64_t kinds[STEP_KINDS]; /* steps that were not skipped */
+	uint64_t segments;          /* that the host sent */
+	uint64_t retransmissions;   /* without a wait: none is expected */
 	uint64_t states[TCPWHY_BOUND + 1]; /* of the 4-tuple when a segment came */
 	uint64_t counted[COUNTER_COUNT];
 };
 
 struct check_how {
-	bool with_model;
-	FILE *trace; /* NULL, or each step and what it gave */
+	const struct tcpwhy_row *row; /* the model's; NULL: no model. Assertions are of the newest
+				       * row: of another one they decide nothing */
+	FILE *trace;                  /* NULL, or each step and what it gave */
 };
 
 /* Plays the script on an emptied host. 0 with m->class, or -errno with err if the kernel side broke

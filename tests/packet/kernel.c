@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_BYTES = 65536, SETTLE_NS = 100000000 };
+enum { MAX_BYTES = 65536, SETTLE_NS = 100000000, ENOUGH_TRIES = 10 };
 
 /* What is the same in every script. */
 static const struct {
@@ -177,9 +177,10 @@ static int set_sysctl(struct kernel *k, enum script_sysctl which, uint32_t value
 		return 0;
 	snprintf(text, sizeof(text), "%u", value);
 	const int rc = write_sysctl(script_sysctls[which].path, text);
-	if (!rc)
+	k->lacks[which] = rc == -ENOENT;
+	if (!rc || k->lacks[which])
 		k->sysctls[which] = value;
-	return rc;
+	return k->lacks[which] ? 0 : rc;
 }
 
 static void sleep_ms(int64_t ms)
@@ -421,7 +422,7 @@ static int fix_sysctls(struct err *err)
 {
 	for (size_t i = 0; i < sizeof(fixed_sysctls) / sizeof(fixed_sysctls[0]); i++) {
 		const int rc = write_sysctl(fixed_sysctls[i].path, fixed_sysctls[i].value);
-		if (!rc)
+		if (!rc || rc == -ENOENT)
 			continue;
 		snprintf(err->text, sizeof(err->text), "%s: %s", fixed_sysctls[i].path,
 			 strerror(-rc));
@@ -469,7 +470,8 @@ static int wait_for_link(struct kernel *k, uint8_t family, struct err *err)
 	return rc;
 }
 
-int kernel_open(struct kernel *k, struct err *err)
+/* A host that nothing has happened to. */
+static int open_host(struct kernel *k, struct err *err)
 {
 	*k = (struct kernel){.tally = {.snmp = -1, .netstat = -1}, .sockstat = -1, .sockstat6 = -1};
 	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
@@ -488,8 +490,18 @@ int kernel_open(struct kernel *k, struct err *err)
 		rc = wait_for_link(k, TCPWHY_IPV4, err);
 	if (!rc)
 		rc = wait_for_link(k, TCPWHY_IPV6, err);
-	if (!rc)
-		rc = kernel_reset(k, err);
+	if (rc)
+		kernel_close(k);
+	return rc;
+}
+
+int kernel_open(struct kernel *k, struct err *err)
+{
+	int rc = open_host(k, err);
+
+	if (rc)
+		return rc;
+	rc = kernel_reset(k, err);
 	if (rc)
 		kernel_close(k);
 	return rc;
@@ -565,6 +577,12 @@ int kernel_reset(struct kernel *k, struct err *err)
 
 	close_all(k);
 	for (int tries = 0; tries < 200; tries++) {
+		if (tries == ENOUGH_TRIES) {
+			kernel_close(k);
+			rc = open_host(k, err);
+			if (rc)
+				return rc;
+		}
 		destroy_rest(k);
 		left = count_left(k);
 		if (!left)

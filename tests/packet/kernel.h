@@ -23,7 +23,8 @@ struct kernel {
 	int fds[SCRIPT_SOCKETS];
 	uint8_t families[SCRIPT_SOCKETS];
 	uint32_t sysctls[SYSCTLS];
-	uint64_t injected; /* segments that the host must have taken */
+	bool lacks[SYSCTLS]; /* an older kernel has no such sysctl */
+	uint64_t injected;   /* segments that the host must have taken */
 	uint64_t zero[COUNTER_COUNT];
 	struct wire wire;
 };
@@ -32,7 +33,8 @@ struct kernel {
 int kernel_open(struct kernel *k, struct err *err);
 void kernel_close(struct kernel *k);
 
-/* Back to a host without sockets, with the sysctls every script starts with. 0 or -errno. */
+/* Back to a host without sockets, with the sysctls every script starts with; to a new host where
+ * something cannot be destroyed (a TIME_WAIT before 6.0, an orphan). 0 or -errno. */
 int kernel_reset(struct kernel *k, struct err *err);
 
 /* An acting step, but for STEP_IN. */

@@ -11,6 +11,8 @@
 #include "shrink.h"
 #include "table.h"
 
+#include "load/load.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +33,7 @@ struct options {
 	unsigned jobs;
 	unsigned mismatches;                         /* given up after so many */
 	int shrink;                                  /* -1: random scripts yes, files no */
+	const struct tcpwhy_row *row;                /* the model's rules */
 	bool print, table, trace, kernel_only, ipv6; /* ipv6: the table */
 	const char *cells;                           /* only cells with this in their name */
 	const char *corpus;
@@ -67,7 +71,8 @@ static const char *const class_names[] = {
 
 static struct check_how how_of(const struct options *o)
 {
-	return (struct check_how){.with_model = !o->kernel_only, .trace = o->trace ? stdout : NULL};
+	return (struct check_how){.row = o->kernel_only ? NULL : o->row,
+				  .trace = o->trace ? stdout : NULL};
 }
 
 static enum tcpwhy_family family_of(const struct options *o)
@@ -196,12 +201,22 @@ static void add_stats(struct check_stats *sum, const struct check_stats *one)
 	for (unsigned i = 0; i < OUTSIDE_REASONS; i++)
 		sum->outside[i] += one->outside[i];
 	sum->segments += one->segments;
+	sum->lacking += one->lacking;
+	sum->other_release += one->other_release;
 	for (unsigned i = 0; i < STEP_KINDS; i++)
 		sum->kinds[i] += one->kinds[i];
 	for (unsigned i = 0; i <= TCPWHY_BOUND; i++)
 		sum->states[i] += one->states[i];
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		sum->counted[i] += one->counted[i];
+}
+
+static void print_lacking(const struct check_stats *s)
+{
+	if (s->lacking || s->other_release)
+		printf("# %llu steps left out that this kernel lacks, %llu assertions of another "
+		       "release\n",
+		       (unsigned long long)s->lacking, (unsigned long long)s->other_release);
 }
 
 static void print_stats(const struct check_stats *s, double seconds)
@@ -215,7 +230,9 @@ static void print_stats(const struct check_stats *s, double seconds)
 	for (enum outside_reason i = OUTSIDE_NOT + 1; i < OUTSIDE_REASONS; i++)
 		printf(" %llu %s%s", (unsigned long long)s->outside[i], outside_name(i),
 		       i + 1 < OUTSIDE_REASONS ? "," : "");
-	printf("\n# steps:");
+	printf("\n");
+	print_lacking(s);
+	printf("# steps:");
 	for (enum step_kind i = 0; i < STEP_KINDS; i++)
 		if (s->kinds[i])
 			printf(" %s %llu", step_kind_name(i), (unsigned long long)s->kinds[i]);
@@ -280,7 +297,8 @@ static bool run_jobs(const struct options *o, struct shared *shared)
 
 /* -------------------------------------------------------------------------------------- files */
 
-static bool play_file(struct kernel *k, const struct options *o, const char *path, unsigned test)
+static bool play_file(struct kernel *k, const struct options *o, const char *path, unsigned test,
+		      struct check_stats *sum)
 {
 	const struct check_how how = how_of(o);
 	struct script *s = calloc(1, sizeof(*s));
@@ -300,12 +318,14 @@ static bool play_file(struct kernel *k, const struct options *o, const char *pat
 	printf("%sok %u - %s, %llu steps\n", ok ? "" : "not ", test, path,
 	       (unsigned long long)stats.events);
 	fflush(stdout);
+	add_stats(sum, &stats);
 	free(s);
 	return ok;
 }
 
 static int play_files(const struct options *o)
 {
+	struct check_stats sum = {0};
 	static struct kernel k;
 	struct err err;
 	int failed = 0;
@@ -316,7 +336,8 @@ static int play_files(const struct options *o)
 		return 2;
 	}
 	for (unsigned i = 0; i < o->n_files && !stopped; i++)
-		failed |= !play_file(&k, o, o->files[i], i + 1);
+		failed |= !play_file(&k, o, o->files[i], i + 1, &sum);
+	print_lacking(&sum);
 	kernel_close(&k);
 	return failed;
 }
@@ -358,7 +379,8 @@ static const char usage[] =
 	"       packet --print --seed S --events N    only prints the random script of that "
 	"number\n"
 	"       packet --print --cells NAME           only prints the first such cell\n"
-	"every run: --kernel-only: no model; --trace: what each step gave\n";
+	"every run: --kernel-only: no model; --trace: what each step gave;\n"
+	"           --release ROW: by the rules of that release, not of the running kernel's\n";
 
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -370,6 +392,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"corpus", required_argument, NULL, 'c'},
 		{"cells", required_argument, NULL, 'C'},
 		{"mismatches", required_argument, NULL, 'm'},
+		{"release", required_argument, NULL, 'r'},
 		{"table", no_argument, NULL, 'T'},
 		{"shrink", no_argument, NULL, 'S'},
 		{"no-shrink", no_argument, NULL, 'N'},
@@ -393,6 +416,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'm':
 			o->mismatches = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case 'r':
+			o->row = tcpwhy_row_find(optarg);
 			break;
 		case 'f':
 			if (o->n_files < MAX_FILES)
@@ -432,7 +458,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		o->files[o->n_files++] = argv[optind++];
 	if (o->shrink < 0)
 		o->shrink = !o->n_files && !o->corpus && !o->table;
-	return o->jobs && o->jobs <= MAX_JOBS ? 0 : -EINVAL;
+	return o->row && o->jobs && o->jobs <= MAX_JOBS ? 0 : -EINVAL;
 }
 
 static int print_script(const struct options *o)
@@ -473,7 +499,7 @@ static int run(struct options *o)
 		       o->n_files ? "not together with scripts" : strerror(errno));
 		return 2;
 	}
-	printf("1..%zu\n", o->n_files ? o->n_files : 1);
+	printf("1..%zu\n# by the rules of %s\n", o->n_files ? o->n_files : 1, o->row->name);
 	const int rc = o->n_files || o->corpus ? play_files(o) : !run_jobs(o, shared);
 	for (size_t i = 0; o->own_files && i < o->n_files; i++)
 		free((void *)(uintptr_t)o->files[i]);
@@ -491,7 +517,10 @@ int main(int argc, char **argv)
 		.shrink = -1,
 	};
 	const struct sigaction action = {.sa_handler = on_signal};
+	struct utsname name = {0};
 
+	uname(&name);
+	o.row = load_row_for(name.release);
 	if (parse_options(argc, argv, &o)) {
 		fputs(usage, stderr);
 		return 2;

@@ -123,10 +123,11 @@ static void set_sysctl(struct host *h, enum script_sysctl which, uint32_t value)
 		set_host_sysctl(h, which, value);
 }
 
-int model_begin(struct model *m, uint64_t now_ns)
+int model_begin(struct model *m, const struct tcpwhy_row *row, const bool lacks[static SYSCTLS],
+		uint64_t now_ns)
 {
 	const struct host_config config = {
-		.row = tcpwhy_row_find("6.18.y"),
+		.row = row,
 		.memory = {.resize = resize},
 		.draw = draw,
 		.ctx = &m->draw,
@@ -143,7 +144,8 @@ int model_begin(struct model *m, uint64_t now_ns)
 	host_set_sysctls(m->host, &fixed);
 	const int rc = add_addresses(host_engine(m->host));
 	for (unsigned i = 0; i < SYSCTLS; i++)
-		set_sysctl(m->host, i, script_sysctls[i].fresh);
+		if (!lacks[i])
+			set_sysctl(m->host, i, script_sysctls[i].fresh);
 	host_advance(m->host, now_ns);
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		m->zero[i] = host_counter(m->host, (enum counter)i);

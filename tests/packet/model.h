@@ -22,8 +22,10 @@ struct model {
 	struct wire wire;
 };
 
-/* A new host at that time. 0 or -ENOMEM. Ends with model_end(). */
-int model_begin(struct model *m, uint64_t now_ns);
+/* A new host of that release, at that time. Sysctls that the kernel lacks are left as the row has
+ * them. 0 or -ENOMEM. Ends with model_end(). */
+int model_begin(struct model *m, const struct tcpwhy_row *row, const bool lacks[static SYSCTLS],
+		uint64_t now_ns);
 void model_end(struct model *m);
 
 /* Moves its clock; what happens by itself until then goes to o. */

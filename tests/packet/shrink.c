@@ -146,7 +146,7 @@ int shrink_script(struct kernel *k, const struct check_how *how, struct script *
 {
 	struct shrink sh = {
 		.k = k,
-		.how = {.with_model = how->with_model},
+		.how = {.row = how->row},
 		.s = s,
 		.try = malloc(sizeof(*sh.try)),
 		.m = m,
