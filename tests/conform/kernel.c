@@ -23,7 +23,7 @@
 #define TCP_REPAIR_OFF_NO_WP (-1)
 #endif
 
-enum { ANSWER_MS = 1500, POLL_STEP_NS = 200000, BACKLOG = 1000 };
+enum { ANSWER_MS = 1500, ENOUGH_TRIES = 10, POLL_STEP_NS = 200000, BACKLOG = 1000 };
 
 union any_addr {
 	struct sockaddr sa;
@@ -534,7 +534,6 @@ static void play_tuple(struct kernel *k, const struct call *c, struct outcome *o
 
 	if (!rc && c->kind == CALL_DESTROY)
 		rc = o->tuple.timewait ? diag_destroy(&k->diag, &o->tuple) : -ENOENT;
-	k->keeps_timewait |= rc == -EOPNOTSUPP;
 	o->lacking = o->skipped = rc == -EOPNOTSUPP;
 	o->error = -rc;
 }
@@ -726,7 +725,7 @@ static int destroy_rest(struct kernel *k)
 	int rc = socks ? diag_dump(&k->diag, socks, MAX, &n) : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < n && i < MAX; i++)
-		k->keeps_timewait |= diag_destroy(&k->diag, &socks[i]) == -EOPNOTSUPP;
+		diag_destroy(&k->diag, &socks[i]);
 	free(socks);
 	return rc == -EINTR ? 0 : rc;
 }
@@ -749,7 +748,7 @@ int kernel_reset(struct kernel *k, struct err *err)
 		c = kernel_counts(k);
 		if (!c.inuse && !c.timewait)
 			break;
-		if (!c.inuse && k->keeps_timewait) {
+		if (tries == ENOUGH_TRIES) {
 			rc = renew_namespace(k, err);
 			if (rc)
 				return rc;

@@ -49,7 +49,6 @@ struct kernel {
 	/* what an older kernel has not: */
 	bool lacks[SYSCTLS]; /* such a sysctl */
 	bool hides_bound;    /* a dump shows no socket that only bound (before 6.8) */
-	bool keeps_timewait; /* SOCK_DESTROY does not end a TIME_WAIT (before 6.0) */
 	struct route routes[KERNEL_ROUTES];
 	size_t n_routes;
 };
@@ -76,7 +75,7 @@ int kernel_open(struct kernel *k, struct err *err);
 void kernel_close(struct kernel *k);
 
 /* Back to a namespace without sockets and with the sysctls every script starts with; to a new one
- * where the old one's TIME_WAITs cannot be ended. 0 or -errno. */
+ * where something cannot be destroyed (a TIME_WAIT, before 6.0). 0 or -errno. */
 int kernel_reset(struct kernel *k, struct err *err);
 
 void kernel_play(struct kernel *k, const struct call *c, struct outcome *o);
