@@ -436,11 +436,28 @@ static int successor_at_full_accept_queue(struct pair *p)
 	return what;
 }
 
+/* What the answer to a late segment says: both numbers, our clock, the last timestamp seen. */
+static int answer_says(struct pair *p)
+{
+	uint32_t last = into_stamped_time_wait(p);
+	struct host_view v = at_server(p, CLIENT_PORT);
+
+	into(p->server, shot(p, SEGMENT_SYN, 0, 0));
+	struct segment ack = out_of(p->server);
+	assert_int_equal(ack.flags, SEGMENT_ACK);
+	assert_int_equal(ack.seq, v.snd_nxt);
+	assert_int_equal(ack.ack, v.rcv_nxt);
+	assert_int_equal(ack.window, v.window);
+	assert_true(ack.has_timestamp);
+	return (int)(ack.tsecr - last);
+}
+
 static void test_successor(void **state)
 {
 	const int taken = REPLACED + SEGMENT_SYN + SEGMENT_ACK;
 
 	(void)state;
+	check_every_row("what the answer says", answer_says, 0);
 	check_every_row("ISN of the successor", successor_begins_beyond, 65537);
 	check_every_row("the SYN queue is not asked", successor_past_full_syn_queue, taken);
 	check_rows("the accept queue is", successor_at_full_accept_queue,

@@ -324,10 +324,37 @@ static int crossed_and_reset(struct pair *p)
 	return host_connect(p->client, calling, &p->server_at, SERVER_PORT, &p->client_at, NULL);
 }
 
+/* The other side's SYN-ACK, so much off and so long: only the exact one is no foreign SYN. */
+static int crossed_syn_ack(struct pair *p, uint32_t moved, uint32_t length)
+{
+	crossing_syn(p);
+	struct segment s = to_client(p, SEGMENT_SYN | SEGMENT_ACK);
+
+	s.seq += moved - 1;
+	s.length = length;
+	into(p->client, s);
+	lose(p->client);
+	int state = at_client(p, CLIENT_PORT).state;
+	assert_int_equal(counted(p->client, TCPSYNChallenge), state == TCPWHY_SYN_RECV);
+	return state;
+}
+
+static int crossed_beside(struct pair *p)
+{
+	return crossed_syn_ack(p, 1, 0);
+}
+
+static int crossed_with_data(struct pair *p)
+{
+	return crossed_syn_ack(p, 0, 1);
+}
+
 static void test_simultaneous_open(void **state)
 {
 	(void)state;
 	check_every_row("simultaneous open", simultaneous, TCPWHY_CLOSE_WAIT);
+	check_every_row("a SYN-ACK beside", crossed_beside, TCPWHY_SYN_RECV);
+	check_every_row("a SYN-ACK with data", crossed_with_data, TCPWHY_SYN_RECV);
 	check_every_row("crossed, then reset", crossed_and_reset, -ECONNRESET);
 }
 
