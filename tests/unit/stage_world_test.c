@@ -674,6 +674,76 @@ static void a_million_connections_on_one_port(void **state)
 	assert_int_equal(on->crowd(st, l, &local, &last, 1, 60000, 5537, &bytes, &err), -EINVAL);
 }
 
+/* ------------------------------------------------------------------------------- little memory
+ */
+
+static bool build_within(size_t limit)
+{
+	struct stage_world_config c = {
+		.row = tcpwhy_row_find("6.18.y"), .seed = 1, .memory_limit = limit};
+	struct stage_host h[2] = {{.name = "client"}, {.name = "server"}};
+	struct tcpwhy_addr a[2] = {at("10.0.0.1"), at("10.0.0.2")};
+	struct stage_link l = {.ends = {{0, &a[0], 1}, {1, &a[1], 1}}, .tapped = true};
+
+	if (stage_world_new(&c, &st, &err) < 0)
+		return false;
+	on = st->ops;
+	if (on->add_host(st, &h[0], &err) == 0 && on->add_host(st, &h[1], &err) == 1 &&
+	    on->add_link(st, &l, &err) == 0 && on->start(st, &err) == 0)
+		return true;
+	assert_string_not_equal(err.text, "");
+	world_close();
+	return false;
+}
+
+/* 300 requests at once, of which as many are answered as there is room for. */
+static uint64_t served_within(size_t limit)
+{
+	struct app_target target = {at("10.0.0.2"), PORT};
+	struct app_server s = {.host = 1,
+			       .addr = target.addr,
+			       .port = PORT,
+			       .family = TCPWHY_IPV4,
+			       .backlog = 512,
+			       .request_bytes = 1,
+			       .reply_bytes = 1,
+			       .upstream = -1};
+	struct app_client c = {.host = 0,
+			       .family = TCPWHY_IPV4,
+			       .targets = &target,
+			       .n_targets = 1,
+			       .total = 300,
+			       .request_bytes = 1,
+			       .reply_bytes = 1};
+	struct app_figures f = {.replies = 0};
+
+	if (!build_within(limit))
+		return 0;
+	struct apps *apps = apps_new(st, 1);
+	if (apps_add_server(apps, &s, &err) == 0 && apps_add_client(apps, &c, &err) == 1) {
+		assert_int_equal(on->pause(st, 100 * S, &err), 0);
+		apps_figures(apps, 1, &f);
+	}
+	assert_true(stage_world_cost(st).bytes_max <= limit);
+	apps_free(apps);
+	world_close();
+	return f.replies;
+}
+
+static void little_memory_is_an_error_and_no_end(void **state)
+{
+	(void)state;
+	unsigned partly = 0;
+	size_t limit = 2048;
+
+	for (uint64_t replies = 0; replies < 300; limit += limit / 16) {
+		assert_true(limit < 64 << 20);
+		replies = served_within(limit);
+		partly += replies > 0 && replies < 300;
+	}
+	assert_true(partly > 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -701,6 +771,7 @@ int main(void)
 		cmocka_unit_test(timestamps_refuse_an_old_duplicate),
 		cmocka_unit_test(an_old_duplicate_can_end_time_wait),
 		TEST(a_million_connections_on_one_port),
+		cmocka_unit_test(little_memory_is_an_error_and_no_end),
 	};
 
 	return unit_run("stage_world", tests);
