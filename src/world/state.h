@@ -139,8 +139,8 @@ struct world {
 	uint32_t heap_size, heap_used;
 	struct flight *flights;
 	uint32_t flights_size, flights_used, flights_free;
-	struct control controls[WORLD_CONTROLS];
-	uint32_t n_controls;
+	struct control *controls;
+	uint32_t controls_size, n_controls;
 	struct line_record *trace;
 	uint32_t trace_size, trace_used;
 	size_t trace_count;

@@ -142,7 +142,7 @@ static struct control *control_for(struct world *w, const struct flight *f)
 {
 	uint32_t left = w->links[f->link].controls[f->direction];
 
-	for (uint32_t i = 0; i < WORLD_CONTROLS && left; i++) {
+	for (uint32_t i = 0; i < w->n_controls && left; i++) {
 		struct control *t = &w->controls[i];
 		if (!t->used || t->link != f->link || t->direction != f->direction)
 			continue;
@@ -173,6 +173,8 @@ int world_add_control(struct world *w, uint32_t link, enum line_direction d,
 	must(link < w->n_links && d != LINE_BOTH);
 	if (i == WORLD_CONTROLS)
 		return -ENOSPC;
+	if (!memory_grow(&w->memory, &w->controls, &w->controls_size, i + 1, sizeof(*w->controls)))
+		return -ENOMEM;
 	w->controls[i] = (struct control){
 		.c = *c, .link = link, .held = no_flights(), .direction = (uint8_t)d, .used = true};
 	w->links[link].controls[d]++;
@@ -182,9 +184,8 @@ int world_add_control(struct world *w, uint32_t link, enum line_direction d,
 
 void world_remove_control(struct world *w, uint32_t control)
 {
-	struct control *t = &w->controls[control];
-
 	must(control < w->n_controls);
+	struct control *t = &w->controls[control];
 	if (!t->used)
 		return;
 	forget(w, &t->held);
@@ -277,10 +278,10 @@ void wire_send(struct world *w, uint32_t link, uint8_t direction, const struct s
 
 unsigned world_release(struct world *w, uint32_t control)
 {
-	struct control *t = &w->controls[control];
 	unsigned n = 0;
 
 	must(control < w->n_controls);
+	struct control *t = &w->controls[control];
 	for (uint32_t i; (i = take(w, &t->held)) != NIL; n++)
 		depart(w, i, 0);
 	return n;

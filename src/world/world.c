@@ -84,6 +84,7 @@ void world_free(struct world *w)
 	memory_drop(&w->memory, &w->queue, w->queue ? w->n_nodes + 1 : 0, sizeof(*w->queue));
 	memory_drop(&w->memory, &w->heap, w->heap_size, sizeof(*w->heap));
 	memory_drop(&w->memory, &w->flights, w->flights_size, sizeof(*w->flights));
+	memory_drop(&w->memory, &w->controls, w->controls_size, sizeof(*w->controls));
 	memory_drop(&w->memory, &w->trace, w->trace_size, sizeof(*w->trace));
 	struct memory m = w->memory;
 	memory_drop(&m, &w, 1, sizeof(*w));

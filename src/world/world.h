@@ -40,7 +40,7 @@ void world_free(struct world *w);
 
 enum {
 	WORLD_NODES = 4096,
-	WORLD_CONTROLS = 64,
+	WORLD_CONTROLS = 4096,    /* in a world's life, removed ones included */
 	WORLD_RULES = 32,         /* of a node */
 	WORLD_SESSIONS = 1 << 20, /* of a box; what needs one more is dropped */
 	WORLD_FLIGHTS = 1 << 22,  /* segments on their way; one more is lost */
@@ -87,8 +87,8 @@ size_t world_sessions(const struct world *w, uint32_t box, struct session *out, 
 /* ----------------------------------------------------------------------------------- line controls
  */
 
-/* On any link, tapped or not. The control's number, or -ENOSPC. What is held when it is removed is
- * lost. */
+/* On any link, tapped or not. The control's number, -ENOSPC or -ENOMEM. What is held when it is
+ * removed is lost. */
 int world_add_control(struct world *w, uint32_t link, enum line_direction d,
 		      const struct line_control *c);
 void world_remove_control(struct world *w, uint32_t control);

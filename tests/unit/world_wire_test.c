@@ -244,6 +244,19 @@ static void chance_loses_its_share(void **state)
 	assert_in_range(lost, 250, 420);
 }
 
+static void controls_come_and_go_by_the_hundred(void **state)
+{
+	(void)state;
+	struct line_control drop = {.action = LINE_DROP};
+
+	for (unsigned i = 0; i < 1000; i++)
+		on->remove_control(st, control(link, LINE_FROM_0, drop));
+	connected(client, "10.0.0.2");
+	int last = control(link, LINE_FROM_0, drop);
+	assert_int_equal(connect_sock(sock(client), "10.0.0.2", S / 2), -ETIMEDOUT);
+	assert_true(on->fired(st, last) > 0);
+}
+
 static void an_untapped_link_has_no_controls(void **state)
 {
 	(void)state;
@@ -278,6 +291,7 @@ int main(void)
 		TEST(a_written_reset_must_be_exact),
 		TEST(all_is_lost_by_chance_or_nothing),
 		TEST(chance_loses_its_share),
+		TEST(controls_come_and_go_by_the_hundred),
 		TEST(an_untapped_link_has_no_controls),
 	};
 
