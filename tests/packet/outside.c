@@ -130,8 +130,7 @@ enum outside_reason outside_segment(struct outside *o, const struct seen_flow *s
 		return OUTSIDE_ROUND_TRIP;
 	if (open && is_contradiction(o, k.seg))
 		return OUTSIDE_MOVED_FIN;
-	if (open)
-		remember(o, k);
+	remember(o, k); /* a cookie's connection begins with it */
 	return OUTSIDE_NOT;
 }
 
