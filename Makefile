@@ -127,6 +127,10 @@ $(BUILD)/tests/wrap/%: tests/wrap/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -g -pthread -o $@ $<
 
+$(BUILD)/tests/wrap/pool: tests/wrap/pool.c $(BUILD)/libtcpwhy-lease.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
 $(BUILD)/tests/wrap/%-static: tests/wrap/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -g -pthread -static -o $@ $<

@@ -40,6 +40,8 @@ static const char usage_text[] =
 	"  --reuseport             SO_REUSEPORT, likewise\n"
 	"  --bind-address-no-port  IP_BIND_ADDRESS_NO_PORT, at bind() to port 0\n"
 	"  --local-port-range A-B  IP_LOCAL_PORT_RANGE, where a port is chosen (6.3)\n"
+	"  --lease                 a port of the host's pool (tcpwhy port), at bind() to port 0\n"
+	"                          and at listen() without bind()\n"
 	"  --prepared              sets them at socket() already, for programs that cannot be\n"
 	"                          looked into; SO_REUSEADDR then slows bind() to port 0\n"
 	"  --force                 though the program's setuid bit or capabilities will not count\n"
@@ -145,6 +147,7 @@ static int parse_options(int argc, char **argv, struct run_request *q)
 		REUSEPORT = 'p',
 		NO_PORT = 'n',
 		RANGE = 'r',
+		LEASE = 'l',
 		PREPARED = 's',
 		FORCE = 'f'
 	};
@@ -153,6 +156,7 @@ static int parse_options(int argc, char **argv, struct run_request *q)
 		{"reuseport", no_argument, NULL, REUSEPORT},
 		{"bind-address-no-port", no_argument, NULL, NO_PORT},
 		{"local-port-range", required_argument, NULL, RANGE},
+		{"lease", no_argument, NULL, LEASE},
 		{"prepared", no_argument, NULL, PREPARED},
 		{"force", no_argument, NULL, FORCE},
 		{NULL, 0, NULL, 0}};
@@ -169,6 +173,8 @@ static int parse_options(int argc, char **argv, struct run_request *q)
 			cure->reuseport = true;
 		else if (c == NO_PORT)
 			cure->bind_address_no_port = true;
+		else if (c == LEASE)
+			cure->lease = true;
 		else if (c == PREPARED)
 			q->plan.prepared = true;
 		else if (c == FORCE)
@@ -183,8 +189,11 @@ static int parse_options(int argc, char **argv, struct run_request *q)
 	q->command = argv + optind;
 	if (!*q->command)
 		return usage("no command", NULL);
-	if (!cure->reuseaddr && !cure->reuseport && !cure->bind_address_no_port && !cure->range_low)
+	if (!cure->reuseaddr && !cure->reuseport && !cure->bind_address_no_port &&
+	    !cure->range_low && !cure->lease)
 		return usage("nothing to set: name a cure before the command", NULL);
+	if (cure->lease && cure->bind_address_no_port)
+		return usage("--lease and --bind-address-no-port exclude each other", NULL);
 	return STATUS_OK;
 }
 

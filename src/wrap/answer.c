@@ -26,72 +26,113 @@ static void tell_unreachable(struct server *s, pid_t tid, int error)
 		  strerror(error));
 }
 
-/* Family and port of the address that a call names. */
-static bool read_place(struct server *s, pid_t tid, const struct call *c, uint16_t *port)
+/* The address that a call names, as much of it as both families need. */
+struct place {
+	struct sockaddr_in6 address;
+	socklen_t len;
+};
+
+/* Both families have their port in the same place. */
+static uint16_t place_port(const struct place *p)
 {
-	/* Both families have their port in the same place. */
-	struct sockaddr_in in;
+	return ntohs(p->address.sin6_port);
+}
+
+static bool read_place(struct server *s, pid_t tid, const struct call *c, struct place *p)
+{
+	uint32_t len = (uint32_t)c->args[2];
 	int failed;
 
-	if ((uint32_t)c->args[2] < sizeof(in))
+	if (len < sizeof(struct sockaddr_in))
 		return false;
-	failed = task_read(tid, c->args[1], &in, sizeof(in));
+	p->len = len < sizeof(p->address) ? len : sizeof(p->address);
+	failed = task_read(tid, c->args[1], &p->address, p->len);
 	if (failed == -EPERM)
 		tell_unreachable(s, tid, EPERM);
 	/* bind() of an IPv4 socket takes AF_UNSPEC too (inet_bind()). */
-	if (failed ||
-	    (in.sin_family != AF_INET && in.sin_family != AF_INET6 && in.sin_family != AF_UNSPEC))
-		return false;
-	*port = ntohs(in.sin_port);
-	return true;
+	return !failed &&
+	       (p->address.sin6_family == AF_INET || p->address.sin6_family == AF_INET6 ||
+		p->address.sin6_family == AF_UNSPEC);
 }
 
-static enum option_moment listen_moment(int fd)
+static enum option_moment listen_moment(int fd, struct place *p)
 {
-	struct sockaddr_in6 in = {0};
-	socklen_t len = sizeof(in);
-
-	if (getsockname(fd, (struct sockaddr *)&in, &len) || !in.sin6_port)
+	p->len = sizeof(p->address);
+	if (getsockname(fd, (struct sockaddr *)&p->address, &p->len) || !place_port(p))
 		return AT_LISTEN_UNBOUND;
 	return AT_LISTEN_BOUND;
 }
 
-static void set_options(struct server *s, const struct seccomp_notif *n, const struct call *c,
-			enum option_moment moment)
+static void set_options(struct server *s, pid_t tid, int fd, enum option_moment moment)
 {
-	pid_t tid = (pid_t)n->pid;
-	int fd = task_borrow(&s->task, tid, (int)c->args[0]), failed;
 	const char *name;
+	int failed = option_set(&s->cure, moment, fd, &name);
 
+	if (failed)
+		tell_once(&s->tell, TOLD_OPTION, tid, "%s could not be set: %s", name,
+			  strerror(-failed));
+}
+
+/* A port of the pool, for a socket that would be given any. true: it has one. */
+static bool lease_port(struct server *s, pid_t tid, int fd, struct place *p)
+{
+	pid_t process = task_process(tid);
+	int failed;
+
+	if (leased_has(&s->leased, fd, process))
+		return true;
+	/* The pool is of one namespace. */
+	if (!task_shares_netns(tid))
+		return false;
+	set_options(s, tid, fd, AT_BIND_PORT);
+	failed = leased_bind(&s->leased, fd, process, (struct sockaddr *)&p->address, p->len);
+	if (failed == -ENOSPC)
+		tell_once(&s->tell, TOLD_NO_PORT, tid,
+			  "gets no port of the pool, which has none left: the kernel chooses");
+	return !failed;
+}
+
+/* true: bind() is done. listen() goes on either way, with the port or without. */
+static bool cure_socket(struct server *s, pid_t tid, int fd, const struct call *c, struct place *p)
+{
+	enum option_moment moment = c->kind == CALL_LISTEN    ? listen_moment(fd, p)
+				    : c->kind == CALL_CONNECT ? AT_CONNECT
+				    : place_port(p)           ? AT_BIND_PORT
+							      : AT_BIND_ANY;
+	bool any = moment == AT_BIND_ANY || moment == AT_LISTEN_UNBOUND;
+
+	if (any && s->leased.pool && lease_port(s, tid, fd, p))
+		return c->kind == CALL_BIND;
+	set_options(s, tid, fd, moment);
+	return false;
+}
+
+/* true: it was answered. */
+static bool cure_call(struct server *s, const struct seccomp_notif *n, const struct call *c)
+{
+	unsigned moments = option_moments(&s->cure);
+	pid_t tid = (pid_t)n->pid;
+	bool done = false;
+	struct place p;
+	int fd;
+
+	if (c->kind != CALL_LISTEN && !read_place(s, tid, c, &p))
+		return false;
+	/* What needs no cure should cost no more than it must. */
+	if (c->kind == CALL_BIND && !(moments & (place_port(&p) ? AT_BIND_PORT : AT_BIND_ANY)))
+		return false;
+	fd = task_borrow(&s->task, tid, (int)c->args[0]);
 	if (fd == -EPERM)
 		tell_unreachable(s, tid, EPERM);
 	if (fd < 0)
-		return;
-	if (c->kind == CALL_LISTEN)
-		moment = listen_moment(fd);
+		return false;
 	/* If who asked is gone, this may be a stranger's socket that came by its thread id. */
-	if (option_is_tcp(fd) && listener_waits(s->listener, n->id)) {
-		failed = option_set(&s->cure, moment, fd, &name);
-		if (failed)
-			tell_once(&s->tell, TOLD_OPTION, tid, "%s could not be set: %s", name,
-				  strerror(-failed));
-	}
+	if (option_is_tcp(fd) && listener_waits(s->listener, n->id))
+		done = cure_socket(s, tid, fd, c, &p);
 	close(fd);
-}
-
-static void cure_call(struct server *s, const struct seccomp_notif *n, const struct call *c)
-{
-	enum option_moment moment = AT_LISTEN_BOUND;
-	uint16_t port;
-
-	if (c->kind != CALL_LISTEN) {
-		if (!read_place(s, (pid_t)n->pid, c, &port))
-			return;
-		moment = c->kind == CALL_CONNECT ? AT_CONNECT : port ? AT_BIND_PORT : AT_BIND_ANY;
-		if (!(option_moments(&s->cure) & moment))
-			return;
-	}
-	set_options(s, n, c, moment);
+	if (done)
+		listener_return(s->listener, n->id, 0);
+	return done;
 }
 
 /* ---------------------------------------------------------------------------- prepared sockets */
@@ -121,7 +162,6 @@ static bool give_socket(struct server *s, const struct seccomp_notif *n, const s
 {
 	pid_t tid = (pid_t)n->pid;
 	int fd, failed;
-	const char *name;
 
 	if (c->packed) {
 		tell_once(&s->tell, TOLD_PACKED, tid,
@@ -135,10 +175,7 @@ static bool give_socket(struct server *s, const struct seccomp_notif *n, const s
 	fd = socket((int)c->args[0], (int)c->args[1] | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return false;
-	failed = option_set(&s->cure, AT_SOCKET, fd, &name);
-	if (failed)
-		tell_once(&s->tell, TOLD_OPTION, tid, "%s could not be set: %s", name,
-			  strerror(-failed));
+	set_options(s, tid, fd, AT_SOCKET);
 	failed = listener_give(s->listener, n->id, fd, (int)c->args[1] & SOCK_CLOEXEC);
 	close(fd);
 	return !failed;
@@ -173,7 +210,7 @@ void server_answer(struct server *s, const struct seccomp_notif *n)
 	case CALL_BIND:
 	case CALL_LISTEN:
 	case CALL_CONNECT:
-		cure_call(s, n, &c);
+		answered = cure_call(s, n, &c);
 		break;
 	case CALL_IO_URING:
 		tell_once(&s->tell, TOLD_IO_URING, tid,

@@ -8,6 +8,7 @@
 #ifndef TCPWHY_WRAP_ANSWER_H
 #define TCPWHY_WRAP_ANSWER_H
 
+#include "wrap/leased.h"
 #include "wrap/listener.h"
 #include "wrap/task.h"
 #include "wrap/tell.h"
@@ -18,6 +19,7 @@ struct server {
 	struct wrap_cure cure;
 	bool prepared;
 	struct task_kept task;
+	struct leased leased;
 	struct tell tell;
 };
 

@@ -55,7 +55,8 @@ static const struct option_row {
 
 unsigned option_moments(const struct wrap_cure *cure)
 {
-	unsigned moments = 0;
+	/* A port of the pool. */
+	unsigned moments = cure->lease ? AT_BIND_ANY | AT_LISTEN_UNBOUND : 0;
 
 	for (size_t i = 0; i < ROWS; i++)
 		if (rows[i].wanted(cure))

@@ -23,7 +23,7 @@ enum option_moment {
 	AT_SOCKET = 32, /* the socket is new, nothing is known of its use */
 };
 
-/* The moments at which the cure sets something, AT_SOCKET not among them. */
+/* The moments at which the cure does something, AT_SOCKET not among them. */
 unsigned option_moments(const struct wrap_cure *cure);
 
 /* TCP or MPTCP over IPv4 or IPv6. */

@@ -228,6 +228,22 @@ static int receive_listener(int channel)
 	return fd;
 }
 
+/* A port can be given to a socket only if it can be borrowed. */
+static void open_pool(struct supervisor *s, int channel, const struct wrap_plan *plan)
+{
+	struct supervisor_report r = {0};
+
+	if (!plan->cure.lease)
+		return;
+	if (s->server.prepared)
+		give_up(channel, EPERM, "--lease has to look into the program, and may not");
+	r.error = -leased_open(&s->server.leased, &r.err);
+	if (!r.error)
+		return;
+	send(channel, &r, sizeof(r), MSG_NOSIGNAL);
+	_exit(1);
+}
+
 _Noreturn void supervisor_live(const struct supervisor_channel *channel,
 			       const struct wrap_plan *plan)
 {
@@ -246,6 +262,7 @@ _Noreturn void supervisor_live(const struct supervisor_channel *channel,
 	if (s.shared == MAP_FAILED)
 		give_up(channel->fd, errno, "the supervisor's memory");
 	s.server.prepared = plan->prepared || !reachable;
+	open_pool(&s, channel->fd, plan);
 	s.server.tell = (struct tell){.by_stderr = true, .said = &s.shared->said};
 	blank_arguments(plan);
 

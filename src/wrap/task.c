@@ -36,6 +36,11 @@ static long status_number(pid_t tid, const char *name, int skip)
 	return n;
 }
 
+pid_t task_process(pid_t tid)
+{
+	return (pid_t)status_number(tid, "Tgid:", 0);
+}
+
 /* Before 6.9 a pidfd is always a whole process: then of the thread's, which may be wrong only for a
  * thread with descriptors of its own. */
 static int open_pidfd(struct task_kept *kept, pid_t tid)
@@ -44,14 +49,14 @@ static int open_pidfd(struct task_kept *kept, pid_t tid)
 
 	kept->tid = tid;
 	if (fd < 0 && errno == EINVAL) {
-		long group = status_number(tid, "Tgid:", 0);
+		pid_t group = task_process(tid);
 
 		if (group <= 0)
 			return -ESRCH;
 		/* The id of a thread may become another's while its process lives. */
 		if (group != tid)
 			kept->tid = 0;
-		fd = (int)syscall(SYS_pidfd_open, (pid_t)group, 0);
+		fd = (int)syscall(SYS_pidfd_open, group, 0);
 	}
 	return fd < 0 ? -errno : fd;
 }

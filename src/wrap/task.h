@@ -25,6 +25,7 @@ int task_borrow(struct task_kept *kept, pid_t tid, int fd);
 int task_read(pid_t tid, uint64_t at, void *out, size_t n);
 
 /* What may be asked of a task that cannot be reached. */
+pid_t task_process(pid_t tid); /* or -1 */
 bool task_shares_netns(pid_t tid);
 bool task_shares_user(pid_t tid);
 

@@ -18,6 +18,7 @@ enum told {
 	TOLD_IO_URING = 4,
 	TOLD_ELSEWHERE = 8, /* no prepared socket for a task of another user or namespace */
 	TOLD_PACKED = 16,   /* nor for a 32-bit program */
+	TOLD_NO_PORT = 32,  /* the pool has none */
 };
 
 struct tell {

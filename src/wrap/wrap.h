@@ -23,6 +23,7 @@
 /* What is set, and when: option.h. */
 struct wrap_cure {
 	bool reuseaddr, reuseport, bind_address_no_port;
+	bool lease; /* sockets that ask for any port get one of the host's pool: leased.h */
 	uint16_t range_low, range_high; /* IP_LOCAL_PORT_RANGE; 0 and 0: none */
 };
 

@@ -16,7 +16,7 @@ dir=$(mktemp -d /tmp/tcpwhy-run.XXXXXX)
 started=
 clean_up()
 {
-	for pid in $started; do
+	for pid in $started $(pgrep -f "^$dir/"); do
 		kill "$pid" 2>/dev/null || true
 	done
 	rm -rf "$dir"
@@ -38,10 +38,9 @@ under() # OPTIONS... -- CMD...
 # Waits until a command succeeds, ten seconds at most; the points after it see whether it did.
 await()
 {
-	tries=0
+	until_s=$(($(date +%s) + 10))
 	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 0
+		[ "$(date +%s)" -le "$until_s" ] || return 0
 		sleep 0.05
 	done
 }
@@ -50,11 +49,10 @@ await()
 ours()
 {
 	here=$(readlink /proc/self/ns/net)
-	for status in /proc/[0-9]*/status; do
-		if grep -q '^Name:.tcpwhy-run$' "$status" 2>/dev/null &&
-			! grep -q '^State:.[ZX]' "$status" 2>/dev/null &&
-			[ "$(readlink "${status%status}ns/net")" = "$here" ]; then
-			basename "${status%/status}"
+	for pid in $(pgrep -x tcpwhy-run); do
+		if ! grep -q '^State:.[ZX]' "/proc/$pid/status" 2>/dev/null &&
+			[ "$(readlink "/proc/$pid/ns/net" 2>/dev/null)" = "$here" ]; then
+			echo "$pid"
 		fi
 	done
 }
@@ -227,10 +225,19 @@ tap_equal "and hold nothing of its" "$(for p in $(ours); do readlink "/proc/$p/f
 exec 9>&-
 await none_left
 tap_equal "when it ends they leave" "$(ours)" ""
-# Ends at once, though a daemon lives on: nobody else has the pipe's other end.
-mkfifo "$dir/in2"
-tap_equal "nobody who reads the output waits for them" "$(sh -c "exec 8<>$dir/in2; exec $tcpwhy run --reuseaddr -- $binder daemon 7071 <&8 8<&- >/dev/null 2>&1 & wait; echo done")" done
+# The reader's end comes though the daemon lives on, which has closed its standard error.
+mkfifo "$dir/in2" "$dir/errors"
 exec 8<>"$dir/in2"
+"$tcpwhy" run --reuseaddr -- "$binder" daemon 7071 <"$dir/in2" >"$dir/out" 2>"$dir/errors" 8>&- &
+tap_status "nobody who reads the errors of a daemon waits for us" 0 timeout 10 cat "$dir/errors"
+stop_daemon() # PORT
+{
+	await pgrep -f "^$binder daemon $1\$"
+	kill "$(pgrep -f "^$binder daemon $1\$")"
+	await none_left
+}
+stop_daemon 7071
+tap_equal "and they leave with it" "$(ours)" ""
 
 # ---- whom the filter would harm
 tap_status "one run inside another" 3 under --reuseaddr -- "$tcpwhy" run --reuseaddr -- true
@@ -319,6 +326,39 @@ cure=$(printed bind-address-no-port)
 tap_equal "connect prints run" "$cure" "tcpwhy run --bind-address-no-port -- CMD"
 tap_status "typed as printed, the connection is made" 0 \
 	as_printed "$cure" "$OUTGOING" -b -f 127.0.0.1 connect 127.0.0.1:7092 1
+
+# ---- a port of the pool, while the kernel's own are used up
+tap_status "--lease without a pool" 3 under --lease -- true
+tap_has "says what is missing" 'pool of ports: .'
+tap_status "--lease and its opposite" 2 under --lease --bind-address-no-port -- true
+tap_status "--lease where sockets cannot be borrowed" 3 under --lease --prepared -- true
+run "$WRAP/pool" create 20000 20031
+tap_equal "a pool is made" "$status" 0
+run "$binder" plain 0
+tap_has "bare, bind() finds no port still" '^bind EADDRINUSE'
+inside='200[0-2][0-9]|2003[01]'
+for call in plain listen listen-any; do
+	run under --lease -- "$binder" $call 0
+	tap_has "--lease: $call" "ok $nothing local=($inside)$"
+done
+run under --lease --reuseaddr -- "$binder" plain 0
+tap_has "with SO_REUSEADDR" "^bind ok $all local=($inside)$"
+run under --lease -- "$binder" plain 7001
+tap_has "a port that is asked for stays" "^bind ok $nothing local=7001$"
+run under --lease -- "$binder" plain 0 32
+tap_equal "every one has its own" "$(echo "$out" | grep -oE "local=($inside)$" | sort -u | wc -l)" 32
+tap_equal "they end with the process" "$("$WRAP/pool" list)" ""
+"$tcpwhy" run --lease -- "$binder" daemon 0 <"$dir/in2" >"$dir/out" 2>&1 8>&-
+await grep -q bind "$dir/out"
+tap_equal "the lease is the daemon's" "$("$WRAP/pool" list)" \
+	"$(sed 's/.*local=//' "$dir/out") $(pgrep -f "^$binder daemon 0$")"
+stop_daemon 0
+tap_status "ports that are closed come back to a process that goes on" 0 \
+	under --lease --reuseaddr -- "$binder" signals 0
+tap_has "2,000 out of 32" 'wrong 0$'
+run under --lease -- "$binder" plain 0 33
+tap_has "an empty pool is told of" 'no port of the pool'
+tap_has "and the kernel answers" '^bind EADDRINUSE'
 sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
 
 # ---- kills at random moments
@@ -326,6 +366,8 @@ run "$WRAP/kills" --tcpwhy "$tcpwhy" --binder "$binder" --rounds "${ROUNDS:-100}
 echo "$out" | grep '^# '
 tap_equal "kills: nothing hangs, nothing is uncured" "$(echo "$out" | grep -E '^(not ok|Bail)' || true)" ""
 tap_has "some hundreds" '^ok 1 - [0-9]{3,} kills in'
+run "$WRAP/kills" --lease --tcpwhy "$tcpwhy" --binder "$binder" --rounds "${ROUNDS:-40}" --seed "${TCPWHY_SEED:-1}"
+tap_has "with leases too" '^ok 1 - [0-9]+ kills in'
 
 # ---- the manual
 page=man/tcpwhy-run.1

@@ -7,7 +7,9 @@
  * or the program; or all three. Judged is what the program saw: no bind() without the option, and
  * ENOSYS, at once, only when both are dead. When the program has ended nothing may be left.
  *
- * kills --tcpwhy PATH --binder PATH [--rounds N] [--seed N]
+ * kills --tcpwhy PATH --binder PATH [--rounds N] [--seed N] [--lease]
+ *
+ * --lease: bind() asks for any port, and gets one of the pool.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,6 +41,7 @@ struct run {
 };
 
 static const char *tcpwhy, *binder;
+static bool lease;
 
 static void die(const char *what)
 {
@@ -178,15 +181,15 @@ static void start(struct run *r)
 	r->counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (r->counts == MAP_FAILED)
 		die("memory");
-	snprintf(port, sizeof(port), "%d", PORT);
+	snprintf(port, sizeof(port), "%d", lease ? 0 : PORT);
 	r->program = fork();
 	if (r->program < 0)
 		die("fork");
 	if (r->program == 0) {
 		if (fd != 3)
 			dup2(fd, 3);
-		execl(tcpwhy, "tcpwhy", "run", "--reuseaddr", "--", binder, "restless", port,
-		      (char *)NULL);
+		execl(tcpwhy, "tcpwhy", "run", "--reuseaddr", lease ? "--lease" : "--reuseaddr",
+		      "--", binder, "restless", port, (char *)NULL);
 		_exit(127);
 	}
 	close(fd);
@@ -321,11 +324,10 @@ static const char *play(struct run *r, size_t which)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"tcpwhy", required_argument, NULL, 't'},
-						{"binder", required_argument, NULL, 'b'},
-						{"rounds", required_argument, NULL, 'r'},
-						{"seed", required_argument, NULL, 's'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"tcpwhy", required_argument, NULL, 't'}, {"binder", required_argument, NULL, 'b'},
+		{"rounds", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'},
+		{"lease", no_argument, NULL, 'l'},        {NULL, 0, NULL, 0}};
 	unsigned rounds = 60, per_play[PLAYS] = {0}, failed = 0;
 	uint64_t seed = 1;
 	struct run r = {0};
@@ -338,6 +340,8 @@ int main(int argc, char **argv)
 			binder = optarg;
 		else if (c == 'r')
 			rounds = (unsigned)strtoul(optarg, NULL, 10);
+		else if (c == 'l')
+			lease = true;
 		else if (c == 's')
 			seed = strtoull(optarg, NULL, 0);
 		else
