@@ -11,8 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "segment/counter.h"
-
 static const char story_key; /* its address names the struct in Lua's registry */
 
 struct story *story_of(lua_State *l)
@@ -42,6 +40,11 @@ void story_must(lua_State *l, int r, const struct err *err)
 	if (r == -EEXIST || r == -EINVAL || r == -ENOENT || r == -ENOSPC || r == -ENAMETOOLONG)
 		luaL_error(l, "%s", err->text);
 	story_end(l, PLAY_FAILED, err->text);
+}
+
+static bool takes_real_time(const struct story *s)
+{
+	return !strcmp(s->stage->ops->name, "kernel");
 }
 
 /* ---------------------------------------------------------------------------------------- the head
@@ -143,6 +146,8 @@ struct stage *story_stage(struct story *s, lua_State *l)
 		struct err err = {""};
 		s->started = true;
 		story_must(l, s->stage->ops->start(s->stage, &err), &err);
+		if (s->config->observe && !takes_real_time(s))
+			s->counted = calloc(s->play->nodes_n, sizeof(*s->counted));
 	}
 	return s->stage;
 }
@@ -251,11 +256,6 @@ static int ask(void *ctx)
 
 	story_observe(w->s);
 	return w->is_so(w->ctx);
-}
-
-static bool takes_real_time(const struct story *s)
-{
-	return !strcmp(s->stage->ops->name, "kernel");
 }
 
 /* What run_until() gives, but for a wait that had to be cut short: that ends the play. */
@@ -456,19 +456,44 @@ static uint8_t state_of(const struct story *s, int node, const struct tcpwhy_add
 	return listens(s, node, port) ? TCPWHY_LISTEN : TCPWHY_CLOSE;
 }
 
-static void observe_one(const struct story *s, struct play_segment *seg)
+/* What the host counted since it was looked at last, but for connections that opened: the states
+ * show those. On the kernel each look costs two files, so there it is left out. */
+static void count_one(struct story *s, int node, char *out, size_t size)
+{
+	size_t n = 0;
+
+	if (!s->counted || s->play->nodes[node].is_box)
+		return;
+	for (int i = COUNTER_AttemptFails; i < COUNTER_COUNT; i++) {
+		const char *name = counter_name((enum counter)i);
+		uint64_t now = 0, *before = &s->counted[node][i];
+		struct err err;
+		if (s->stage->ops->counter(s->stage, node, name, &now, &err) || now == *before)
+			continue;
+		if (out && n < size)
+			n += (size_t)snprintf(out + n, size - n, "%s%s +%llu", n ? ", " : "", name,
+					      (unsigned long long)(now - *before));
+		*before = now;
+	}
+}
+
+static void observe_one(struct story *s, struct play_segment *seg)
 {
 	const struct line_record *r = &seg->record;
 	const struct segment *g = &r->segment;
 	const struct play_link *link = &s->play->links[r->link];
 	bool back = r->direction == LINE_FROM_1;
 
-	if (!seg->state[0])
+	if (!seg->state[0]) {
 		seg->state[0] =
 			state_of(s, link->node[back], &g->from, g->from_port, &g->to, g->to_port);
-	if (!seg->state[1] && r->passage == LINE_DELIVERED)
+		count_one(s, link->node[back], NULL, 0);
+	}
+	if (!seg->state[1] && r->passage == LINE_DELIVERED) {
 		seg->state[1] =
 			state_of(s, link->node[!back], &g->to, g->to_port, &g->from, g->from_port);
+		count_one(s, link->node[!back], seg->counted, sizeof(seg->counted));
+	}
 }
 
 /* Brings the record up to what the stage knows. */
@@ -654,5 +679,6 @@ void story_play(const struct story_config *config, struct stage *stage,
 		snprintf(out->why, sizeof(out->why), "%s", err.text);
 	}
 	out->took_ns = real_ns() - began;
+	free(s->counted);
 	free(s);
 }

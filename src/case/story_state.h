@@ -13,6 +13,7 @@
 #include "case/app.h"
 #include "case/sandbox.h"
 #include "case/story.h"
+#include "segment/counter.h"
 
 enum {
 	STORY_NODES_MAX = 512,
@@ -41,6 +42,7 @@ struct story {
 		uint16_t port;
 	} listeners[STORY_LISTENERS];
 	unsigned listeners_n;
+	uint64_t (*counted)[COUNTER_COUNT]; /* of each node, when it was looked at last; or NULL */
 	uint32_t open; /* the first segment of the record whose end was not seen */
 };
 

@@ -217,6 +217,8 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 	summary(c, line, sizeof(line));
 	if (v != LAB_NOT_PLAYED)
 		indented(out, ABOUT, "        ", line);
+	else if (!c->plays_n)
+		indented(out, ABOUT, "        ", "not played: it does not name that release");
 	print_ends(c, out);
 	print_failures(c, out);
 	print_agreement(c, out);

@@ -131,6 +131,12 @@ static void print_segment(struct ladder *l, uint32_t i)
 	fputs(side[1], l->out);
 	const char *passage = passage_text(&s->record);
 	fprintf(l->out, "%s%s\n", side[1][0] && passage[0] ? ", " : "", passage);
+	if (!s->counted[0])
+		return;
+	/* Under the arrow: beside the state it would not fit. */
+	const struct play_link *link = &l->p->links[l->link];
+	pad(l->out, "", TIME + LEFT + 2);
+	fprintf(l->out, "%s: %s\n", l->p->nodes[link->node[right]].name, s->counted);
 }
 
 /* ------------------------------------------------------------------------------------------ calls

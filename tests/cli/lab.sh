@@ -67,9 +67,13 @@ tap_status "a directory is no case" 2 "$TCPWHY" lab "$dir"
 tap_status "a case in two releases" 0 "$TCPWHY" lab ghost-connection -v --compare 3.10,6.18.y
 tap_has "the old one makes a ghost" "ok +line [0-9]+: a ghost"
 tap_has "the new one drops the SYN" "ok +line [0-9]+: the SYN is dropped"
+tap_has "what the server counted" "server: ListenOverflows \+1, ListenDrops \+1"
 tap_has "the ladder" "SYN_SENT +── SYN 0 ─+▶ LISTEN"
 tap_status "as JSON" 0 "$TCPWHY" lab ghost-connection --json --release 3.10
 tap_has "its verdict" '"verdict": "holds"'
+
+tap_status "a release that it does not name" 3 "$TCPWHY" lab ghost-connection --release 4.11
+tap_has "that is said" "not played: it does not name that release"
 
 tap_status "all cases" 0 "$TCPWHY" lab
 tap_has "none is broken" " 0 do not, 0 are no case"

@@ -175,6 +175,23 @@ static void test_states_are_observed(void **state)
 	play_free(&p);
 }
 
+/* What a segment makes its receiver count stands beside it, and nowhere else. */
+static void test_counters_are_observed(void **state)
+{
+	struct play p;
+
+	(void)state;
+	play_on("6.18.y",
+		PAIR "server:listen('10.0.0.2:80', 0) client:connect('10.0.0.2:80') pause(0.1) "
+		     "client:start_connect('10.0.0.2:80') pause(0.1)",
+		&p);
+	assert_int_equal(p.segments_n, 4);
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(p.segments[i].counted, "");
+	assert_string_equal(p.segments[3].counted, "ListenOverflows +1, ListenDrops +1");
+	play_free(&p);
+}
+
 /* --------------------------------------------------------------------------------------- misuse */
 
 static void test_misuse(void **state)
@@ -393,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_strict_call),
 		cmocka_unit_test(test_states_are_observed),
+		cmocka_unit_test(test_counters_are_observed),
 		cmocka_unit_test(test_misuse),
 		cmocka_unit_test(test_crowds_end),
 		cmocka_unit_test(test_agrees_with_itself),
