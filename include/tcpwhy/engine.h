@@ -146,6 +146,9 @@ enum tcpwhy_packet_feature {
 	/* an ACK of what was never sent gets a challenge ACK in ESTABLISHED, too (6.18.y); before:
 	 * nothing */
 	TCPWHY_P_UNSENT_ACK_ANSWERED = 1u << 23,
+	/* the SYN-ACK of a simultaneous open passes (6.11, 6.1.y); before, it gets a challenge ACK,
+	 * and the one that comes back makes the connection */
+	TCPWHY_P_CROSSED_SYN_ACK_PASSES = 1u << 24,
 	/* at most one challenge ACK, duplicate ACK or answer of a TIME_WAIT to a segment without
 	 * data per tcp_invalid_ratelimit (4.0) */
 	TCPWHY_P_INVALID_RATELIMIT = 1u << 11,

@@ -116,6 +116,8 @@ static const struct tcpwhy_feature_info features[] = {
 	PACKET(UNSENT_ACK_ANSWERED, "unsent-ack-answered", "6.18.y",
 	       "An ACK of what was never sent gets a challenge ACK in ESTABLISHED, too; before, "
 	       "nothing."),
+	PACKET(CROSSED_SYN_ACK_PASSES, "crossed-syn-ack-passes", "6.11, 6.1.y",
+	       "The SYN-ACK of a simultaneous open is taken; before, it gets a challenge ACK."),
 	PACKET(SYN_RECV_RST_EXACT, "syn-recv-rst-exact", "6.18.y, 6.12.105, 6.1.191",
 	       "In SYN_RECV a RST that is in the window but not exact gets a challenge ACK."),
 };

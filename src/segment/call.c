@@ -118,11 +118,11 @@ int host_listen(struct host *h, tcpwhy_sock s, int backlog, struct tcpwhy_verdic
 /* A port whose TIME_WAIT was taken over: the new connection goes on where the old one ended. */
 static void succeed(struct host *h, struct tcb *t, tcpwhy_sock old)
 {
-	const struct tcb *m = tcb_at(h, tcb_number(old));
+	const struct tcb *m = tcb_was(h, old);
 
 	count(h, COUNTER_TWRecycled);
-	if (m->sock != old || !m->mini)
-		return;
+	if (!m || !m->mini)
+		return; /* one that was seen, not made here */
 	t->snd_una = m->snd_nxt + 65535 + 2;
 	t->snd_una += !t->snd_una;
 	t->ts_recent = m->ts_recent;
@@ -166,6 +166,7 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 	else
 		recycle_inherit(h, t);
 	t->snd_nxt = t->write_seq = t->sent_end = t->snd_una + 1;
+	t->syn_out = true;
 	t->first_tsval = clock_ms(h) + t->ts_offset;
 	t->sent_ns = now(h);
 	count(h, COUNTER_ActiveOpens);

@@ -143,7 +143,7 @@ void send_waiting(struct host *h, struct tcb *t)
 void send_first_again(struct host *h, struct tcb *t)
 {
 	count(h, COUNTER_RetransSegs);
-	if (t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV) {
+	if (t->syn_out) {
 		count(h, COUNTER_TCPSynRetrans);
 		t->syn_again = true;
 		if (t->state == TCPWHY_SYN_SENT)

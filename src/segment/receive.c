@@ -38,6 +38,7 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 	if (!news)
 		return;
 	t->bytes_acked += news;
+	t->syn_out = false;
 	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV &&
 	    !seq_before(s->ack, t->sent_end))
 		rtt_sample(t, now(h) - t->sent_ns);

@@ -64,6 +64,7 @@ struct tcb {
 	bool ack_due : 1;    /* to be sent when the segment has been dealt with */
 	bool linger0 : 1;
 	bool rtt_known : 1;
+	bool syn_out : 1;    /* our SYN is not acknowledged yet, whatever the state */
 	bool syn_again : 1;  /* a SYN or SYN-ACK was sent twice: its answer tells no round trip */
 	bool fin_unread : 1; /* the peer's FIN is in the receive queue */
 	bool overdue : 1;    /* an orphan in FIN_WAIT2 that cannot become a mini-socket; the engine
@@ -185,6 +186,8 @@ static inline bool is_timed(const struct host *h)
 /* ---------------------------------------------------------------------------------- table.c */
 /* The record of a live handle; NULL: the handle is stale, or was never given a record. */
 struct tcb *tcb_of(const struct host *h, tcpwhy_sock s);
+/* The same of a handle that the engine has just dropped. */
+struct tcb *tcb_was(const struct host *h, tcpwhy_sock s);
 /* A fresh record for a handle of the engine's. NULL: no memory. */
 struct tcb *tcb_new(struct host *h, tcpwhy_sock s);
 struct tcb *tcb_at(const struct host *h, uint32_t number);

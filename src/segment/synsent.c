@@ -45,6 +45,7 @@ static void connected(struct host *h, struct tcb *t, const struct segment *s)
 	t->snd_una = s->ack;
 	take_peer(h, t, s);
 	t->state = TCPWHY_ESTABLISHED;
+	t->syn_out = false;
 	rtt_settle(h, t, s);
 	retransmit_stop(h, t);
 	send_ack(h, t);

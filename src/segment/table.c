@@ -15,15 +15,22 @@ struct tcb *tcb_at(const struct host *h, uint32_t number)
 	return &h->chunks[number / TCB_CHUNK][number % TCB_CHUNK];
 }
 
-struct tcb *tcb_of(const struct host *h, tcpwhy_sock s)
+struct tcb *tcb_was(const struct host *h, tcpwhy_sock s)
 {
-	struct tcpwhy_owner o;
 	uint32_t chunk = tcb_number(s) / TCB_CHUNK;
 
 	if (!(uint32_t)s || chunk >= h->chunks_size || !h->chunks[chunk])
 		return NULL;
 	struct tcb *t = tcb_at(h, tcb_number(s));
-	return t->sock == s && tcpwhy_get(h->engine, s, &o) == 0 ? t : NULL;
+	return t->sock == s ? t : NULL;
+}
+
+struct tcb *tcb_of(const struct host *h, tcpwhy_sock s)
+{
+	struct tcpwhy_owner o;
+	struct tcb *t = tcb_was(h, s);
+
+	return t && tcpwhy_get(h->engine, s, &o) == 0 ? t : NULL;
 }
 
 struct tcb *tcb_new(struct host *h, tcpwhy_sock s)

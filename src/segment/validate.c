@@ -209,7 +209,8 @@ bool validate(struct host *h, struct tcb *t, const struct segment *s)
 			challenge_ack(h, t);
 		return false;
 	}
-	if (s->flags & SEGMENT_SYN && !is_crossed_syn_ack(t, s)) {
+	if (s->flags & SEGMENT_SYN &&
+	    !(has(h, TCPWHY_P_CROSSED_SYN_ACK_PASSES) && is_crossed_syn_ack(t, s))) {
 		challenge_syn(h, t);
 		return false;
 	}

@@ -344,6 +344,11 @@ static int crossed_beside(struct pair *p)
 	return crossed_syn_ack(p, 1, 0);
 }
 
+static int crossed_exact(struct pair *p)
+{
+	return crossed_syn_ack(p, 0, 0);
+}
+
 static int crossed_with_data(struct pair *p)
 {
 	return crossed_syn_ack(p, 0, 1);
@@ -353,6 +358,8 @@ static void test_simultaneous_open(void **state)
 {
 	(void)state;
 	check_every_row("simultaneous open", simultaneous, TCPWHY_CLOSE_WAIT);
+	check_rows("the SYN-ACK that crossed", crossed_exact,
+		   SINCE({"3.10", TCPWHY_SYN_RECV}, {"6.1.y", TCPWHY_ESTABLISHED}));
 	check_every_row("a SYN-ACK beside", crossed_beside, TCPWHY_SYN_RECV);
 	check_every_row("a SYN-ACK with data", crossed_with_data, TCPWHY_SYN_RECV);
 	check_every_row("crossed, then reset", crossed_and_reset, -ECONNRESET);
