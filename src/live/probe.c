@@ -211,7 +211,7 @@ static bool soon(bool (*condition)(const struct trial *t, long than), const stru
 {
 	const struct timespec pause = {.tv_nsec = 200000};
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 400; i++) {
 		if (condition(t, than))
 			return true;
 		nanosleep(&pause, NULL);
@@ -414,7 +414,7 @@ static enum tcpwhy_tri try_time_wait_hidden(struct trial *t)
 
 	server = ready.fd = listener(t, LISTENER, 8);
 	must_bind(t, 0, HERE, PORT, &client);
-	if (t->failed || connect_to(client, LISTENER) || poll(&ready, 1, 50) != 1)
+	if (t->failed || connect_to(client, LISTENER) || poll(&ready, 1, 200) != 1)
 		return TCPWHY_UNKNOWN;
 	accepted = accept4(server, NULL, NULL, SOCK_CLOEXEC);
 	shutdown(client, SHUT_WR);

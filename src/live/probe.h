@@ -13,7 +13,7 @@
 
 #include "facts/probe.h"
 
-enum { PROBE_MS = 500 };
+enum { PROBE_MS = 1000 };
 
 /* What could not be tried stands in neither word of out; if that is all behaviour, because no
  * namespace may be made, out->unseen says so. */
