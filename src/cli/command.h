@@ -27,6 +27,7 @@ int cmd_fix(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_port(int argc, char **argv);
 int cmd_sock(int argc, char **argv);
 
 /* What every command ends with: status, if ok and all of stdout was written, else a line on stderr

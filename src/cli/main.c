@@ -18,6 +18,7 @@ static const struct {
 	{"log", cmd_log, "finds such failures in the logs of applications, and asks about each"},
 	{"fix", cmd_fix, "applies a cure and checks that it worked"},
 	{"run", cmd_run, "starts an unmodified program with the cure built in, without privileges"},
+	{"port", cmd_port, "the host's pool of listen ports: lease, list, release"},
 	{"sock", cmd_sock, "makes a TCP connection by hand, and tells each call of it"},
 	{"lab", cmd_lab, "plays the cases, in the model of any release and on this kernel"},
 };

@@ -25,6 +25,8 @@
 /* Out of the way of LISTEN_FDS, which begins at 3. */
 #define LOWEST_FD 64
 
+enum { REBUILDS_MAX = 5 };
+
 uint64_t pool_now_ns(void)
 {
 	struct timespec t;
@@ -317,7 +319,8 @@ static bool needs_rebuild(int error)
 	return error == -EUCLEAN || error == -ESTALE || error == -ENOENT;
 }
 
-/* Another process may have rebuilt it while we waited for the lock. */
+/* Another process may have rebuilt it while we waited for the lock; and whatever damaged it may do
+ * so again. */
 static int open_or_rebuild(struct place *place, struct tcpwhy_pool **out,
 			   struct tcpwhy_pool_why *why)
 {
@@ -326,14 +329,16 @@ static int open_or_rebuild(struct place *place, struct tcpwhy_pool **out,
 
 	if (error)
 		return tell(why, error, place, NULL);
-	error = open_as_is(place, false, out, &fault);
-	if (!needs_rebuild(error))
-		return error ? tell(why, error, place, place->name) : 0;
-	error = rebuild(place, error, why);
-	if (error)
-		return error;
-	error = open_as_is(place, false, out, &fault);
-	return error ? tell(why, error, place, place->name) : 0;
+	for (int tries = 0;; tries++) {
+		error = open_as_is(place, false, out, &fault);
+		if (!error)
+			return 0;
+		if (!needs_rebuild(error) || tries == REBUILDS_MAX)
+			return tell(why, error, place, place->name);
+		error = rebuild(place, error, why);
+		if (error)
+			return error;
+	}
 }
 
 int tcpwhy_pool_open(const char *folder, bool read_only, struct tcpwhy_pool **out,
