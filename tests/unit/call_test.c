@@ -528,11 +528,43 @@ static int takes_over(struct pair *p)
 	return (int)(syn.seq - old.snd_nxt);
 }
 
+/* One that was put into the engine as seen elsewhere: taken over, but nothing is known of its
+ * numbers. */
+static int takes_over_what_was_seen(struct pair *p)
+{
+	struct tcpwhy_owner o = {.local = p->client_at,
+				 .peer = p->server_at,
+				 .peer_port = SERVER_PORT,
+				 .family = TCPWHY_IPV4,
+				 .state = TCPWHY_TIME_WAIT,
+				 .timewait = true,
+				 .timestamps = TCPWHY_YES,
+				 .connect_bind = TCPWHY_YES,
+				 .expires_ns = 30 * S};
+
+	for (o.port = 20000; o.port < 20200; o.port++)
+		assert_int_equal(tcpwhy_import_owner(host_engine(p->client), &o, NULL), 0);
+	o.port = 20000; /* its record lies far from that of the new socket */
+	struct tcpwhy_bucket b = {.port = o.port,
+				  .known = true,
+				  .fastreuse = -1,
+				  .fastreuseport = -1,
+				  .fast_family = TCPWHY_IPV4};
+	assert_int_equal(tcpwhy_import_bucket(host_engine(p->client), &b), 0);
+	engine_set(p->client, tw_reuse, 1);
+	sysctl_set(host_engine(p->client), o.port, o.port);
+	host_advance(p->client, 5 * S);
+	a_call_from(p, 0);
+	assert_int_equal(answer(p->client), SEGMENT_SYN);
+	return counted(p->client, TWRecycled);
+}
+
 static void test_options(void **state)
 {
 	(void)state;
 	check_every_row("SO_BINDTODEVICE", bound_to_device, 1);
 	check_every_row("connect() over a TIME_WAIT", takes_over, 65537);
+	check_every_row("over one that was seen", takes_over_what_was_seen, 1);
 }
 
 int main(void)
