@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What tcpwhy lab says of plays: that hold, that do not, and of stages that differ
+ */
+#include "unit.h"
+
+#include <string.h>
+
+#include "case/stage_world.h"
+#include "case/story.h"
+#include "report/lab.h"
+
+static const char text[] =
+	"case{about = 'a scene', claim = 'a claim', truth = 'a truth'}\n"
+	"local client, server, wire = pair('client 10.0.0.1', 'server 10.0.0.2')\n"
+	"server:listen('10.0.0.2:80')\n"
+	"local gone = wire:drop(client, 'SYN', {times = 1})\n"
+	"client:connect('10.0.0.2:80')\n"
+	"expect(gone.fired, 1, 'one SYN is lost')\n";
+
+static void play(struct play *out, const char *stage_name)
+{
+	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
+	const struct stage_world_config world = {.row = row, .seed = 1};
+	const struct story_config config = {
+		.name = "scene", .text = text, .text_n = sizeof(text) - 1, .observe = true};
+	struct stage *stage;
+	struct err err;
+
+	assert_int_equal(stage_world_new(&world, &stage, &err), 0);
+	story_play(&config, stage, row, out);
+	stage->ops->free(stage);
+	assert_int_equal(out->end, PLAY_DONE);
+	snprintf(out->stage, sizeof(out->stage), "%s", stage_name);
+}
+
+/* The case with a play of the model and one that passes for the kernel's. */
+struct scene {
+	struct play model, kernel;
+	struct lab_case c;
+};
+
+static void set_up(struct scene *s)
+{
+	memset(s, 0, sizeof(*s));
+	play(&s->model, "world");
+	play(&s->kernel, "kernel");
+	s->c.head = s->model.head;
+	s->c.plays[0] = &s->model;
+	s->c.plays[1] = &s->kernel;
+	s->c.plays_n = 2;
+	s->c.model = &s->model;
+	s->c.kernel = &s->kernel;
+	s->c.compared = true;
+}
+
+static char *shown(struct scene *s, bool verbose)
+{
+	char *out = NULL;
+	size_t n;
+	FILE *f = open_memstream(&out, &n);
+
+	assert_non_null(f);
+	agree_compare(&s->model, &s->kernel, &s->c.agreement);
+	report_lab_case(&s->c, verbose, f);
+	fclose(f);
+	return out;
+}
+
+static void tear_down(struct scene *s)
+{
+	play_free(&s->model);
+	play_free(&s->kernel);
+}
+
+static void has(const char *out, const char *line)
+{
+	if (!strstr(out, line))
+		fail_msg("no \"%s\" in\n%s", line, out);
+}
+
+static void test_holds(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	char *out = shown(&s, false);
+	assert_int_equal(lab_verdict(&s.c), LAB_HOLDS);
+	has(out, "ok      scene  a scene\n");
+	has(out, "2 of 2 hold: 6.18.y, this kernel\n");
+	has(out, "the kernel agrees with the model: 3 calls, 4 segments, 5 counters\n");
+	assert_null(strstr(out, "SYN_SENT"));
+	free(out);
+	tear_down(&s);
+}
+
+static void test_verbose(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	char *out = shown(&s, true);
+	has(out, "        claim  a claim\n");
+	has(out, "world 6.18.y");
+	has(out, "kernel 6.18.y");
+	has(out, " SYN_SENT    ── SYN 0 ───────────────────x lost\n");
+	has(out, "        ok   line 6: one SYN is lost\n");
+	free(out);
+	tear_down(&s);
+}
+
+/* What fails everywhere is told once, with the plays in which it does. */
+static void test_does_not_hold(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	s.model.expects[0].holds = s.kernel.expects[0].holds = false;
+	strcpy(s.model.expects[0].got, "0");
+	strcpy(s.kernel.expects[0].got, "0");
+	char *out = shown(&s, false);
+	assert_int_equal(lab_verdict(&s.c), LAB_BROKEN);
+	has(out, "BAD     scene");
+	has(out, "BAD  scene.lua:6 one SYN is lost\n");
+	has(out, "got 0, wanted 1: 6.18.y, this kernel\n");
+	assert_null(strstr(strstr(out, "scene.lua:6") + 1, "scene.lua:6"));
+	free(out);
+	tear_down(&s);
+}
+
+/* A disagreement shows both sides, and both ladders. */
+static void test_stages_differ(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	s.kernel.segments[2].record.segment.flags = SEGMENT_RST;
+	char *out = shown(&s, false);
+	assert_int_equal(lab_verdict(&s.c), LAB_BROKEN);
+	has(out, "the kernel differs from the model: connection 1, segments from server\n");
+	has(out, "        model   server > client: SYN ACK seq 0 ack 1, 0 bytes at");
+	has(out, "        kernel  server > client: RST seq 0 ack");
+	has(out, "world 6.18.y");
+	has(out, "kernel 6.18.y");
+	free(out);
+	tear_down(&s);
+}
+
+static void test_cut_short(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	s.kernel.end = PLAY_SLOW;
+	strcpy(s.kernel.why, "line 9 lets 61 s of real time pass: --slow");
+	s.kernel.segments_n--;
+	char *out = shown(&s, false);
+	assert_int_equal(lab_verdict(&s.c), LAB_HOLDS);
+	has(out, "this kernel: line 9 lets 61 s of real time pass: --slow\n");
+	has(out, "far as it played\n");
+	free(out);
+	tear_down(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_holds),         cmocka_unit_test(test_verbose),
+		cmocka_unit_test(test_does_not_hold), cmocka_unit_test(test_stages_differ),
+		cmocka_unit_test(test_cut_short),
+	};
+
+	return unit_run("lab", tests);
+}
