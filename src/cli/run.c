@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +12,8 @@
 
 #include "cli/command.h"
 #include "wrap/gain.h"
+#include "wrap/option.h"
 #include "wrap/wrap.h"
-
-#ifndef IP_LOCAL_PORT_RANGE
-#define IP_LOCAL_PORT_RANGE 51 /* 6.3; Debian 12's headers are older */
-#endif
 
 /* As of a shell, env(1) and timeout(1). */
 #define STATUS_NOT_EXECUTABLE 126
@@ -88,25 +84,34 @@ static bool read_range(const char *text, struct wrap_cure *c)
  * (inet_sk_get_local_port_range()). */
 static int check_range(const struct wrap_cure *c)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), low = 0, high = 0;
-	uint32_t value = (uint32_t)c->range_high << 16 | c->range_low;
-	bool unknown =
-		fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &value, sizeof(value));
 	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	int low = 0, high = 0;
 	bool read = f && fscanf(f, "%d %d", &low, &high) == 2;
 
 	if (f)
 		fclose(f);
-	if (fd >= 0)
-		close(fd);
-	if (unknown)
-		return refuse("this kernel has no IP_LOCAL_PORT_RANGE (6.3, and 6.1.32)");
-	if (!read || (c->range_low >= low && c->range_high <= high))
+	if (!c->range_low || !read || (c->range_low >= low && c->range_high <= high))
 		return STATUS_OK;
 	fprintf(stderr,
 		"tcpwhy run: %u-%u is not within net.ipv4.ip_local_port_range (%d %d): the kernel "
 		"would ignore it\n",
 		c->range_low, c->range_high, low, high);
+	return STATUS_UNDECIDED;
+}
+
+/* Whether the kernel knows the options at all. */
+static int check_options(const struct wrap_cure *c)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), failed;
+	const char *name;
+
+	if (fd < 0)
+		return STATUS_OK;
+	failed = option_set(c, AT_SOCKET, fd, &name);
+	close(fd);
+	if (!failed)
+		return STATUS_OK;
+	fprintf(stderr, "tcpwhy run: this kernel has no %s: %s\n", name, strerror(-failed));
 	return STATUS_UNDECIDED;
 }
 
@@ -208,7 +213,9 @@ int cmd_run(int argc, char **argv)
 		return command_written("run", true, STATUS_OK);
 	}
 	status = parse_options(argc, argv, &q);
-	if (!status && q.plan.cure.range_low)
+	if (!status)
+		status = check_options(&q.plan.cure);
+	if (!status)
 		status = check_range(&q.plan.cure);
 	if (!status)
 		status = check_program(&q);

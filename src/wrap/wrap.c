@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wrap/filter.h"
@@ -52,11 +54,32 @@ static int open_channel(int ends[2])
 	return ends[0] < 0 || ends[1] < 0 ? -EMFILE : 0;
 }
 
+static bool child_signal_pending(void)
+{
+	sigset_t pending;
+
+	return !sigpending(&pending) && sigismember(&pending, SIGCHLD) == 1;
+}
+
+/* Where SIGCHLD is blocked it would wait for the program, which has no child. */
+static void reap(pid_t pid, bool was_pending)
+{
+	sigset_t child;
+
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	if (!was_pending && child_signal_pending())
+		sigtimedwait(&child, NULL, &(struct timespec){0});
+}
+
 /* By way of a child that ends at once: the supervisor is not a child of the program, which may wait
  * for all it has, and stands in a session of its own. */
 static int start_supervisor(const int ends[2], const struct wrap_plan *plan)
 {
 	struct supervisor_channel channel = {.fd = ends[1], .other_fd = ends[0], .first = getpid()};
+	bool was_pending = child_signal_pending();
 	pid_t pid = fork();
 
 	if (pid < 0)
@@ -67,8 +90,7 @@ static int start_supervisor(const int ends[2], const struct wrap_plan *plan)
 			supervisor_live(&channel, plan);
 		_exit(0);
 	}
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	reap(pid, was_pending);
 	return 0;
 }
 

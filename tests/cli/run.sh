@@ -194,7 +194,13 @@ traits()
 }
 tap_equal "descriptors, signals, session, limits, environment" "$(traits env 2>&1)" \
 	"$(traits "$tcpwhy" run --reuseaddr -- 2>&1)"
-# shellcheck disable=SC2016 # the inner shell's
+blocked()
+{
+	env --block-signal=CHLD "$@" grep -E '^(SigPnd|ShdPnd|SigBlk)' /proc/self/status
+}
+if env --block-signal=CHLD true 2>/dev/null; then
+	tap_equal "no signal waits for it" "$(blocked env)" "$(blocked "$tcpwhy" run --reuseaddr --)"
+fi
 tap_equal "without the first three descriptors" "$("$tcpwhy" run --reuseaddr -- "$binder" plain 7002 <&- 2>&- | sed 's/ local.*//')" \
 	"bind ok $all"
 "$tcpwhy" run --reuseaddr -- sleep 100 &
