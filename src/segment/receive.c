@@ -24,6 +24,19 @@ static void take_timestamp(struct host *h, struct tcb *t, const struct segment *
 		ts_recent_set(h, t, s->tsval);
 }
 
+/* The oldest segment is acknowledged as a whole: only then the timer starts anew
+ * (tcp_clean_rtx_queue()). Of the next one only its greatest length is known. */
+static void first_acknowledged(struct host *h, struct tcb *t)
+{
+	uint32_t out = t->snd_nxt - t->snd_una;
+
+	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV)
+		rtt_sample(t, now(h) - t->sent_ns);
+	t->sent_end = t->snd_una + (out < h->config.mss ? out : h->config.mss);
+	t->retransmits = 0;
+	retransmit_start(h, t);
+}
+
 static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 {
 	uint32_t news = s->ack - t->snd_una;
@@ -39,11 +52,9 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 		return;
 	t->bytes_acked += news;
 	t->syn_out = false;
-	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV &&
-	    !seq_before(s->ack, t->sent_end))
-		rtt_sample(t, now(h) - t->sent_ns);
+	if (!seq_before(s->ack, t->sent_end))
+		first_acknowledged(h, t);
 	t->retransmits = 0;
-	retransmit_start(h, t);
 }
 
 /* RFC 5961 5.2: an ACK further back than a window is not a late one. */
