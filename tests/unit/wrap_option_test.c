@@ -16,7 +16,11 @@
 #define IP_LOCAL_PORT_RANGE 51
 #endif
 
-static const struct wrap_cure all = {true, true, true, 40000, 41000};
+static const struct wrap_cure all = {.reuseaddr = true,
+				     .reuseport = true,
+				     .bind_address_no_port = true,
+				     .range_low = 40000,
+				     .range_high = 41000};
 
 static int tcp(int family)
 {
@@ -83,7 +87,7 @@ static void test_moments(void **state)
 
 static void test_only_what_was_asked(void **state)
 {
-	const struct wrap_cure none = {0}, port = {.reuseport = true};
+	const struct wrap_cure none = {0}, port = {.reuseport = true}, lease = {.lease = true};
 	const char *name;
 	int fd = tcp(AF_INET);
 
@@ -91,6 +95,7 @@ static void test_only_what_was_asked(void **state)
 	assert_int_equal(option_moments(&none), 0);
 	assert_int_equal(option_set(&none, AT_SOCKET, fd, &name), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+	assert_int_equal(option_moments(&lease), AT_BIND_ANY | AT_LISTEN_UNBOUND);
 	assert_int_equal(option_moments(&port), AT_BIND_PORT | AT_LISTEN_BOUND);
 	assert_int_equal(option_set(&port, AT_BIND_PORT, fd, &name), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_REUSEADDR), 0);
