@@ -49,11 +49,6 @@ static bool is_fin_after_fin(const struct seen_flow *seen, struct outside_view k
 	       data_end(k.seg) == k.wire->rcv;
 }
 
-static bool covers(uint32_t from, uint32_t to, uint32_t number)
-{
-	return !seq_before(number, from) && seq_before(number, to);
-}
-
 /* A peer that says otherwise where its stream ends, while its FIN waits behind a hole: which one
  * counts depends on how the pieces overlap (tcp_data_queue_ofo()). */
 static bool is_contradiction(const struct outside *o, const struct segment *s)
@@ -62,9 +57,9 @@ static bool is_contradiction(const struct outside *o, const struct segment *s)
 
 	if (o->has_fin && fin && data_end(s) != o->fin_at)
 		return true;
-	if (o->has_fin && covers(s->seq, data_end(s), o->fin_at))
+	if (o->has_fin && s->length && seq_after(data_end(s), o->fin_at))
 		return true;
-	return fin && o->has_hole && covers(o->near, o->far, data_end(s));
+	return fin && o->has_hole && seq_after(o->far, data_end(s));
 }
 
 /* Header prediction takes data in order without a look at an ACK that is much too old; but only if
@@ -102,8 +97,6 @@ static void remember(struct outside *o, struct outside_view k)
 	o->has_data |= s->length > 0;
 	if (!s->length || !seq_after(s->seq, k.wire->rcv))
 		return;
-	if (!o->has_hole || seq_before(s->seq, o->near))
-		o->near = s->seq;
 	if (!o->has_hole || seq_after(data_end(s), o->far))
 		o->far = data_end(s);
 	o->has_hole = true;

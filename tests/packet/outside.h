@@ -28,8 +28,8 @@ const char *outside_name(enum outside_reason reason);
 /* What we sent of a connection's stream, in the kernel's numbers. */
 struct outside {
 	bool has_fin, has_data, has_hole;
-	uint32_t fin_at;    /* the number of our FIN */
-	uint32_t near, far; /* what lies beyond a hole, from the first to the last */
+	uint32_t fin_at; /* the number of our FIN */
+	uint32_t far;    /* has_hole: the end of what lies beyond it */
 };
 
 /* One player's view of a segment that is about to be sent to it. */
