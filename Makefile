@@ -6,6 +6,7 @@
 # make check-long N=1000000 SEED=1    random calls on the engine and on the kernel
 # make check-packets N=1000000 SEED=1 random segments on src/segment and on the kernel
 # make check-kills N=10000 SEED=1     rounds of kills of the processes of tcpwhy run
+# make check-leases KILLS=10000       kill -9 of who leases ports, and the protocol in spin, at length
 # make bench      side-by-side benchmarks, each prints its ratio
 # make fuzz T=60  every fuzzer for T seconds
 
@@ -40,13 +41,13 @@ BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(BUILD)/tests/wrap/binder-static
 
-.PHONY: all tests check check-layers check-long check-packets check-kills bench fuzz demo clean format
+.PHONY: all tests check check-layers check-long check-packets check-leases check-kills bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/tcpwhy $(BUILD)/libtcpwhy-lease.so $(BUILD)/libtcpwhy-lease.a
 
-tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
+tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/lease-kill $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -135,6 +136,9 @@ $(BUILD)/tests/wrap/%-static: tests/wrap/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -g -pthread -static -o $@ $<
 
+$(BUILD)/lease-kill: $(BUILD)/tests/lease/kill.o $(BUILD)/libtcpwhy-lease.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 $(BUILD)/bench/%: bench/%.c $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -157,6 +161,11 @@ check-packets: $(BUILD)/packet
 
 check-kills: all $(WRAP)
 	$(BUILD)/tests/wrap/kills --tcpwhy $(BUILD)/tcpwhy --binder $(BUILD)/tests/wrap/binder --rounds $(N) --seed $(SEED)
+
+KILLS ?= 10000
+check-leases: $(BUILD)/lease-kill
+	$(BUILD)/lease-kill --kills $(KILLS) --seed $(SEED)
+	tests/lease/run-spin long
 
 bench: all $(BENCH)
 	tools/run-bench $(BUILD)
