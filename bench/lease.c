@@ -70,7 +70,7 @@ static double cost_leases(struct tcpwhy_pool *pool, const struct tcpwhy_lease_wi
 
 static void keep_best(double *best, double cost)
 {
-	if (!*best || cost < *best)
+	if (*best <= 0 || cost < *best)
 		*best = cost;
 }
 

@@ -36,7 +36,7 @@ static pid_t child_stopped(void (*fn)(void))
 }
 
 /* One instruction, or up to the next border of a system call. False: it ended, as it should. */
-static bool child_step(pid_t pid, int request)
+static bool child_step(pid_t pid, enum __ptrace_request request)
 {
 	int status;
 
