@@ -58,6 +58,7 @@ struct play_call {
 struct play_segment {
 	struct line_record record;
 	uint8_t state[2]; /* enum tcpwhy_state of sender and receiver after it; 0: not seen */
+	bool late;        /* more had come before anybody could look: no states */
 	char counted[64]; /* what the receiver counted because of it: "ListenOverflows +1"; model */
 };
 

@@ -444,16 +444,22 @@ static bool listens(const struct story *s, int host, uint16_t port)
 	return false;
 }
 
-static uint8_t state_of(const struct story *s, int node, const struct tcpwhy_addr *local,
-			uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port)
+/* The state of the end that sent s, or of the one that got it. Without a socket a SYN is a
+ * listener's, or nobody's. */
+static uint8_t state_of(const struct story *s, int node, const struct segment *g, bool sender)
 {
+	const struct tcpwhy_addr *here = sender ? &g->from : &g->to;
+	const struct tcpwhy_addr *there = sender ? &g->to : &g->from;
+	const uint16_t port = sender ? g->from_port : g->to_port;
 	struct stage_sock sock;
 
 	if ((uint32_t)node >= s->play->nodes_n || s->play->nodes[node].is_box)
 		return 0;
-	if (!s->stage->ops->find(s->stage, node, local, port, peer, peer_port, &sock))
+	if (!s->stage->ops->find(s->stage, node, here, port, there,
+				 sender ? g->to_port : g->from_port, &sock))
 		return sock.state;
-	return listens(s, node, port) ? TCPWHY_LISTEN : TCPWHY_CLOSE;
+	bool opening = (g->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
+	return opening && !sender && listens(s, node, port) ? TCPWHY_LISTEN : TCPWHY_CLOSE;
 }
 
 /* What the host counted since it was looked at last, but for connections that opened: the states
@@ -477,6 +483,27 @@ static void count_one(struct story *s, int node, char *out, size_t size)
 	}
 }
 
+static bool is_same_connection(const struct segment *a, const struct segment *b)
+{
+	bool same = a->from_port == b->from_port && a->to_port == b->to_port &&
+		    address_equal(&a->from, &b->from) && address_equal(&a->to, &b->to);
+
+	return same || (a->from_port == b->to_port && a->to_port == b->from_port &&
+			address_equal(&a->from, &b->to) && address_equal(&a->to, &b->from));
+}
+
+/* In real time a whole handshake can pass before we look: the states are then those of its end. */
+static bool is_overtaken(const struct story *s, uint32_t i, size_t n)
+{
+	struct line_record later;
+
+	for (size_t k = i + 1; takes_real_time(s) && k < n; k++)
+		if (s->stage->ops->trace(s->stage, k, &later) &&
+		    is_same_connection(&later.segment, &s->play->segments[i].record.segment))
+			return true;
+	return false;
+}
+
 static void observe_one(struct story *s, struct play_segment *seg)
 {
 	const struct line_record *r = &seg->record;
@@ -485,13 +512,11 @@ static void observe_one(struct story *s, struct play_segment *seg)
 	bool back = r->direction == LINE_FROM_1;
 
 	if (!seg->state[0]) {
-		seg->state[0] =
-			state_of(s, link->node[back], &g->from, g->from_port, &g->to, g->to_port);
+		seg->state[0] = state_of(s, link->node[back], g, true);
 		count_one(s, link->node[back], NULL, 0);
 	}
 	if (!seg->state[1] && r->passage == LINE_DELIVERED) {
-		seg->state[1] =
-			state_of(s, link->node[!back], &g->to, g->to_port, &g->from, g->from_port);
+		seg->state[1] = state_of(s, link->node[!back], g, false);
 		count_one(s, link->node[!back], seg->counted, sizeof(seg->counted));
 	}
 }
@@ -510,8 +535,11 @@ static void read_trace(struct story *s, bool observe)
 			p->segments_n = i;
 			return;
 		}
-		if (observe && p->segments[i].record.link < (int)p->links_n)
-			observe_one(s, &p->segments[i]);
+		struct play_segment *seg = &p->segments[i];
+		if (observe && !seg->late && (!seg->state[0] || !seg->state[1]))
+			seg->late = is_overtaken(s, i, n);
+		if (observe && !seg->late && seg->record.link < (int)p->links_n)
+			observe_one(s, seg);
 		/* What is settled is not read again. */
 		if (i == s->open && p->segments[i].record.passage != LINE_ON_ITS_WAY)
 			s->open++;

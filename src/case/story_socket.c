@@ -200,7 +200,7 @@ static int new_socket(lua_State *l, int host, int index, enum tcpwhy_family fami
 	int sock = st->ops->socket(st, host, family, uid);
 	struct call c = {.l = l, .s = s, .st = st, .sock = sock};
 	if (sock < 0) {
-		begin(&c, host, "socket()");
+		begin(&c, host, uid ? "socket() of user %u" : "socket()", uid);
 		finish(&c, sock);
 	}
 	story_push(l, STORY_SOCKET, sock);

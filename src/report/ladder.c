@@ -127,9 +127,9 @@ static void print_segment(struct ladder *l, uint32_t i)
 	state_text(s->state[right], side[1]);
 	pad(l->out, time, TIME + 1);
 	pad(l->out, side[0], LEFT);
-	pad(l->out, arrow, ARROW + 1);
-	fputs(side[1], l->out);
 	const char *passage = passage_text(&s->record);
+	pad(l->out, arrow, side[1][0] || passage[0] ? ARROW + 1 : 0);
+	fputs(side[1], l->out);
 	fprintf(l->out, "%s%s\n", side[1][0] && passage[0] ? ", " : "", passage);
 	if (!s->counted[0])
 		return;

@@ -117,7 +117,7 @@ hostile outside 'outside.lua:1: attempt to index a nil value' "$head os.execute(
 hostile finalizer 'finalizer.lua:1: a metatable may not have' "$head setmetatable({}, {__gc = function() end})"
 hostile coroutine 'coroutine.lua:1: attempt to index a nil value' "$head coroutine.wrap(function() end)()"
 hostile width 'width.lua:1: ' "$head string.format('%99999s', 'x')"
-hostile program 'program.lua:1: only the cases that came with tcpwhy' "$head host('a'):run('true')"
+hostile program 'program.lua:1: only the cases that' "$head host('a'):run('true')"
 {
 	echo "$head"
 	head -c 300000 /dev/zero | tr '\000' '('
