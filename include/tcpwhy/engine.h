@@ -166,6 +166,15 @@ enum tcpwhy_packet_feature {
 	/* a segment refused by a TIME_WAIT for its timestamp counts as PAWSTimewait (6.14); before:
 	 * as PAWSEstab */
 	TCPWHY_P_TW_PAWS_COUNTED = 1u << 17,
+	/* a TIME_WAIT is counted, as TW or TWKilled, when it begins (5.17); before: when its time
+	 * is over, if nothing else ends it */
+	TCPWHY_P_TW_COUNTED_EARLY = 1u << 22,
+	/* a bug: a SYN that takes over a TIME_WAIT is treated as any other: a sequence number of its
+	 * own, and the SYN queue is asked (4.15 to 6.9) */
+	TCPWHY_P_TW_SYN_FORGETS = 1u << 26,
+	/* a SYN with an old timestamp gets a challenge ACK (6.12); before: what any old timestamp
+	 * gets */
+	TCPWHY_P_PAWS_SYN_CHALLENGED = 1u << 25,
 	/* tcp_tw_recycle exists (before 4.12) */
 	TCPWHY_P_TW_RECYCLE = 1u << 18,
 	/* and refuses a SYN without timestamp, too (3.17 to 4.11) */

@@ -95,6 +95,11 @@ static const struct tcpwhy_feature_info features[] = {
 	PACKET(SYN_AGAIN_AT_ONCE, "syn-again-at-once", "5.7",
 	       "A wrong ACK in SYN_SENT has the SYN sent again at once; before, after its "
 	       "time-out."),
+	PACKET(TW_SYN_FORGETS, "time-wait-syn-forgets", "4.15 to 6.9",
+	       "A bug: a SYN that takes over a TIME_WAIT gets a new sequence number, and no place "
+	       "in a full SYN queue."),
+	PACKET(TW_COUNTED_EARLY, "time-wait-early-count", "5.17",
+	       "TW and TWKilled count a TIME_WAIT that begins; before, one whose time is over."),
 	PACKET(CHALLENGE_UNLIMITED, "challenge-unlimited", "6.0",
 	       "As many challenge ACKs as are asked for."),
 	PACKET(SYN_LINEAR, "syn-linear-timeouts", "6.5",
@@ -102,6 +107,9 @@ static const struct tcpwhy_feature_info features[] = {
 	PACKET(OLD_ACK_CLOSING, "old-ack-closing", "6.8",
 	       "While closing, a segment with an old ACK is taken; before, it gets a challenge "
 	       "ACK."),
+	PACKET(PAWS_SYN_CHALLENGED, "paws-syn-challenged", "6.12",
+	       "A SYN with an old timestamp gets a challenge ACK; before, it counts as PAWSEstab "
+	       "and gets a duplicate ACK."),
 	PACKET(SYNQ_ONE_MORE, "syn-queue-one-more", "6.14, 6.12.10, 6.1.125",
 	       "The SYN queue is full beyond the backlog; before, at it."),
 	PACKET(PAWS_OLD_ACK, "paws-old-ack", "6.14",

@@ -526,8 +526,7 @@ int host_close(struct host *h, tcpwhy_sock s)
 static void abort_socket(struct host *h, struct tcb *t)
 {
 	if (t->mini) {
-		tcpwhy_reset_in(h->engine, t->sock);
-		t->sock = 0;
+		mini_end(h, t);
 		return;
 	}
 	if (needs_reset(t))

@@ -131,8 +131,7 @@ static void to_successor(struct host *h, struct tcb *mini, const struct segment 
 		send_mini_ack(h, mini);
 		return;
 	}
-	tcpwhy_reset_in(h->engine, mini->sock);
-	mini->sock = 0;
+	mini_end(h, mini);
 	listen_segment(h, listener, s, isn);
 }
 

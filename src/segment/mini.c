@@ -17,6 +17,29 @@ uint64_t fin_time(const struct host *h, const struct tcb *t)
 	return s * NS_PER_S;
 }
 
+/* Until 5.16 a TIME_WAIT is counted by the timer that ends it. Ours runs an instant before the
+ * engine's, while it is still to be told from one that something else has ended. */
+static void watch_end(struct host *h, struct tcb *m)
+{
+	struct tcpwhy_owner o;
+
+	must(tcpwhy_get(h->engine, m->sock, &o) == 0);
+	m->tw_kill = o.expires_ns - now(h) <= 4 * NS_PER_S;
+	if (!has(h, TCPWHY_P_TW_COUNTED_EARLY))
+		timer_set(h, &m->timer, tcb_number(m->sock) << 1, o.expires_ns - 1);
+}
+
+static void count_mini(struct host *h, const struct tcb *m)
+{
+	count(h, m->tw_kill ? COUNTER_TWKilled : COUNTER_TW);
+}
+
+void mini_timer(struct host *h, struct tcb *t)
+{
+	if (tcb_of(h, t->sock) == t)
+		count_mini(h, t);
+}
+
 /* The time that it is to last, where that is not what the engine gave it. */
 static void set_end(struct host *h, struct tcb *m, uint64_t least_ns)
 {
@@ -26,8 +49,9 @@ static void set_end(struct host *h, struct tcb *m, uint64_t least_ns)
 	if (m->state == TCPWHY_TIME_WAIT ? m->rto_ns != TIMEWAIT_NS
 					 : o.expires_ns < now(h) + least_ns)
 		tcpwhy_timewait_end(h->engine, m->sock, now(h) + least_ns, false);
-	must(tcpwhy_get(h->engine, m->sock, &o) == 0);
-	count(h, o.expires_ns - now(h) <= 4 * NS_PER_S ? COUNTER_TWKilled : COUNTER_TW);
+	watch_end(h, m);
+	if (has(h, TCPWHY_P_TW_COUNTED_EARLY))
+		count_mini(h, m);
 }
 
 /* rto_ns of a mini-socket is tw_timeout: what TIME_WAIT lasts. */
@@ -112,6 +136,7 @@ static bool paws_rejects(const struct host *h, const struct tcb *t, const struct
 static void restart(struct host *h, struct tcb *t, uint64_t lasts_ns, bool seen)
 {
 	tcpwhy_timewait_end(h->engine, t->sock, now(h) + lasts_ns, seen);
+	watch_end(h, t);
 }
 
 static void note_timestamp(struct host *h, struct tcb *t, const struct segment *s)
@@ -120,10 +145,16 @@ static void note_timestamp(struct host *h, struct tcb *t, const struct segment *
 		ts_recent_set(h, t, s->tsval);
 }
 
-static enum mini_answer end_mini(struct host *h, struct tcb *t, enum mini_answer answer)
+void mini_end(struct host *h, struct tcb *t)
 {
+	timer_clear(h, &t->timer);
 	tcpwhy_reset_in(h->engine, t->sock);
 	t->sock = 0;
+}
+
+static enum mini_answer end_mini(struct host *h, struct tcb *t, enum mini_answer answer)
+{
+	mini_end(h, t);
 	return answer;
 }
 
@@ -153,6 +184,7 @@ static enum mini_answer fin_wait2(struct host *h, struct tcb *t, const struct se
 	bool seen = sees_timestamp(h, t, s);
 	note_timestamp(h, t, s);
 	tcpwhy_fin_in(h->engine, t->sock);
+	watch_end(h, t);
 	if (recycle_note(h, t)) /* tcp_tw_remember_stamp() */
 		restart(h, t, t->rto_ns, seen);
 	return MINI_ACK;
@@ -189,6 +221,8 @@ static enum mini_answer time_wait(struct host *h, struct tcb *t, const struct se
 	if (!old && is_new_syn(h, t, s)) {
 		*isn = t->snd_nxt + 65535 + 2;
 		*isn += !*isn;
+		if (has(h, TCPWHY_P_TW_SYN_FORGETS))
+			*isn = 0;
 		return MINI_SYN;
 	}
 	if (old)

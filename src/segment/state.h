@@ -67,6 +67,7 @@ struct tcb {
 	bool syn_out : 1;    /* our SYN is not acknowledged yet, whatever the state */
 	bool syn_again : 1;  /* a SYN or SYN-ACK was sent twice: its answer tells no round trip */
 	bool fin_unread : 1; /* the peer's FIN is in the receive queue */
+	bool tw_kill : 1; /* mini: lasts four seconds at most */
 	bool overdue : 1;    /* an orphan in FIN_WAIT2 that cannot become a mini-socket; the engine
 				has it in FIN_WAIT1 */
 	int16_t linger2_s;   /* TCP_LINGER2: 0 unset, negative off */
@@ -307,6 +308,10 @@ uint64_t fin_time(const struct host *h, const struct tcb *t);
 /* To be called after the engine may have left a mini-socket in t's place: makes its record, sets
  * its end, counts. t is in CLOSE afterwards, or nobody's if it was an orphan. */
 void mini_take(struct host *h, struct tcb *t);
+/* Ends a mini-socket before its time. */
+void mini_end(struct host *h, struct tcb *t);
+/* Its time is over: before 5.17 it is counted now (tw_timer_handler()). */
+void mini_timer(struct host *h, struct tcb *t);
 
 /* ---------------------------------------------------------------------------------- recycle.c */
 /* Whether a SYN is refused (tcp_peer_is_proven() before 4.12). */

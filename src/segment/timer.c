@@ -192,6 +192,10 @@ static void tcb_timer(struct host *h, struct tcb *t)
 {
 	tcpwhy_sock sock = t->sock;
 
+	if (t->mini) {
+		mini_timer(h, t);
+		return;
+	}
 	if (t->overdue) {
 		send_active_reset(h, t);
 		tcb_done(h, t, 0);

@@ -119,7 +119,7 @@ static bool check_paws(struct host *h, struct tcb *t, const struct segment *s)
 
 	if (!old || s->flags & SEGMENT_RST)
 		return true;
-	if (s->flags & SEGMENT_SYN) {
+	if (s->flags & SEGMENT_SYN && has(h, TCPWHY_P_PAWS_SYN_CHALLENGED)) {
 		challenge_syn(h, t);
 		return false;
 	}

@@ -493,6 +493,7 @@ static int bound_to_device(struct pair *p)
 		into(p->client, s);
 	}
 	assert_int_equal(counted(p->client, TCPTimeWaitOverflow), 0);
+	both_advance(p, 100 * S);
 	return counted(p->client, TW);
 }
 

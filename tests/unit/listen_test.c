@@ -75,13 +75,15 @@ static void test_syn_queue(void **state)
 {
 	(void)state;
 	check_rows("SYN queue of backlog 0", syn_queue_of_0,
-		   SINCE({"3.10", 16}, {"4.9.0", 0}, {"6.1.y", 1}));
+		   SINCE({"3.10", 16}, {"4.9.0", 0}, {"5.10.y", 1}, {"6.1.4", 0}, {"6.1.y", 1}));
 	check_rows("SYN queue of backlog 2", syn_queue_of_2,
-		   SINCE({"3.10", 16}, {"4.9.0", 2}, {"6.1.y", 3}));
-	check_rows("SYN queue of backlog 16", syn_queue_of_16,
-		   SINCE({"3.10", 32}, {"4.9.0", 16}, {"6.1.y", 17}));
-	check_rows("SYN queue, tcp_max_syn_backlog 9", syn_queue_by_sysctl,
-		   SINCE({"3.10", 16}, {"4.9.0", 30}, {"6.1.y", 31}));
+		   SINCE({"3.10", 16}, {"4.9.0", 2}, {"5.10.y", 3}, {"6.1.4", 2}, {"6.1.y", 3}));
+	check_rows(
+		"SYN queue of backlog 16", syn_queue_of_16,
+		SINCE({"3.10", 32}, {"4.9.0", 16}, {"5.10.y", 17}, {"6.1.4", 16}, {"6.1.y", 17}));
+	check_rows(
+		"SYN queue, tcp_max_syn_backlog 9", syn_queue_by_sysctl,
+		SINCE({"3.10", 16}, {"4.9.0", 30}, {"5.10.y", 31}, {"6.1.4", 30}, {"6.1.y", 31}));
 }
 
 /* Without cookies the last quarter of tcp_max_syn_backlog is kept for known peers: no counter of

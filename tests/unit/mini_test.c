@@ -155,7 +155,6 @@ static int fin_starts_a_minute(struct pair *p)
 	assert_int_equal(at_server(p, CLIENT_PORT).expires_ns, 4 * S);
 	host_close(p->client, e.client);
 	pump(p);
-	assert_int_equal(counted(p->server, TWKilled), 1); /* four seconds or less */
 	return (int)(at_server(p, CLIENT_PORT).expires_ns / S) - 3;
 }
 
@@ -411,7 +410,7 @@ static int successor_begins_beyond(struct pair *p)
 	uint32_t old = at_server(p, CLIENT_PORT).snd_nxt;
 
 	into(p->server, shot(p, SEGMENT_SYN, 1, 0));
-	return (int)(out_of(p->server).seq - old);
+	return out_of(p->server).seq - old == 65537;
 }
 
 static int successor_past_full_syn_queue(struct pair *p)
@@ -458,8 +457,12 @@ static void test_successor(void **state)
 
 	(void)state;
 	check_every_row("what the answer says", answer_says, 0);
-	check_every_row("ISN of the successor", successor_begins_beyond, 65537);
-	check_every_row("the SYN queue is not asked", successor_past_full_syn_queue, taken);
+	check_rows("it goes on in the numbers", successor_begins_beyond,
+		   SINCE({"3.10", 1}, {"4.19.y", 0}, {"6.12.y", 1}));
+	/* with backlog 0 the SYN queue is full or not, as the row has it: then it is asked */
+	check_rows("the SYN queue is not asked", successor_past_full_syn_queue,
+		   SINCE({"3.10", taken}, {"4.19.y", GONE}, {"5.10.y", taken}, {"6.1.4", GONE},
+			 {"6.1.y", taken}));
 	check_rows("the accept queue is", successor_at_full_accept_queue,
 		   SINCE({"3.10", taken}, {"4.9.y", GONE}));
 }
@@ -478,6 +481,7 @@ static int overflow(struct pair *p, uint32_t most)
 	pump(p);
 	int left = at_server(p, CLIENT_PORT).state == TCPWHY_TIME_WAIT;
 	assert_int_equal(counted(p->server, TCPTimeWaitOverflow), !left);
+	both_advance(p, 100 * S);
 	assert_int_equal(counted(p->server, TW), left);
 	return left;
 }
@@ -515,6 +519,92 @@ static void test_overflow(void **state)
 	check_every_row("an orphan without a mini-socket", orphan_overflows, SEGMENT_RST);
 }
 
+/* ------------------------------------------------------------------------------ TW and TWKilled */
+
+static int at_the_start(struct pair *p)
+{
+	into_time_wait(p);
+	return counted(p->server, TW);
+}
+
+static int at_the_end(struct pair *p)
+{
+	into_time_wait(p);
+	both_advance(p, 100 * S);
+	assert_int_equal(counted(p->server, TWKilled), 0);
+	return counted(p->server, TW);
+}
+
+/* A restarted one is still one. */
+static int restarted(struct pair *p)
+{
+	into_time_wait(p);
+	into(p->server, shot(p, SEGMENT_ACK, 0, 0));
+	both_advance(p, 100 * S);
+	return counted(p->server, TW);
+}
+
+static int succeeded(struct pair *p)
+{
+	into_time_wait(p);
+	into(p->server, shot(p, SEGMENT_SYN, 1, 0));
+	both_advance(p, 1000 * S);
+	return counted(p->server, TW);
+}
+
+static int reset(struct pair *p)
+{
+	into_time_wait(p);
+	into(p->server, shot(p, SEGMENT_RST, 0, 0));
+	both_advance(p, 100 * S);
+	return counted(p->server, TW);
+}
+
+static int destroyed(struct pair *p)
+{
+	into_time_wait(p);
+	assert_int_equal(
+		host_destroy(p->server, &p->server_at, SERVER_PORT, &p->client_at, CLIENT_PORT), 0);
+	both_advance(p, 100 * S);
+	return counted(p->server, TW);
+}
+
+/* Four seconds or less; by what it was last given. */
+static int short_fin_wait2(struct pair *p)
+{
+	engine_set(p->server, fin_timeout_s, 4);
+	into_fin_wait2(p);
+	both_advance(p, 100 * S);
+	assert_int_equal(counted(p->server, TW), 0);
+	return counted(p->server, TWKilled);
+}
+
+static int short_fin_wait2_and_fin(struct pair *p)
+{
+	engine_set(p->server, fin_timeout_s, 4);
+	struct ends e = into_fin_wait2(p);
+	host_close(p->client, e.client);
+	pump(p);
+	both_advance(p, 100 * S);
+	assert_int_equal(counted(p->server, TW) + counted(p->server, TWKilled), 1);
+	return counted(p->server, TW);
+}
+
+/* Until 5.16 the timer that ended it counted it, so one that ended otherwise was not counted. */
+static void test_counted(void **state)
+{
+	(void)state;
+	check_rows("at the start", at_the_start, SINCE({"3.10", 0}, {"6.1.4", 1}));
+	check_every_row("at the end", at_the_end, 1);
+	check_every_row("restarted", restarted, 1);
+	check_rows("succeeded", succeeded, SINCE({"3.10", 0}, {"6.1.4", 1}));
+	check_rows("reset", reset, SINCE({"3.10", 0}, {"6.1.4", 1}));
+	check_rows("destroyed", destroyed, SINCE({"3.10", 0}, {"6.1.4", 1}));
+	check_every_row("four seconds", short_fin_wait2, 1);
+	check_rows("four seconds, then its own", short_fin_wait2_and_fin,
+		   SINCE({"3.10", 1}, {"6.1.4", 0}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -522,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_time_wait),   cmocka_unit_test(test_answers_are_limited),
 		cmocka_unit_test(test_every_order), cmocka_unit_test(test_paws),
 		cmocka_unit_test(test_successor),   cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_counted),
 	};
 
 	return unit_run("mini", tests);

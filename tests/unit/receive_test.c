@@ -121,7 +121,7 @@ static void test_ack_while_closing(void **state)
 {
 	(void)state;
 	check_rows("an old ACK in FIN_WAIT2", old_ack_in_fin_wait2,
-		   SINCE({"3.10", 0}, {"6.12.y", 10}));
+		   SINCE({"3.10", 0}, {"6.1.y", 10}));
 	check_every_row("an ACK of long ago in FIN_WAIT2", ancient_ack_in_fin_wait2, 0);
 	check_every_row("the right ACK in FIN_WAIT2", right_ack_in_fin_wait2, 10);
 }

@@ -204,6 +204,7 @@ static int recycled_at_once(struct pair *p)
 	pump(p);
 	host_close(p->client, e.client);
 	pump(p);
+	both_advance(p, 10 * S);
 	return counted(p->server, TWKilled);
 }
 
