@@ -244,4 +244,27 @@ if [ -x "$BUILD/examples/lease" ]; then
 fi
 tap_status "nothing is left of them" 0 port check
 
+# ---- the man page
+page=man/tcpwhy-port.1
+PATH=$(cd "$BUILD" && pwd):$PATH
+sed -n 's/^\.Dl //p' "$page" >"$dir/examples"
+rm -f "$file" "$file.range"
+while read -r example; do
+	tap_status "example: $example" 0 sh -c "$example"
+done <"$dir/examples"
+tap_equal "there are examples" "$(wc -l <"$dir/examples")" 7
+run port --help
+lacking=
+for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
+	grep -q "Fl $(echo "$option" | sed 's/^-//; s/-/\\\\-/g')" "$page" || lacking="$lacking $option"
+done
+tap_equal "every option is in the man page" "$lacking" ""
+lacking=
+for word in list check lease; do
+	for name in $(port $word --json | grep -o '"[a-z0-9_]*":' | tr -d '":' | sort -u); do
+		grep -q "^.Va $name\b" "$page" || lacking="$lacking $name"
+	done
+done
+tap_equal "every name of the JSON is in the man page" "$lacking" ""
+
 tap_done
