@@ -55,7 +55,7 @@ struct host_config {
 	struct tcpwhy_perturb *perturb; /* as in struct tcpwhy_choice; may be NULL */
 	uint32_t clock_ms;              /* what the timestamp clock shows at time 0 */
 	uint32_t window; /* announced while nothing waits to be read; 0: 65,535. Bytes. */
-	uint16_t mss;    /* longest payload of a segment; 0: 1,460 */
+	uint16_t mss;    /* longest payload, 12 less beside a timestamp; 0: 1,460; at least 48 */
 	uint16_t hz;     /* of the kernel's clock; 0: 250 */
 };
 

@@ -7,6 +7,8 @@
  */
 #include "segment/state.h"
 
+enum { TIMESTAMP_BYTES = 12 }; /* with the padding of the option */
+
 static void put_out(struct host *h, const struct segment *s)
 {
 	if (h->out_first == h->out_used)
@@ -25,6 +27,11 @@ bool host_segment_out(struct host *h, struct segment *s)
 }
 
 /* ------------------------------------------------------------------------- of a connection */
+
+uint32_t send_mss(const struct host *h, const struct tcb *t)
+{
+	return t->has_ts ? h->config.mss - TIMESTAMP_BYTES : h->config.mss;
+}
 
 uint32_t receive_window(const struct tcb *t)
 {
@@ -106,7 +113,7 @@ void send_crossed_syn_ack(struct host *h, struct tcb *t)
 static struct segment data_from(struct host *h, struct tcb *t, uint32_t seq, uint32_t limit)
 {
 	uint32_t waits = t->write_seq - seq - (t->fin_queued ? 1 : 0);
-	uint32_t length = waits < h->config.mss ? waits : h->config.mss;
+	uint32_t most = send_mss(h, t), length = waits < most ? waits : most;
 
 	if (length > limit)
 		length = limit;

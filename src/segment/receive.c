@@ -28,11 +28,11 @@ static void take_timestamp(struct host *h, struct tcb *t, const struct segment *
  * (tcp_clean_rtx_queue()). Of the next one only its greatest length is known. */
 static void first_acknowledged(struct host *h, struct tcb *t)
 {
-	uint32_t out = t->snd_nxt - t->snd_una;
+	uint32_t out = t->snd_nxt - t->snd_una, most = send_mss(h, t);
 
 	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV)
 		rtt_sample(t, now(h) - t->sent_ns);
-	t->sent_end = t->snd_una + (out < h->config.mss ? out : h->config.mss);
+	t->sent_end = t->snd_una + (out < most ? out : most);
 	t->retransmits = 0;
 	retransmit_start(h, t);
 }
