@@ -518,6 +518,18 @@ int stage_kernel_sock(struct stage_kernel *s, int host, const struct endpoint *l
 	return rc ? fail(err, rc, "a socket by its 4-tuple") : 0;
 }
 
+int stage_kernel_destroy(struct stage_kernel *s, int host, const struct endpoint *local,
+			 const struct endpoint *peer, struct err *err)
+{
+	struct diag_sock found;
+	int rc = stage_kernel_sock(s, host, local, peer, &found, err);
+
+	if (rc)
+		return rc;
+	rc = diag_destroy(&host_of(s, host)->diag, &found);
+	return rc ? fail(err, rc, "destroying a socket") : 0;
+}
+
 int stage_kernel_socks(struct stage_kernel *s, int host, struct diag_sock *socks, size_t max,
 		       size_t *n, struct err *err)
 {

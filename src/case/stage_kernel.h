@@ -105,6 +105,9 @@ int stage_kernel_counter(struct stage_kernel *s, int host, const char *name, uin
 /* The socket of a 4-tuple, not a listener, bound to a device or not. -ENOENT if there is none. */
 int stage_kernel_sock(struct stage_kernel *s, int host, const struct endpoint *local,
 		      const struct endpoint *peer, struct diag_sock *found, struct err *err);
+/* SOCK_DESTROY of it. -ENOENT; -EOPNOTSUPP: this kernel has no SOCK_DESTROY. */
+int stage_kernel_destroy(struct stage_kernel *s, int host, const struct endpoint *local,
+			 const struct endpoint *peer, struct err *err);
 /* Every TCP socket of the host, up to max; *n is how many there were. */
 int stage_kernel_socks(struct stage_kernel *s, int host, struct diag_sock *socks, size_t max,
 		       size_t *n, struct err *err);
