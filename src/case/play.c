@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* The lists of a record, so that each is treated alike. */
-#define LISTS(X) X(expects) X(calls) X(segments) X(counters) X(nodes) X(links)
+#define LISTS(X) X(expects) X(calls) X(segments) X(counters) X(nodes) X(links) X(figures)
 
 void play_free(struct play *p)
 {
@@ -46,6 +46,7 @@ ADD(segment, play_segment)
 ADD(counter, play_counter)
 ADD(node, play_node)
 ADD(link, play_link)
+ADD(figure, play_figure)
 
 static int write_all(int fd, const void *bytes, size_t n)
 {
@@ -121,7 +122,7 @@ int play_read(struct play *p, int fd)
 		memset(p, 0, sizeof(*p));
 		return r;
 	}
-	uint32_t n[6] = {0};
+	uint32_t n[7] = {0};
 	unsigned i = 0;
 	/* Pointers of another process: none may stay. */
 #define FORGET(list)                                                                               \

@@ -16,6 +16,7 @@ enum {
 	PLAY_NAME_MAX = 48,
 	PLAY_TEXT_MAX = 200,
 	PLAY_LIST_MAX = 4096, /* entries of any list */
+	PLAY_CELLS = 8,       /* of a row of figures */
 };
 
 /* What the head of a case says. */
@@ -68,6 +69,11 @@ struct play_counter {
 	uint64_t value; /* never 0 */
 };
 
+/* A row of the table that the case makes; the first one names the columns. */
+struct play_figure {
+	char cell[PLAY_CELLS][32]; /* "" behind the last */
+};
+
 struct play_node {
 	char name[32];
 	bool is_box;
@@ -87,13 +93,14 @@ struct play {
 	uint64_t took_ns;   /* of real time */
 	uint64_t lasted_ns; /* on the stage's clock */
 	uint32_t segments_total, calls_total;
-	uint32_t expects_n, calls_n, segments_n, counters_n, nodes_n, links_n;
+	uint32_t expects_n, calls_n, segments_n, counters_n, nodes_n, links_n, figures_n;
 	struct play_expect *expects;
 	struct play_call *calls;
 	struct play_segment *segments;
 	struct play_counter *counters;
 	struct play_node *nodes;
 	struct play_link *links;
+	struct play_figure *figures;
 };
 
 /* Frees the lists; p itself is the caller's. */
@@ -106,6 +113,7 @@ struct play_segment *play_add_segment(struct play *p);
 struct play_counter *play_add_counter(struct play *p);
 struct play_node *play_add_node(struct play *p);
 struct play_link *play_add_link(struct play *p);
+struct play_figure *play_add_figure(struct play *p);
 
 /* Through a pipe. 0 or -errno; -EBADMSG: not a whole record. *p is overwritten. */
 int play_write(const struct play *p, int fd);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report/fold.h"
+#include "report/lab_figures.h"
 #include "report/ladder.h"
 
 enum { NAME = 7, ABOUT = 8, LADDER_MAX = 200 };
@@ -222,6 +223,7 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 	print_ends(c, out);
 	print_failures(c, out);
 	print_agreement(c, out);
+	lab_figures_print(c, ABOUT, out);
 	for (unsigned i = 0; verbose && i < c->plays_n; i++)
 		print_play(c->plays[i], out);
 	/* Where they differ both are needed to see it. */

@@ -59,6 +59,19 @@ static json_t *expects_of(const struct play *p, bool *ok)
 	return list;
 }
 
+static json_t *figures_of(const struct play *p, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < p->figures_n; i++) {
+		json_t *row = json_array();
+		for (int k = 0; k < PLAY_CELLS && p->figures[i].cell[k][0]; k++)
+			value_append(row, value_string(p->figures[i].cell[k]), ok);
+		value_append(list, row, ok);
+	}
+	return list;
+}
+
 static json_t *play_of(const struct play *p, bool *ok)
 {
 	json_t *j = json_object();
@@ -72,6 +85,7 @@ static json_t *play_of(const struct play *p, bool *ok)
 	value_put(j, "lasted_s", json_real((double)(p->lasted_ns / 1000000) / 1000), ok);
 	value_put(j, "took_s", json_real((double)(p->took_ns / 1000000) / 1000), ok);
 	value_put(j, "expectations", expects_of(p, ok), ok);
+	value_put(j, "figures", figures_of(p, ok), ok);
 	return j;
 }
 
