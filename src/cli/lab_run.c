@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "case/kernel_stage.h"
 #include "case/stage_world.h"
 
 enum { AT_ONCE_MAX = 8 };
@@ -39,6 +40,7 @@ static uint64_t now_ns(void)
 /* -------------------------------------------------------------------------------------- the child
  */
 
+/* In a child of one thread, as the kernel's stage wants it. */
 static int open_stage(const struct lab_job *job, struct stage **out, struct err *err)
 {
 	const struct stage_world_config world = {
@@ -46,11 +48,14 @@ static int open_stage(const struct lab_job *job, struct stage **out, struct err 
 		.seed = job->config.seed,
 		.memory_limit = WORLD_BYTES,
 	};
+	const struct kernel_stage_config kernel = {
+		.row = job->row,
+		.seed = job->config.seed,
+		.slow = job->config.slow,
+	};
 
-	if (!job->on_kernel)
-		return stage_world_new(&world, out, err);
-	snprintf(err->text, sizeof(err->text), "this build plays in the model only");
-	return STAGE_CANNOT;
+	return job->on_kernel ? kernel_stage_new(&kernel, out, err)
+			      : stage_world_new(&world, out, err);
 }
 
 static void not_played(struct play *p, const struct lab_job *job, enum play_end end,
