@@ -195,7 +195,8 @@ run "$RESTART" -r serve 127.0.0.1:8082 2
 tap_status "a server that had SO_REUSEADDR, a new one that lacks it" 1 bind 127.0.0.1:8082 --try
 if [ "$TAP_ROOT" = 1 ]; then
 	tap_has "and that is what it is told" 'bind.time-wait-needs-reuseaddr'
-	tap_has "the new socket alone is enough" 'set SO_REUSEADDR on the new socket, before bind'
+	tap_has "the new socket alone is enough" "tcpwhy run --reuseaddr -- CMD$"
+	tap_has "now" "now: what holds the port has it already"
 	tap_status "both have it: it would succeed" 0 bind 127.0.0.1:8082 --reuseaddr --try
 fi
 
