@@ -38,8 +38,7 @@ static void must_work(bool ok, const char *what)
 	exit(1);
 }
 
-/* ------------------------------------------------------------------------------ ways to get a port
- */
+/* --------------------------------------------------------------------------- ways to get a port */
 
 static double cost_bind0(void)
 {
@@ -95,8 +94,7 @@ static void bench_costs(struct tcpwhy_pool *pool)
 	       BATCH, bound, bound / bind0);
 }
 
-/* ----------------------------------------------------------------------------------------- a crowd
- */
+/* -------------------------------------------------------------------------------------- a crowd */
 
 struct share {
 	_Alignas(64) uint64_t leases;

@@ -21,7 +21,8 @@
  * leads to more than a wrong answer within the pool's range.
  *
  * After fork() the child owns none of its parent's leases: it cannot release them, and its own
- * begin with its first call. exec() keeps them, because the process is the same.
+ * begin with its first call. exec() keeps them, because the process is the same. Times are those of
+ * CLOCK_BOOTTIME: a process in a time namespace of its own must not lease for a time.
  */
 #ifndef TCPWHY_LEASE_H
 #define TCPWHY_LEASE_H
@@ -45,7 +46,7 @@ struct tcpwhy_pool_why {
 	char text[384];
 };
 
-/* ---------------------------------------------------------------------------------- the pool */
+/* ------------------------------------------------------------------------------------- the pool */
 
 struct tcpwhy_pool_plan {
 	uint16_t low, high; /* first and last port */
@@ -78,7 +79,7 @@ void tcpwhy_pool_close(struct tcpwhy_pool *pool);
  * The pool's descriptor (64 or above, if there is room) then stays open in the new program. */
 int tcpwhy_pool_keep(struct tcpwhy_pool *pool);
 
-/* -------------------------------------------------------------------------------- the leases */
+/* ----------------------------------------------------------------------------------- the leases */
 
 /* What to lease. All zero: reserved, the longest unused, until released. */
 struct tcpwhy_lease_wish {
@@ -129,7 +130,7 @@ int tcpwhy_lease_receive(struct tcpwhy_pool *pool, int unix_fd, struct tcpwhy_le
  * pool. */
 int tcpwhy_lease_revoke(struct tcpwhy_pool *pool, uint16_t port);
 
-/* ------------------------------------------------------------------------------- looking at it */
+/* -------------------------------------------------------------------------------- looking at it */
 
 enum tcpwhy_port_state {
 	TCPWHY_PORT_FREE,

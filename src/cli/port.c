@@ -85,8 +85,7 @@ int port_open(const struct port_request *q, bool read_only, struct tcpwhy_pool *
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------- init
- */
+/* ----------------------------------------------------------------------------------------- init */
 
 /* The command is all that is on stdout, so that it can be run as it is. */
 static int print_reserve(const struct port_request *q)
@@ -127,8 +126,7 @@ static int port_init(const struct port_request *q)
 	return error ? STATUS_UNDECIDED : STATUS_OK;
 }
 
-/* ------------------------------------------------------------------------------------------ lease
- */
+/* ---------------------------------------------------------------------------------------- lease */
 
 static int lease_failed(const struct port_request *q, int error)
 {
@@ -221,8 +219,7 @@ static int port_lease(const struct port_request *q)
 	return status;
 }
 
-/* ------------------------------------------------------------------------------------------- exec
- */
+/* ----------------------------------------------------------------------------------------- exec */
 
 static bool say_ports(const struct port_request *q, const struct tcpwhy_lease *leases)
 {
@@ -294,8 +291,7 @@ static int port_exec(const struct port_request *q)
 	return status;
 }
 
-/* ---------------------------------------------------------------------------------------- release
- */
+/* -------------------------------------------------------------------------------------- release */
 
 struct search {
 	uint16_t port;
@@ -356,8 +352,7 @@ static int port_release(const struct port_request *q)
 	return status;
 }
 
-/* ------------------------------------------------------------------------------- the command line
- */
+/* ----------------------------------------------------------------------------- the command line */
 
 static bool parse_number(const char *text, unsigned long max, unsigned long *out)
 {
@@ -530,8 +525,7 @@ static int parse_arguments(enum word word, int n, char **texts, struct port_requ
 	return n ? usage("no argument here", texts[0]) : 0;
 }
 
-/* ---------------------------------------------------------------------------------- the namespace
- */
+/* -------------------------------------------------------------------------------- the namespace */
 
 static const struct {
 	const char *text;

@@ -125,8 +125,7 @@ static struct look *look_at(struct tcpwhy_pool *pool)
 	return look;
 }
 
-/* ------------------------------------------------------------------------------------- the words
- */
+/* ------------------------------------------------------------------------------------ the words */
 
 static const char *state_word(const struct row *row)
 {
@@ -181,7 +180,7 @@ static void say_time(uint64_t ns, char *out, size_t size)
 		text_seconds(&t, ns);
 }
 
-/* ----------------------------------------------------------------------------------- to people */
+/* ------------------------------------------------------------------------------------ to people */
 
 static bool is_worth_a_line(const struct row *row)
 {
@@ -276,7 +275,7 @@ static void print_list(const struct look *look)
 	print_unseen(look);
 }
 
-/* --------------------------------------------------------------------------------- to programs */
+/* ---------------------------------------------------------------------------------- to programs */
 
 static json_t *json_bound(const struct row *row)
 {

@@ -12,8 +12,7 @@
 #include "lease/order.h"
 #include "lease/sweep.h"
 
-/* ------------------------------------------------------------------------------ what is taken over
- */
+/* --------------------------------------------------------------------------- what is taken over */
 
 static bool lies_in(const struct layout *l, uint32_t port)
 {

@@ -5,8 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* ---------------------------------------------------------------------------------- the byte locks
- */
+/* ------------------------------------------------------------------------------- the byte locks */
 
 #define LOCKS_AT (INT64_C(1) << 40)
 
@@ -38,8 +37,7 @@ static bool lock_is_taken(const struct tcpwhy_pool *pool, uint32_t index)
 	return fcntl(pool->fd, F_GETLK, &lock) || lock.l_type != F_UNLCK;
 }
 
-/* --------------------------------------------------------------------------------------- an entry
- */
+/* ------------------------------------------------------------------------------------- an entry */
 
 static uint64_t seal_of(uint32_t index, uint32_t gen, const struct holder_view *v)
 {

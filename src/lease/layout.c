@@ -13,8 +13,7 @@ uint64_t layout_mix(uint64_t a, uint64_t b)
 	return z ^ z >> 32;
 }
 
-/* -------------------------------------------------------------------------------------- the header
- */
+/* ----------------------------------------------------------------------------------- the header */
 
 static uint64_t header_sum(const struct layout_header *h)
 {
@@ -91,8 +90,7 @@ void layout_place(const struct layout_header *h, void *base, struct layout *out)
 	};
 }
 
-/* --------------------------------------------------------------------------------------- the words
- */
+/* ------------------------------------------------------------------------------------ the words */
 
 /* Odd, so that a word of zeros, which a truncated file reads as, is damaged. */
 static uint64_t check_of(uint64_t kind, uint32_t index, uint64_t word)

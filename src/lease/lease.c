@@ -13,8 +13,7 @@
 #include "lease/socket.h"
 #include "lease/sweep.h"
 
-/* ----------------------------------------------------------------------------------- many of them
- */
+/* --------------------------------------------------------------------------------- many of them */
 
 /* Indices travel in pieces, so that a call needs no memory. */
 enum { PIECE = 64 };
@@ -252,8 +251,7 @@ int tcpwhy_lease_release(struct tcpwhy_pool *pool, struct tcpwhy_lease *leases, 
 	return released;
 }
 
-/* ------------------------------------------------------------------------------ to another's name
- */
+/* ---------------------------------------------------------------------------- to another's name */
 
 int tcpwhy_lease_assign(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, pid_t pid,
 			uint32_t ttl_s)

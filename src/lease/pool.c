@@ -50,7 +50,7 @@ static int fail(struct tcpwhy_pool_why *why, int error, const char *format, ...)
 	return error;
 }
 
-/* --------------------------------------------------------------------------------- a handle */
+/* ------------------------------------------------------------------------------------- a handle */
 
 /* The page a child of fork() finds empty. */
 static _Atomic uint64_t *own_page(bool *wipes)
@@ -161,7 +161,7 @@ int pool_is_current(const struct tcpwhy_pool *pool)
 	return atomic_load(&pool->at.shared->retired) ? -ESTALE : 0;
 }
 
-/* --------------------------------------------------------------------------------- the file */
+/* ------------------------------------------------------------------------------------- the file */
 
 static int tell(struct tcpwhy_pool_why *why, int error, const struct place *place, const char *name)
 {
@@ -363,7 +363,7 @@ int tcpwhy_pool_open(const char *folder, bool read_only, struct tcpwhy_pool **ou
 	return error;
 }
 
-/* --------------------------------------------------------------------------------- making one */
+/* ----------------------------------------------------------------------------------- making one */
 
 /* Another range. Leases in both go along; one outside forbids it. */
 static int change_range(const struct place *place, struct tcpwhy_pool *old,
@@ -493,8 +493,7 @@ int tcpwhy_pool_create(const struct tcpwhy_pool_plan *plan, struct tcpwhy_pool_w
 	return error;
 }
 
-/* --------------------------------------------------------------------------------- looking at it
- */
+/* -------------------------------------------------------------------------------- looking at it */
 
 int tcpwhy_pool_recover(struct tcpwhy_pool *pool)
 {

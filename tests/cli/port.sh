@@ -154,6 +154,20 @@ tap_has "their names are their ports" '^200[0-9]+:200[0-9]+:200[0-9]+$'
 tap_status "a command that is not there" 3 port exec -- /no/such/command
 tap_status "nothing is lost by it" 0 port check
 
+# ---- exec, seen from another PID namespace: the lock stays with the process
+if unshare -p true 2>/dev/null; then
+	start unshare -p -f "$TCPWHY" port exec --ttl 600 -- sleep 60
+	until_true sh -c "'$TCPWHY' port list | grep 'of another PID ns'"
+	tap_status "check" 0 port check
+	tap_status "from outside it is seen to live" 0 sh -c "'$TCPWHY' port list | grep 'leased .* \[1\] of another PID ns'"
+	kill -9 "$(pgrep -P $!)"
+	wait $! 2>/dev/null || true
+	tap_status "check, when it was killed" 0 port check
+	tap_has "it came back" '1 port came back'
+else
+	tap_skip "exec in a PID namespace" "not allowed to make one"
+fi
+
 # ---- a foreign bind
 if [ -x "$BUILD/examples/restart" ]; then
 	port lease 10 >/dev/null 2>&1 || true

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------ the header
- */
+/* ----------------------------------------------------------------------------------- the header */
 
 static const struct {
 	const char *what;
@@ -73,8 +72,7 @@ static void test_short_files(void **state)
 	assert_int_equal(layout_judge(&h, sizeof(h), h.bytes + 1), LAYOUT_DAMAGED);
 }
 
-/* ------------------------------------------------------------------------------------- the words
- */
+/* ------------------------------------------------------------------------------------ the words */
 
 static void test_slot_words(void **state)
 {

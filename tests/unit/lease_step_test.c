@@ -49,7 +49,7 @@ static bool child_step(pid_t pid, enum __ptrace_request request)
 	return false;
 }
 
-/* -------------------------------------------------------------------- each content of the file */
+/* --------------------------------------------------------------------- each content of the file */
 
 /* What changed against the content before: few words each time. */
 struct change {

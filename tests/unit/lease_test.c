@@ -5,6 +5,7 @@
 #include "lease_fixture.h"
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -104,8 +105,7 @@ static void test_only_ones_own(void **state)
 	assert_nothing_lost();
 }
 
-/* ------------------------------------------------------------------------------ holders that die
- */
+/* ----------------------------------------------------------------------------- holders that die */
 
 static void lease_all(void *ctx)
 {
@@ -196,8 +196,7 @@ static void test_sweep_finds_it(void **state)
 	assert_int_equal(s.recovered, PORTS - 1);
 }
 
-/* ---------------------------------------------------------------------------------------- fork()
- */
+/* --------------------------------------------------------------------------------------- fork() */
 
 static void use_what_is_not_mine(void *ctx)
 {
@@ -257,8 +256,52 @@ static void test_child_outlives_parent(void **state)
 	munmap(grandchild, 4096);
 }
 
-/* -------------------------------------------------------------------------- another PID namespace
- */
+/* ------------------------------------------------------------------------------------ threads */
+
+enum { THREADS = 6, THREAD_ROUNDS = 20000 };
+
+static _Atomic int holders_of[PORTS];
+static _Atomic int doubles, lost;
+
+static void *lease_in_thread(void *ctx)
+{
+	struct tcpwhy_lease own[4];
+
+	(void)ctx;
+	for (int round = 0; round < THREAD_ROUNDS; round++) {
+		int n = tcpwhy_lease(fix.pool, NULL, own, 4);
+
+		for (int i = 0; i < n; i++)
+			if (atomic_fetch_add(&holders_of[own[i].port - LOW], 1))
+				atomic_fetch_add(&doubles, 1);
+		for (int i = 0; i < n; i++)
+			atomic_fetch_sub(&holders_of[own[i].port - LOW], 1);
+		if (n != 4 || tcpwhy_lease_release(fix.pool, own, 4) != 4)
+			atomic_fetch_add(&lost, 1);
+	}
+	return NULL;
+}
+
+/* One handle, whose entry in the table is made by all of them at once. */
+static void test_threads(void **state)
+{
+	struct tcpwhy_pool_state s;
+	pthread_t threads[THREADS];
+
+	(void)state;
+	FIXTURE_NEEDED();
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, lease_in_thread, NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(doubles, 0);
+	assert_int_equal(lost, 0);
+	tcpwhy_pool_look(fix.pool, &s);
+	assert_int_equal(s.holders, 1);
+	assert_nothing_lost();
+}
+
+/* ------------------------------------------------------------------------ another PID namespace */
 
 /* In a namespace of its own, where it is pid 1: only the lock tells that it lives. */
 static void test_other_pid_namespace(void **state)
@@ -290,8 +333,7 @@ static void test_other_pid_namespace(void **state)
 	close(ready[0]);
 }
 
-/* ---------------------------------------------------------------------------------- time and names
- */
+/* ------------------------------------------------------------------------------- time and names */
 
 static void end_time(uint16_t port)
 {
@@ -382,8 +424,7 @@ static void test_revoke(void **state)
 	assert_int_equal(tcpwhy_lease_release(fix.pool, &leases[7], 1), 0);
 }
 
-/* ------------------------------------------------------------------------------------------- held
- */
+/* ----------------------------------------------------------------------------------------- held */
 
 static int bind_to(uint16_t port, bool reuse)
 {
@@ -472,8 +513,7 @@ static void test_bad_address(void **state)
 	assert_nothing_lost();
 }
 
-/* ---------------------------------------------------------------------------------------- handover
- */
+/* ------------------------------------------------------------------------------------- handover */
 
 static int pair[2];
 
@@ -568,6 +608,7 @@ int main(void)
 		POOL_TEST(test_sweep_finds_it),
 		POOL_TEST(test_child_owns_nothing),
 		POOL_TEST(test_child_outlives_parent),
+		POOL_TEST(test_threads),
 		POOL_TEST(test_other_pid_namespace),
 		POOL_TEST(test_ttl),
 		POOL_TEST(test_assign_to_process),
