@@ -33,66 +33,89 @@ static int relation(const struct line_record *a, const struct line_record *b)
 		       : 0;
 }
 
-/* Where the connection of segment i was met last, n if never; a SYN begins a new one. */
-static uint32_t last_of(const struct play *p, uint32_t i, int direction)
-{
-	for (uint32_t k = i; k-- > 0;)
-		if (relation(&p->segments[k].record, &p->segments[i].record) == direction)
-			return k;
-	return p->segments_n;
-}
-
-static uint32_t seq_of(const struct play *p, uint32_t i)
-{
-	return p->segments[i].record.segment.seq;
-}
-
 static bool is_opening(const struct segment *s)
 {
 	return (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
 }
 
-/* Whether a SYN repeats that of k: else the 4-tuple is used anew. */
-static bool goes_on(const struct play *p, uint32_t k, uint32_t i)
+/* What was seen of a connection: of each side the first number, and the one behind its last. */
+struct numbered {
+	uint32_t first; /* its first segment, whose sender is side 0 */
+	bool known[2];
+	uint32_t seq[2], end[2];
+};
+
+/* A 4-tuple may be used again, and then still have segments of its past. A SYN begins a new
+ * connection unless it repeats one, or crosses one; another segment is of the newest that it can be
+ * of: it acknowledges what was sent there, or goes on where its side stands. */
+static bool is_of(const struct numbered *c, int side, const struct segment *s)
 {
-	return !is_opening(&p->segments[i].record.segment) || seq_of(p, k) == seq_of(p, i);
+	const uint32_t window = 65535;
+
+	if (is_opening(s))
+		return !c->known[side] || s->seq == c->seq[side];
+	if (s->flags & SEGMENT_ACK)
+		return c->known[!side] && s->ack - c->seq[!side] <= c->end[!side] - c->seq[!side];
+	return c->known[side] && s->seq - c->seq[side] <= c->end[side] - c->seq[side] + window;
 }
 
-/* The numbers of both directions' first segments, by connection. */
-struct base {
-	bool known[2];
-	uint32_t seq[2];
-};
+/* The connection of segment i and the side that sent it; n: none yet. */
+static uint32_t connection_of(const struct play *p, const struct numbered *list, uint32_t n,
+			      uint32_t i, int *side)
+{
+	const struct line_record *r = &p->segments[i].record;
+	uint32_t newest = n;
+	int newest_side = 0;
+
+	for (uint32_t k = n; k-- > 0;) {
+		int same = relation(&p->segments[list[k].first].record, r);
+		*side = same < 0;
+		if (same && is_of(&list[k], *side, &r->segment))
+			return k;
+		if (same && newest == n) {
+			newest = k;
+			newest_side = *side;
+		}
+	}
+	*side = newest_side;
+	if (newest < n && !is_opening(&r->segment))
+		return newest;
+	*side = 0;
+	return n;
+}
+
+static void note_numbers(struct numbered *c, int side, const struct segment *s)
+{
+	uint32_t end = s->seq + s->length + !!(s->flags & SEGMENT_SYN) + !!(s->flags & SEGMENT_FIN);
+
+	if (!c->known[side])
+		c->seq[side] = c->end[side] = s->seq;
+	c->known[side] = true;
+	if ((int32_t)(end - c->end[side]) > 0)
+		c->end[side] = end;
+}
 
 void agree_number(const struct play *p, struct agree_numbers *out)
 {
-	struct base *bases = calloc(p->segments_n ? p->segments_n : 1, sizeof(*bases));
-	uint8_t *side = calloc(p->segments_n ? p->segments_n : 1, 1);
-	uint32_t connections = 0;
+	struct numbered *list = calloc(p->segments_n ? p->segments_n : 1, sizeof(*list));
+	uint32_t n = 0;
 
 	memset(out, 0, p->segments_n * sizeof(*out));
-	for (uint32_t i = 0; bases && side && i < p->segments_n; i++) {
+	for (uint32_t i = 0; list && i < p->segments_n; i++) {
 		const struct segment *s = &p->segments[i].record.segment;
-		uint32_t same = last_of(p, i, 1), other = last_of(p, i, -1);
-		if (same < i && goes_on(p, same, i)) {
-			out[i].connection = out[same].connection;
-			side[i] = side[same];
-		} else if (other < i && !is_opening(s)) {
-			out[i].connection = out[other].connection;
-			side[i] = !side[other];
-		} else {
-			out[i].connection = connections++;
+		int side;
+		uint32_t k = connection_of(p, list, n, i, &side);
+		struct numbered *c = &list[k];
+		if (k == n) {
+			n++;
+			c->first = i;
 		}
-		struct base *b = &bases[out[i].connection];
-		if (!b->known[side[i]]) {
-			b->known[side[i]] = true;
-			b->seq[side[i]] = s->seq;
-		}
-		out[i].seq = s->seq - b->seq[side[i]];
-		out[i].ack = s->flags & SEGMENT_ACK ? s->ack - b->seq[!side[i]] : 0;
+		note_numbers(c, side, s);
+		out[i].connection = k;
+		out[i].seq = s->seq - c->seq[side];
+		out[i].ack = s->flags & SEGMENT_ACK ? s->ack - c->seq[!side] : 0;
 	}
-	free(bases);
-	free(side);
+	free(list);
 }
 
 /* -------------------------------------------------------------------------------------- comparing

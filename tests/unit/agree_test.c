@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Numbers that two plays can be compared by: each connection counts from its own first segments,
+ * also where a 4-tuple is used again and still has segments of its past
+ */
+#include "unit.h"
+
+#include <string.h>
+
+#include "case/agree.h"
+#include "case/stage_world.h"
+#include "case/story.h"
+
+/* The old listener is gone, so TIME_WAIT answers the new SYN with its last ACK. */
+static const char text[] =
+	"case{about = 'a port, used three times'}\n"
+	"local client, server, wire = pair('client 10.0.0.1', 'server 10.0.0.2')\n"
+	"local listener = server:listen('10.0.0.2:80')\n"
+	"local function connect(last)\n"
+	"  local there = client:socket{SO_REUSEADDR = true}\n"
+	"  there:bind('10.0.0.1:5000')\n"
+	"  if last then expect(there:try_connect('10.0.0.2:80'), 'ECONNREFUSED') return end\n"
+	"  there:connect('10.0.0.2:80')\n"
+	"  local here = listener:accept()\n"
+	"  here:close() there:recv() there:close()\n"
+	"  pause(0.1)\n"
+	"end\n"
+	"connect() connect() listener:close() connect(true)\n";
+
+static uint32_t flags_of(const struct play *p, uint32_t i)
+{
+	return p->segments[i].record.segment.flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
+}
+
+static void test_port_again(void **state)
+{
+	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
+	const struct stage_world_config world = {.row = row, .seed = 1};
+	const struct story_config config = {.name = "t", .text = text, .text_n = strlen(text)};
+	struct agree_numbers n[64];
+	struct stage *stage;
+	struct play p;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(stage_world_new(&world, &stage, &err), 0);
+	story_play(&config, stage, row, &p);
+	stage->ops->free(stage);
+	assert_int_equal(play_held(&p), 1);
+	assert_in_range(p.segments_n, 18, 64);
+	agree_number(&p, n);
+
+	/* Two whole connections, each from 0 on in both directions. */
+	uint32_t i = 0, second;
+	for (; i < p.segments_n && n[i].connection == 0; i++)
+		assert_in_range(n[i].seq, 0, 2);
+	second = i;
+	assert_int_equal(flags_of(&p, second + 1), SEGMENT_SYN | SEGMENT_ACK);
+	for (; i < p.segments_n && n[i].connection == 1; i++)
+		assert_true(n[i].seq <= 2 && n[i].ack <= 2);
+	/* A third SYN; the ACK and the RST after it are the second's. */
+	assert_int_equal(flags_of(&p, i), SEGMENT_SYN);
+	assert_int_equal(n[i].connection, 2);
+	assert_int_equal(flags_of(&p, i + 1), SEGMENT_ACK);
+	assert_int_equal(n[i + 1].connection, 1);
+	assert_int_equal(n[i + 1].ack, 2);
+	assert_int_equal(flags_of(&p, i + 2), SEGMENT_RST);
+	assert_int_equal(n[i + 2].connection, 1);
+	assert_int_equal(n[i + 2].seq, 2);
+	/* The SYN again, and its refusal. */
+	assert_int_equal(n[i + 3].connection, 2);
+	assert_int_equal(n[i + 3].seq, 0);
+	assert_int_equal(n[i + 4].connection, 2);
+	play_free(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_port_again)};
+
+	return unit_run("agree", tests);
+}
