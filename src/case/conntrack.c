@@ -232,7 +232,7 @@ static int by_age(const void *a, const void *b)
 int conntrack_list(const struct netns *ns, struct session *out, size_t max, size_t *n,
 		   struct err *err)
 {
-	struct listing l = {NULL};
+	struct listing l = {.all = NULL};
 
 	err->text[0] = '\0';
 	const int rc = netns_run(ns, false, list, &l, err);

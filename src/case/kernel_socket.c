@@ -22,7 +22,7 @@
 #define IP_LOCAL_PORT_RANGE 51 /* Linux 6.3 */
 #endif
 
-enum { CHUNK = 65536 };
+enum { CHUNK = 65536, LOOPBACK = 1 };
 
 static const uint8_t zeros[CHUNK];
 
@@ -223,7 +223,6 @@ static const struct number_option {
 } numbers[] = {
 	[TCPWHY_SO_REUSEADDR] = {SOL_SOCKET, SO_REUSEADDR, SOL_SOCKET, SO_REUSEADDR},
 	[TCPWHY_SO_REUSEPORT] = {SOL_SOCKET, SO_REUSEPORT, SOL_SOCKET, SO_REUSEPORT},
-	[TCPWHY_SO_BINDTODEVICE] = {SOL_SOCKET, SO_BINDTOIFINDEX, SOL_SOCKET, SO_BINDTOIFINDEX},
 	[TCPWHY_IPV6_V6ONLY] = {IPPROTO_IPV6, IPV6_V6ONLY, IPPROTO_IPV6, IPV6_V6ONLY},
 	[TCPWHY_IP_FREEBIND] = {IPPROTO_IP, IP_FREEBIND, IPPROTO_IPV6, IPV6_FREEBIND},
 	[TCPWHY_IP_TRANSPARENT] = {IPPROTO_IP, IP_TRANSPARENT, IPPROTO_IPV6, IPV6_TRANSPARENT},
@@ -253,10 +252,30 @@ static int attach(int fd)
 		       : 0;
 }
 
+/* By name: a number that no device has would be taken (sock_bindtoindex()). */
+static int bind_to_device(struct kernel_stage *k, const struct kernel_sock *s, uint64_t device)
+{
+	const char *name = device ? device == LOOPBACK ? "lo" : NULL : "";
+
+	for (int l = 0; (size_t)l < k->n_links && !name; l++)
+		for (int end = 0; end < 2; end++) {
+			const struct rtnl_end e = stage_kernel_end(k->scene, l, end);
+			if (k->links[l].ends[end].node == s->node && e.index == device)
+				name = e.name;
+		}
+	if (!name)
+		return -ENODEV;
+	return setsockopt(s->fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name) + 1)
+		       ? -errno
+		       : 0;
+}
+
 int kernel_setsockopt(struct stage *st, int sock, enum tcpwhy_option option, uint64_t value)
 {
 	const struct kernel_sock *s = kernel_sock_at(kernel_of(st), sock);
 
+	if (option == TCPWHY_SO_BINDTODEVICE)
+		return bind_to_device(kernel_of(st), s, value);
 	if (option == TCPWHY_SO_LINGER0)
 		return set_linger0(s->fd, value);
 	if (option == TCPWHY_SO_ATTACH_REUSEPORT)

@@ -126,7 +126,8 @@ static void pair(struct scene *s)
 
 struct wish {
 	struct scene *s;
-	int sock, state;
+	int sock;
+	enum tcpwhy_state state;
 	int result;
 	const char *counter;
 	int host;
