@@ -156,7 +156,9 @@ static int wrap_here(int channel, const struct wrap_plan *plan, struct err *err)
 		return listener;
 	failed = hand_over(channel, listener);
 	close(listener);
-	return failed ? failed : hear(channel, &reachable, err);
+	if (failed)
+		return fail(failed, err, "the supervisor was killed: %s", strerror(-failed));
+	return hear(channel, &reachable, err);
 }
 
 int wrap_start(const struct wrap_plan *plan, struct err *err)

@@ -371,6 +371,7 @@ sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
 run "$WRAP/kills" --tcpwhy "$tcpwhy" --binder "$binder" --rounds "${ROUNDS:-100}" --seed "${TCPWHY_SEED:-1}"
 echo "$out" | grep '^# '
 tap_equal "kills: nothing hangs, nothing is uncured" "$(echo "$out" | grep -E '^(not ok|Bail)' || true)" ""
+tap_equal "who was killed at the start is named" "$(echo "$out" | grep -a '^tcpwhy run: [^t]' || true)" ""
 tap_has "some hundreds" '^ok 1 - [0-9]{3,} kills in'
 run "$WRAP/kills" --lease --tcpwhy "$tcpwhy" --binder "$binder" --rounds "${ROUNDS:-40}" --seed "${TCPWHY_SEED:-1}"
 tap_has "with leases too" '^ok 1 - [0-9]+ kills in'
