@@ -195,6 +195,50 @@ static int link_times(lua_State *l)
 	return 1;
 }
 
+static void set_field(lua_State *l, const char *name, lua_Integer n)
+{
+	lua_pushinteger(l, n);
+	lua_setfield(l, -2, name);
+}
+
+static void push_segment(lua_State *l, const struct segment *s)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	lua_newtable(l);
+	lua_pushstring(l, endpoint_format(&s->from, s->from_port, false, text));
+	lua_setfield(l, -2, "from");
+	lua_pushstring(l, endpoint_format(&s->to, s->to_port, false, text));
+	lua_setfield(l, -2, "to");
+	set_field(l, "seq", s->seq);
+	set_field(l, "ack", s->ack);
+	set_field(l, "length", s->length);
+	if (!s->has_timestamp)
+		return;
+	set_field(l, "tsval", s->tsval);
+	set_field(l, "tsecr", s->tsecr);
+}
+
+/* link:last(from, "data"): the newest of them, as inject() takes it but for its flags; or nil */
+static int link_last(lua_State *l)
+{
+	int link = story_check(l, 1, STORY_LINK);
+	enum line_direction from = direction_of(l, link, 2);
+	struct stage *st = story_stage(story_of(l), l);
+	struct line_pick pick = story_pick(l, luaL_optstring(l, 3, ""));
+	struct line_record r;
+
+	for (size_t i = st->ops->trace_count(st); i-- > 0;) {
+		sandbox_charge(l, 1);
+		if (!st->ops->trace(st, i, &r) || r.link != link || r.direction != from ||
+		    !takes(&pick, &r.segment))
+			continue;
+		push_segment(l, &r.segment);
+		return 1;
+	}
+	return 0;
+}
+
 /* ------------------------------------------------------------------------------------- injecting
  */
 
@@ -246,11 +290,19 @@ static int link_inject(lua_State *l)
 
 void story_open_lines(lua_State *l)
 {
-	static const luaL_Reg link_methods[] = {
-		{"drop", link_drop},           {"delay", link_delay},       {"copy", link_copy},
-		{"hold", link_hold},           {"swap", link_swap},         {"watch", link_watch},
-		{"set_delay", link_set_delay}, {"set_loss", link_set_loss}, {"count", link_count},
-		{"times", link_times},         {"inject", link_inject},     {NULL, NULL}};
+	static const luaL_Reg link_methods[] = {{"drop", link_drop},
+						{"delay", link_delay},
+						{"copy", link_copy},
+						{"hold", link_hold},
+						{"swap", link_swap},
+						{"watch", link_watch},
+						{"set_delay", link_set_delay},
+						{"set_loss", link_set_loss},
+						{"count", link_count},
+						{"times", link_times},
+						{"last", link_last},
+						{"inject", link_inject},
+						{NULL, NULL}};
 	static const luaL_Reg control_methods[] = {
 		{"release", control_release}, {"remove", control_remove}, {NULL, NULL}};
 
