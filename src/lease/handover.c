@@ -171,5 +171,10 @@ int tcpwhy_lease_receive(struct tcpwhy_pool *pool, int unix_fd, struct tcpwhy_le
 		return error;
 	}
 	*out = (struct tcpwhy_lease){.token = token, .fd = fd, .port = (uint16_t)m.port};
-	return 0;
+	if (!atomic_load(&pool->at.shared->retired))
+		return 0;
+	pool_give_back_anew(pool, out, 1);
+	close(fd);
+	*out = (struct tcpwhy_lease){.fd = -1};
+	return -ESTALE;
 }

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------- the byte locks */
@@ -19,22 +22,22 @@ static bool lock_take(const struct tcpwhy_pool *pool, uint32_t index)
 {
 	struct flock lock = lock_of(index, F_WRLCK);
 
-	return fcntl(pool->fd, F_SETLK, &lock) == 0;
+	return fcntl(pool->fd, F_OFD_SETLK, &lock) == 0;
 }
 
 static void lock_drop(const struct tcpwhy_pool *pool, uint32_t index)
 {
 	struct flock lock = lock_of(index, F_UNLCK);
 
-	(void)fcntl(pool->fd, F_SETLK, &lock);
+	(void)fcntl(pool->fd, F_OFD_SETLK, &lock);
 }
 
-/* By another process; yes if it cannot be told. */
+/* Through another opening of the file; yes if it cannot be told. */
 static bool lock_is_taken(const struct tcpwhy_pool *pool, uint32_t index)
 {
 	struct flock lock = lock_of(index, pool->read_only ? F_RDLCK : F_WRLCK);
 
-	return fcntl(pool->fd, F_GETLK, &lock) || lock.l_type != F_UNLCK;
+	return fcntl(pool->fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
 }
 
 /* ------------------------------------------------------------------------------------- an entry */
@@ -73,6 +76,42 @@ bool holder_is_noted(const struct layout *l, uint32_t index, uint32_t gen)
 	return index < LAYOUT_HOLDERS &&
 	       holder_unpack(index, atomic_load(&l->holders[index].word), &w) &&
 	       w.state == HOLDER_READY && w.gen == gen;
+}
+
+/* In a child of fork() the opening of the file is its parent's, and so are the locks; the mapping
+ * holds it as the descriptor does, and both are replaced where they are. */
+static void reopen(struct tcpwhy_pool *pool)
+{
+	char path[40];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pool->fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	/* Without /proc the parent seems to live as long as we do, from another PID namespace. */
+	if (fd < 0)
+		return;
+	(void)mmap((char *)pool->at.shared - LAYOUT_SHARED_AT, pool->at.bytes,
+		   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	(void)dup3(fd, pool->fd, O_CLOEXEC);
+	close(fd);
+}
+
+/* One thread of the child does it, the others wait for it. */
+static void have_own_opening(struct tcpwhy_pool *pool)
+{
+	const uint64_t mine = (uint64_t)getpid(), busy = UINT64_MAX;
+	uint64_t opener = atomic_load(&pool->own->opener);
+
+	for (int tries = 0; opener != mine && tries < 100000; tries++) {
+		if (opener == busy) {
+			sched_yield();
+			opener = atomic_load(&pool->own->opener);
+		} else if (atomic_compare_exchange_strong(&pool->own->opener, &opener, busy)) {
+			reopen(pool);
+			atomic_store(&pool->own->opener, mine);
+			return;
+		}
+	}
 }
 
 static bool is_alive(const struct tcpwhy_pool *pool, uint32_t index, const struct holder_view *v)
@@ -256,19 +295,20 @@ static void leave(struct tcpwhy_pool *pool, uint64_t ref)
 int holder_me(struct tcpwhy_pool *pool, uint64_t *ref)
 {
 	struct holder_view v = {.flags = HOLDER_LOCKED, .uid = geteuid()};
-	uint64_t seen = atomic_load(pool->me), mine;
+	uint64_t seen = atomic_load(&pool->own->me), mine;
 	int error;
 
 	if (is_mine(pool, seen)) {
 		*ref = seen;
 		return 0;
 	}
+	have_own_opening(pool);
 	process_self(&v.process);
 	atomic_store(&pool->ns_key, v.process.ns_key);
 	error = take_entry(pool, &v, &mine);
 	if (error)
 		return error;
-	if (!atomic_compare_exchange_strong(pool->me, &seen, mine)) {
+	if (!atomic_compare_exchange_strong(&pool->own->me, &seen, mine)) {
 		/* Another thread was first. */
 		leave(pool, mine);
 		mine = seen;
@@ -279,7 +319,7 @@ int holder_me(struct tcpwhy_pool *pool, uint64_t *ref)
 
 void holder_leave(struct tcpwhy_pool *pool)
 {
-	leave(pool, atomic_load(pool->me));
+	leave(pool, atomic_load(&pool->own->me));
 }
 
 /* Several leases of one process share its entry. */

@@ -3,13 +3,14 @@
  * holder.h - the table of processes that have leases
  *
  * A slot names its holder by index and generation. Who may write an entry is settled by the kernel:
- * one byte of the file, far beyond its end, stands for each entry, and only the process that has
- * the (POSIX) lock of that byte writes it. The lock goes with the process, so an entry whose
- * writing was cut short is found by the next one.
+ * one byte of the file, far beyond its end, stands for each entry, and only who has the lock of
+ * that byte (an open file description's: F_OFD_SETLK) writes it. The lock goes with the process, so
+ * an entry whose writing was cut short is found by the next one. The locks that come with fcntl's
+ * F_SETLK would be lost when the process closes any descriptor of the file.
  *
  * The lock is the sign of life, too, where pid and start mean nothing: for whoever looks from
- * another PID namespace. Inside one, pid and start decide, because the lock is lost as soon as the
- * process closes any descriptor of the file.
+ * another PID namespace. A child of fork() shares it until it uses the pool, executes a program or
+ * ends; so inside one PID namespace pid and start decide.
  */
 #ifndef TCPWHY_LEASE_HOLDER_H
 #define TCPWHY_LEASE_HOLDER_H

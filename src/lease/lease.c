@@ -199,8 +199,10 @@ int tcpwhy_lease(struct tcpwhy_pool *pool, const struct tcpwhy_lease_wish *wish,
 			error = -ESTALE;
 	/* Who rebuilds the pool first says that this file is retired, and then reads its slots: the
 	 * lease was seen, or we see this. */
-	if (!error && atomic_load(&pool->at.shared->retired))
+	if (!error && atomic_load(&pool->at.shared->retired)) {
+		pool_give_back_anew(pool, out, a.got);
 		error = -ESTALE;
+	}
 	if (error) {
 		give_back_all(&a);
 		return error;
@@ -253,6 +255,19 @@ int tcpwhy_lease_release(struct tcpwhy_pool *pool, struct tcpwhy_lease *leases, 
 
 /* ---------------------------------------------------------------------------- to another's name */
 
+/* If the pool is being rebuilt, the new file may have the word of before: then that must be tried.
+ */
+static int rename_lease(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, uint32_t slot,
+			const struct slot_word *w)
+{
+	uint64_t token = lease->token;
+
+	if (!slot_rename(&pool->at, slot, &token, w) || atomic_load(&pool->at.shared->retired))
+		return -ESTALE;
+	lease->token = token;
+	return 0;
+}
+
 int tcpwhy_lease_assign(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, pid_t pid,
 			uint32_t ttl_s)
 {
@@ -280,7 +295,7 @@ int tcpwhy_lease_assign(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, pi
 	if (ttl_s)
 		atomic_store(&l->slots[slot].expires_ns,
 			     pool_now_ns() + ttl_s * UINT64_C(1000000000));
-	return slot_rename(l, slot, &lease->token, &w) ? 0 : -ESTALE;
+	return rename_lease(pool, lease, slot, &w);
 }
 
 int tcpwhy_lease_revoke(struct tcpwhy_pool *pool, uint16_t port)
@@ -301,5 +316,5 @@ int tcpwhy_lease_revoke(struct tcpwhy_pool *pool, uint16_t port)
 	if (!slot_give_back(l, slot, word, pool_now_ns()))
 		return 0;
 	order_append(l, &slot, 1);
-	return 1;
+	return atomic_load(&l->shared->retired) ? -ESTALE : 1;
 }

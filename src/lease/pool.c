@@ -25,6 +25,8 @@
 /* Out of the way of LISTEN_FDS, which begins at 3. */
 #define LOWEST_FD 64
 
+#define RETIRED_AT (LAYOUT_SHARED_AT + offsetof(struct layout_shared, retired))
+
 enum { REBUILDS_MAX = 5 };
 
 uint64_t pool_now_ns(void)
@@ -52,22 +54,23 @@ static int fail(struct tcpwhy_pool_why *why, int error, const char *format, ...)
 
 /* ------------------------------------------------------------------------------------- a handle */
 
-/* The page a child of fork() finds empty. */
-static _Atomic uint64_t *own_page(bool *wipes)
+static struct pool_own *own_page(bool *wipes)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct pool_own *own = page;
 
 	if (page == MAP_FAILED)
 		return NULL;
 	*wipes = madvise(page, size, MADV_WIPEONFORK) == 0;
-	return page;
+	atomic_store(&own->opener, (uint64_t)getpid());
+	return own;
 }
 
 static void handle_free(struct tcpwhy_pool *pool)
 {
-	if (pool->me)
-		munmap((void *)pool->me, (size_t)sysconf(_SC_PAGESIZE));
+	if (pool->own)
+		munmap(pool->own, (size_t)sysconf(_SC_PAGESIZE));
 	if (pool->at.shared)
 		munmap((char *)pool->at.shared - LAYOUT_SHARED_AT, pool->at.bytes);
 	free(pool);
@@ -81,11 +84,10 @@ static int handle_map(struct tcpwhy_pool *pool, int fd, const struct layout_head
 	if (base == MAP_FAILED)
 		return -errno;
 	layout_place(h, base, &pool->at);
-	pool->me = own_page(&pool->wipes);
-	return pool->me ? 0 : -ENOMEM;
+	pool->own = own_page(&pool->wipes);
+	return pool->own ? 0 : -ENOMEM;
 }
 
-/* Before any lock is taken: closing a descriptor drops them all. */
 static int move_up(int fd)
 {
 	int moved = fd < LOWEST_FD ? fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_FD) : -1;
@@ -136,7 +138,7 @@ void tcpwhy_pool_close(struct tcpwhy_pool *pool)
 	if (!pool)
 		return;
 	if (!pool->read_only && !pool_is_current(pool)) {
-		uint64_t ref = atomic_load(pool->me);
+		uint64_t ref = atomic_load(&pool->own->me);
 
 		holder_leave(pool);
 		if (ref)
@@ -158,7 +160,33 @@ int pool_is_current(const struct tcpwhy_pool *pool)
 	/* The size first: the page may be gone. */
 	if (fstat(pool->fd, &st) || !st.st_nlink || (uint64_t)st.st_size < pool->at.bytes)
 		return -ESTALE;
-	return atomic_load(&pool->at.shared->retired) ? -ESTALE : 0;
+	return !pool->read_only && atomic_load(&pool->at.shared->retired) ? -ESTALE : 0;
+}
+
+void pool_give_back_anew(const struct tcpwhy_pool *pool, const struct tcpwhy_lease *leases,
+			 unsigned n)
+{
+	char folder[sizeof(pool->path)];
+	struct tcpwhy_pool *fresh;
+	uint64_t now = pool_now_ns();
+
+	/* Here first: if it was not read yet, it is read as free. */
+	for (unsigned i = 0; i < n; i++)
+		slot_give_back(&pool->at, leases[i].port - pool->at.low, leases[i].token, now);
+	snprintf(folder, sizeof(folder), "%s", pool->path);
+	if (!strrchr(folder, '/'))
+		return;
+	*strrchr(folder, '/') = '\0';
+	if (tcpwhy_pool_open(folder, false, &fresh, NULL))
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t slot = (uint32_t)leases[i].port - fresh->at.low;
+
+		/* Whoever sweeps next appends it to the order. */
+		if (leases[i].port >= fresh->at.low && slot < fresh->at.slots_n)
+			slot_give_back(&fresh->at, slot, leases[i].token, now);
+	}
+	tcpwhy_pool_close(fresh);
 }
 
 /* ------------------------------------------------------------------------------------- the file */
@@ -204,7 +232,8 @@ static bool is_of(const struct place *place, int fd)
 	       !memcmp(h.boot_id, place->id.boot_id, sizeof(h.boot_id));
 }
 
-/* Opens the file as it is. -ESTALE: of another boot. */
+/* Opens the file as it is. -ESTALE: of another boot; -EAGAIN: retired, by one that is about to
+ * replace it or was killed before it did. */
 static int open_as_is(const struct place *place, bool read_only, struct tcpwhy_pool **out,
 		      enum layout_fault *fault)
 {
@@ -222,9 +251,32 @@ static int open_as_is(const struct place *place, bool read_only, struct tcpwhy_p
 		tcpwhy_pool_close(pool);
 		return -ESTALE;
 	}
+	if (!read_only && atomic_load(&pool->at.shared->retired)) {
+		tcpwhy_pool_close(pool);
+		return -EAGAIN;
+	}
 	snprintf(pool->path, sizeof(pool->path), "%s/%s", place->path, place->name);
 	*out = pool;
 	return 0;
+}
+
+/* With the folder locked nobody is replacing a file that is retired: who wanted to was killed, and
+ * the file is still the pool. */
+static int open_locked(const struct place *place, struct tcpwhy_pool **out,
+		       enum layout_fault *fault)
+{
+	const uint32_t no = 0;
+	struct stat st;
+	int error = open_as_is(place, false, out, fault), fd;
+
+	if (error != -EAGAIN)
+		return error;
+	fd = place_open_file(place, place->name, false, &st);
+	if (fd < 0)
+		return fd;
+	(void)!pwrite(fd, &no, sizeof(no), RETIRED_AT);
+	close(fd);
+	return open_as_is(place, false, out, fault);
 }
 
 /* Those who have it mapped see it, whatever else is in the file. */
@@ -232,8 +284,7 @@ static void retire(int fd)
 {
 	const uint32_t yes = 1;
 
-	(void)!pwrite(fd, &yes, sizeof(yes),
-		      LAYOUT_SHARED_AT + offsetof(struct layout_shared, retired));
+	(void)!pwrite(fd, &yes, sizeof(yes), RETIRED_AT);
 }
 
 /* A damaged file as the layout that it should have; extended, so that those who have it mapped and
@@ -330,7 +381,7 @@ static int open_or_rebuild(struct place *place, struct tcpwhy_pool **out,
 	if (error)
 		return tell(why, error, place, NULL);
 	for (int tries = 0;; tries++) {
-		error = open_as_is(place, false, out, &fault);
+		error = open_locked(place, out, &fault);
 		if (!error)
 			return 0;
 		if (!needs_rebuild(error) || tries == REBUILDS_MAX)
@@ -353,7 +404,7 @@ int tcpwhy_pool_open(const char *folder, bool read_only, struct tcpwhy_pool **ou
 	if (error)
 		return tell(why, error, &place, NULL);
 	error = open_as_is(&place, read_only, out, &fault);
-	if (needs_rebuild(error) && !read_only)
+	if ((needs_rebuild(error) || error == -EAGAIN) && !read_only)
 		error = open_or_rebuild(&place, out, why);
 	else if (error == -ESTALE)
 		error = tell(why, -ENOENT, &place, place.name);
@@ -453,11 +504,10 @@ static int create_locked(struct place *place, const struct tcpwhy_pool_plan *pla
 	struct tcpwhy_pool *old;
 	enum layout_fault fault;
 	uint16_t low, high;
-	int error = open_as_is(place, false, &old, &fault);
+	int error = open_locked(place, &old, &fault);
 
 	if (error == -EUCLEAN && place_read_range(place, &low, &high) == 0)
-		error = rebuild(place, error, why) ? -EUCLEAN
-						   : open_as_is(place, false, &old, &fault);
+		error = rebuild(place, error, why) ? -EUCLEAN : open_locked(place, &old, &fault);
 	if (error == -EUCLEAN)
 		error = give_up(place);
 	if (error == -ENOENT || error == -ESTALE)

@@ -13,16 +13,20 @@
 #include "lease/process.h"
 #include "tcpwhy/lease.h"
 
+/* What belongs to one process: on a page of its own that a child of fork() finds empty. */
+struct pool_own {
+	_Atomic uint64_t me;     /* holder_ref, 0 before the first call */
+	_Atomic uint64_t opener; /* pid of the process whose opening of the file it is */
+};
+
 struct tcpwhy_pool {
 	struct layout at;
 	int fd;
 	bool read_only;
 	bool ipv6;               /* a socket of every address is an IPv6 one */
 	_Atomic uint64_t ns_key; /* of the process that noted itself last */
-	/* holder_ref of this process, 0 before its first call. On a page of its own that a child of
-	 * fork() finds empty (wipes), or else it is compared with getpid(). */
-	_Atomic uint64_t *me;
-	bool wipes;
+	struct pool_own *own;
+	bool wipes;             /* own is empty in a child of fork(); if not, pids are compared */
 	_Atomic uint64_t draws; /* state of the random choice */
 	char path[256];
 };
@@ -51,6 +55,11 @@ int pool_attach(int fd, bool read_only, struct tcpwhy_pool **out, enum layout_fa
 
 /* 0, or -ESTALE if another file took the place of this one or it was truncated. */
 int pool_is_current(const struct tcpwhy_pool *pool);
+
+/* A lease was made in a file that was retired meanwhile, and is not wanted: it is given back here,
+ * and in the new file, should the word have been taken over before that. */
+void pool_give_back_anew(const struct tcpwhy_pool *pool, const struct tcpwhy_lease *leases,
+			 unsigned n);
 
 uint64_t pool_now_ns(void); /* CLOCK_BOOTTIME, as all times in the file */
 

@@ -35,6 +35,7 @@ struct board {
 	_Atomic uint32_t holder[PORTS]; /* pid, 0 none */
 	_Atomic uint64_t leases, rebuilt, reopened;
 	_Atomic uint32_t twice, outside, failed;
+	_Atomic uint32_t stop, idle; /* workers stop with nothing leased, and live on */
 	char failure[512];
 };
 
@@ -140,8 +141,14 @@ static void work(void)
 	struct tcpwhy_lease leases[HOLD_MAX];
 
 	for (;;) {
-		int n = lease_some(&pool, leases), released;
+		int n, released;
 
+		if (atomic_load(&board->stop)) {
+			atomic_fetch_add(&board->idle, 1);
+			for (;;)
+				pause();
+		}
+		n = lease_some(&pool, leases);
 		if (n < 0 && n != -ENOSPC)
 			complain(&board->failed, "tcpwhy_lease", n);
 		for (int i = 0; i < n; i++)
@@ -244,10 +251,22 @@ static int all_there(void)
 	return n;
 }
 
+/* What was leased of a file that was just being replaced must not stay leased to who lives. */
+static bool all_there_when_idle(void)
+{
+	atomic_store(&board->stop, 1);
+	for (int i = 0; i < 10000 && atomic_load(&board->idle) < WORKERS; i++)
+		pause_up_to(2000000);
+	return atomic_load(&board->idle) == WORKERS && all_there() == PORTS;
+}
+
 static bool play_round(int kills)
 {
 	int there;
+	bool idle_ok;
 
+	atomic_store(&board->stop, 0);
+	atomic_store(&board->idle, 0);
 	for (int i = 0; i < WORKERS; i++)
 		start(i);
 	for (int k = 0; k < kills; k++) {
@@ -259,13 +278,16 @@ static bool play_round(int kills)
 			damage();
 		start(i);
 	}
+	idle_ok = all_there_when_idle();
+	if (!idle_ok)
+		puts("# ports stayed leased to processes that had given them back");
 	for (int i = 0; i < WORKERS; i++)
 		end(i);
 	remove_leftovers();
 	there = all_there();
 	if (there != PORTS)
 		printf("# %d of %d ports came back\n", there, PORTS);
-	return there == PORTS;
+	return there == PORTS && idle_ok;
 }
 
 static unsigned long number(int argc, char **argv, const char *name, unsigned long otherwise)

@@ -294,6 +294,42 @@ static void test_rebuild(void **state)
 	kill_at_each_call(rebuild_pool, check_rebuilt);
 }
 
+static bool shifted;
+
+static void change_range(void)
+{
+	if (fixture_create(shifted ? LOW : LOW + 1, shifted ? HIGH : HIGH + 1))
+		_exit(1);
+}
+
+/* One range or the other, and the lease that both have stands. */
+static void check_range(void)
+{
+	struct tcpwhy_lease others[PORTS];
+	struct tcpwhy_pool_state s;
+	struct tcpwhy_pool *pool;
+
+	assert_int_equal(tcpwhy_pool_open(fix.folder, false, &pool, &fix.why), 0);
+	tcpwhy_pool_look(pool, &s);
+	assert_int_equal(s.high - s.low, PORTS - 1);
+	assert_in_range(s.low, LOW, LOW + 1);
+	shifted = s.low != LOW;
+	assert_int_equal(tcpwhy_lease(pool, NULL, others, PORTS), PORTS - 1);
+	for (unsigned i = 0; i < PORTS - 1; i++)
+		assert_int_not_equal(others[i].port, leases[0].port);
+	tcpwhy_pool_close(pool);
+}
+
+static void test_change_range(void **state)
+{
+	(void)state;
+	FIXTURE_NEEDED();
+	assert_int_equal(tcpwhy_lease(fix.pool, NULL, leases, 2), 2);
+	assert_int_equal(tcpwhy_lease_release(fix.pool, leases, 1), 1);
+	leases[0] = leases[1];
+	kill_at_each_call(change_range, check_range);
+}
+
 int main(void)
 {
 #define POOL_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -303,6 +339,7 @@ int main(void)
 		POOL_TEST(test_assign),
 		POOL_TEST(test_make),
 		POOL_TEST(test_rebuild),
+		POOL_TEST(test_change_range),
 	};
 
 	return unit_run("lease_step", tests);
