@@ -77,12 +77,13 @@ static void set_options(struct server *s, pid_t tid, int fd, enum option_moment 
 static bool lease_port(struct server *s, pid_t tid, int fd, struct place *p)
 {
 	pid_t process = task_process(tid);
+	bool known, reaches;
 	int failed;
 
 	if (leased_has(&s->leased, fd, process))
 		return true;
-	/* The pool is of one namespace. */
-	if (!task_shares_netns(tid))
+	reaches = leased_reaches(&s->leased, fd, &known);
+	if (!(known ? reaches : task_shares_netns(tid)))
 		return false;
 	set_options(s, tid, fd, AT_BIND_PORT);
 	failed = leased_bind(&s->leased, fd, process, (struct sockaddr *)&p->address, p->len);

@@ -12,6 +12,24 @@
 #define TRIES   64 /* ports that others have bound */
 #define LOOK_AT 64 /* ports given out until the first look; then as many as are in use */
 
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
+static uint64_t own_cookie(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = cookie_of(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return cookie;
+}
+
 int leased_open(struct leased *l, struct err *err)
 {
 	struct tcpwhy_pool_why why = {""};
@@ -26,6 +44,7 @@ int leased_open(struct leased *l, struct err *err)
 		return -ENOMEM;
 	}
 	l->shared->next_look = LOOK_AT;
+	l->netns = own_cookie();
 	failed = tcpwhy_pool_open(NULL, false, &l->pool, &why);
 	if (failed)
 		snprintf(err->text, sizeof(err->text), "the pool of ports: %.*s", 200, why.text);
@@ -143,6 +162,14 @@ int leased_bind(struct leased *l, int fd, pid_t process, struct sockaddr *addres
 			return failed;
 	}
 	return -ENOSPC;
+}
+
+bool leased_reaches(const struct leased *l, int fd, bool *known)
+{
+	uint64_t cookie = cookie_of(fd);
+
+	*known = l->netns && cookie;
+	return cookie == l->netns;
 }
 
 bool leased_has(const struct leased *l, int fd, pid_t process)

@@ -27,6 +27,7 @@ struct leased_shared {
 struct leased {
 	struct tcpwhy_pool *pool; /* NULL: not used */
 	struct leased_shared *shared;
+	uint64_t netns; /* SO_NETNS_COOKIE of our sockets; 0: unknown, before 5.14 */
 };
 
 /* The pool of the network namespace we are in. 0, or -errno and why: -ENOENT there is none. */
@@ -35,6 +36,9 @@ int leased_open(struct leased *l, struct err *err);
 /* Binds an unbound socket to a port of the pool; that of address is written. 0; -ENOSPC if the pool
  * has none; or -errno of bind(). */
 int leased_bind(struct leased *l, int fd, pid_t process, struct sockaddr *address, socklen_t len);
+
+/* Whether the socket is of the pool's network namespace. *known: false before 5.14. */
+bool leased_reaches(const struct leased *l, int fd, bool *known);
 
 /* Whether the socket has a port that was given to this process: the call was answered before. */
 bool leased_has(const struct leased *l, int fd, pid_t process);

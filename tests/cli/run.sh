@@ -351,6 +351,9 @@ run under --lease --reuseaddr -- "$binder" plain 0
 tap_has "with SO_REUSEADDR" "^bind ok $all local=($inside)$"
 run under --lease -- "$binder" plain 7001
 tap_has "a port that is asked for stays" "^bind ok $nothing local=7001$"
+run under --lease -- "$binder" elsewhere 0
+tap_equal "another namespace gets none of this one's" "$(echo "$out" | grep -cE "^bind ok .*local=($inside)$")" 0
+tap_has "but the kernel's there" '^bind ok|no namespaces'
 run under --lease -- "$binder" plain 0 32
 tap_equal "every one has its own" "$(echo "$out" | grep -oE "local=($inside)$" | sort -u | wc -l)" 32
 tap_equal "they end with the process" "$("$WRAP/pool" list)" ""
