@@ -5,6 +5,7 @@
 # make check      build and run all tests (again under ASan and UBSan)
 # make check-long N=1000000 SEED=1    random calls on the engine and on the kernel
 # make check-packets N=1000000 SEED=1 random segments on src/segment and on the kernel
+# make check-matrix   both again on Debian's kernels of other releases, in QEMU (long)
 # make check-kills N=10000 SEED=1     rounds of kills of the processes of tcpwhy run
 # make check-leases KILLS=10000       kill -9 of who leases ports, and the protocol in spin, at length
 # make bench      side-by-side benchmarks, each prints its ratio
@@ -41,7 +42,7 @@ BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(BUILD)/tests/wrap/binder-static
 
-.PHONY: all tests check check-layers check-long check-packets check-leases check-kills bench fuzz demo clean format
+.PHONY: all tests check check-layers check-long check-packets check-matrix check-leases check-kills bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -158,6 +159,9 @@ check-packets: $(BUILD)/packet
 	$(BUILD)/packet --table
 	$(BUILD)/packet --table --ipv6
 	$(BUILD)/packet --events $(N) --seed $(SEED)
+
+check-matrix: $(BUILD)/conform $(BUILD)/packet
+	BUILD=$(BUILD) tools/kernel-matrix
 
 check-kills: all $(WRAP)
 	$(BUILD)/tests/wrap/kills --tcpwhy $(BUILD)/tcpwhy --binder $(BUILD)/tests/wrap/binder --rounds $(N) --seed $(SEED)
