@@ -71,7 +71,7 @@ struct play_counter {
 
 /* A row of the table that the case makes; the first one names the columns. */
 struct play_figure {
-	char cell[PLAY_CELLS][32]; /* "" behind the last */
+	char cell[PLAY_CELLS][56]; /* "" behind the last */
 };
 
 struct play_node {

@@ -1,0 +1,69 @@
+-- Two phones behind one address. A server with tcp_tw_recycle=1 (until 4.11) remembers one timestamp for each address,
+-- and drops without a word the SYNs of the phone whose clock shows less. With one phone nothing is to be seen.
+case {
+	about    = "tcp_tw_recycle: of two clients behind one NAT address one cannot connect",
+	claim    = "it turns on PAWS, which then is per address, until 4.2",
+	truth    = "timestamps turn on PAWS, per connection; recycle adds a stamp per address, until 4.11",
+	source   = "R2",
+	releases = "3.10 4.9.0 4.9.y 4.11 4.19.y 6.18.y",
+	stages   = "world",
+}
+local old, young = host("old", {clock_ms = 500000000}), host("young", {clock_ms = 1000}) -- days, a second of uptime
+local nat, server = box "nat", host "server"
+link(old, "192.168.0.2", nat, "192.168.0.1")
+link(young, "192.168.1.2", nat, "192.168.1.1")
+link(nat, "203.0.113.1 203.0.113.7", server, "198.51.100.1")
+nat:snat{from = "192.168.0.0/16", to = "203.0.113.1"}
+local listener = server:listen("198.51.100.1:80")
+
+-- Whether a phone gets a connection; the server closes it first and has TIME_WAIT.
+local function visit(phone, to)
+	local there = phone:socket()
+	local result = there:try_connect(to or "198.51.100.1:80")
+	if result == "ok" then
+		local here = listener:accept()
+		here:close()
+		there:recv()
+	end
+	there:close()
+	pause(0.1)
+	return result
+end
+
+expect(visit(old), "ok")
+expect(visit(young), "ok", "tcp_tw_recycle=0: timestamps alone harm nobody")
+pause(61)
+if not has "tw-recycle" then
+	expect(pcall(server.sysctl, server, "net.ipv4.tcp_tw_recycle", 1), false, "from 4.12 on there is no such knob")
+	return
+end
+server:sysctl("net.ipv4.tcp_tw_recycle", 1)
+expect(visit(young), "ok")
+pause(1)
+expect(server.TIME_WAIT, 0, "its first effect: TIME_WAIT is over after 3.5 x RTO")
+if not has "timestamps-by-tuple" then
+	for _ = 1, 20 do expect(visit(young), "ok", "one phone alone: the reproduction that failed") end
+end
+pause(61)
+
+if has "timestamps-by-tuple" then
+	local refused = 0
+	for _ = 1, 20 do refused = refused + (visit(old) == "ok" and 0 or 1) end
+	expect_between(refused, 1, 19, "each connection starts its timestamps at random: one phone is enough")
+	return
+end
+expect(visit(old), "ok")
+expect(visit(young), "EINPROGRESS", "its SYNs vanish: no RST, no ICMP, nothing in its log")
+expect_between(server.PAWSPassive, 1, 3)
+expect(server.ListenDrops, server.PAWSPassive)
+figures("netstat -s", "counter", "")
+figures("passive connections rejected because of time stamp", "PAWSPassive", server.PAWSPassive)
+figures("SYNs to LISTEN sockets dropped", "ListenDrops", server.ListenDrops)
+expect(visit(old), "ok", "meanwhile the old phone is served")
+server:sysctl("net.ipv4.tcp_tw_recycle", 0)
+expect(visit(young), "ok", "the cure")
+server:sysctl("net.ipv4.tcp_tw_recycle", 1)
+expect(visit(old), "ok")
+nat:clear_rules()
+nat:dnat{at = "203.0.113.7", to = "198.51.100.1"}
+expect(visit(young, "203.0.113.7:80"), "ok", "DNAT alone leaves each phone its address: harmless")
