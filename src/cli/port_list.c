@@ -358,7 +358,7 @@ int port_list(const struct port_request *q)
 
 struct trouble {
 	bool bad;
-	char text[400];
+	char text[512];
 };
 
 enum { FINDINGS_MAX = 4 };
