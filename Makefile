@@ -19,7 +19,7 @@ DIRS    := base engine segment world load explain logs live lease cure wrap case
 PURE    := base engine segment world load explain logs
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wvla -Wformat=2 -Werror
-PKGS    := libmnl libbpf jansson libpcre2-8 libnftables lua5.4 libseccomp
+PKGS    := libmnl libbpf jansson libpcre2-8 libnftables lua5.4 libseccomp libpcap
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Isrc -I$(BUILD)/gen \
 	      $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
