@@ -112,6 +112,9 @@ enum tcpwhy_feature {
 	/* a bug: TIME_WAIT is not in bhash2, so bind() to an address does not see it (6.1 to
 	 * 6.1.4) */
 	TCPWHY_F_TW_HIDDEN = 1u << 20,
+	/* a bug: bind() of an IPv6 socket to a v4-mapped address does not see an IPv6 socket that
+	 * is bound to the v4-mapped wildcard (6.1.y) */
+	TCPWHY_F_MAPPED_ANY_HIDDEN = 1u << 21,
 };
 
 /* The same for segments: what a release does otherwise with a handshake, a reset, a queue or a
@@ -169,8 +172,10 @@ enum tcpwhy_packet_feature {
 	/* a TIME_WAIT is counted, as TW or TWKilled, when it begins (5.17); before: when its time
 	 * is over, if nothing else ends it */
 	TCPWHY_P_TW_COUNTED_EARLY = 1u << 22,
-	/* a bug: a SYN that takes over a TIME_WAIT is treated as any other: a sequence number of its
-	 * own, and the SYN queue is asked (4.15 to 6.9) */
+	/* the timestamp of a segment with an old ACK is taken, too (7.2, 6.12.y, 6.1.y) */
+	TCPWHY_P_OLD_ACK_STAMP = 1u << 27,
+	/* a bug: a SYN that takes over a TIME_WAIT is treated as any other: a sequence number of
+	 * its own, and the SYN queue is asked (4.15 to 6.9) */
 	TCPWHY_P_TW_SYN_FORGETS = 1u << 26,
 	/* a SYN with an old timestamp gets a challenge ACK (6.12); before: what any old timestamp
 	 * gets */

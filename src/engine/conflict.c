@@ -125,6 +125,16 @@ static bool uses_hash2(const struct claim *c)
 	return is_specific(c) && !(c->family == TCPWHY_IPV6 && claim_is_v4(c));
 }
 
+/* inet_bind2_bucket_match_addr_any() of 6.1.192 knows the v4-mapped wildcard only where an IPv4
+ * socket asks. */
+static bool misses_mapped_any(const struct claim *c, const struct sock *owner)
+{
+	struct ref local = sock_local(owner);
+
+	return c->family == TCPWHY_IPV6 && claim_is_v4(c) && is_specific(c) &&
+	       sock_family(owner) == TCPWHY_IPV6 && !local.six && ref_is_any(local);
+}
+
 /* -------------------------------------------------------------------------------- one owner */
 
 static enum tcpwhy_tri owner_reuses(const struct sock *s)
@@ -229,6 +239,8 @@ enum tcpwhy_tri pair_conflict(const struct tcpwhy_engine *e, const struct claim 
 	if (owner == c->self || !same_device(c->device, s->device))
 		return TCPWHY_NO;
 	if (s->timewait && has(e, TCPWHY_F_TW_HIDDEN) && uses_hash2(c))
+		return TCPWHY_NO;
+	if (has(e, TCPWHY_F_MAPPED_ANY_HIDDEN) && misses_mapped_any(c, s))
 		return TCPWHY_NO;
 	enum tcpwhy_tri flags = flags_conflict(c, s, mode), meet = addresses_meet(c, s);
 	enum tcpwhy_tri conflict = tri_and(flags, meet);

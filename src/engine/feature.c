@@ -51,6 +51,9 @@ static const struct tcpwhy_feature_info features[] = {
 	     "net.ipv4.ip_autobind_reuse exists: bind(0) may share a port with SO_REUSEADDR."),
 	PORT(TW_HIDDEN, "time-wait-hidden", "6.1 to 6.1.4",
 	     "A bug: bind() to an address does not see TIME_WAIT."),
+	PORT(MAPPED_ANY_HIDDEN, "mapped-any-hidden", "6.1.y",
+	     "A bug: bind() of an IPv6 socket to a v4-mapped address does not see the v4-mapped "
+	     "wildcard of another."),
 	PORT(SOCK_PORT_RANGE, "socket-port-range", "6.3, 6.1.32",
 	     "IP_LOCAL_PORT_RANGE exists: a socket has a range of its own."),
 	PORT(SOCK_RANGE_WHOLE, "socket-range-whole", "6.8",
@@ -124,6 +127,9 @@ static const struct tcpwhy_feature_info features[] = {
 	PACKET(UNSENT_ACK_ANSWERED, "unsent-ack-answered", "6.18.y",
 	       "An ACK of what was never sent gets a challenge ACK in ESTABLISHED, too; before, "
 	       "nothing."),
+	PACKET(OLD_ACK_STAMP, "old-ack-stamp", "7.2, 6.12.y, 6.1.y",
+	       "The timestamp of a segment with an old ACK is taken; before, only with a good "
+	       "one."),
 	PACKET(CROSSED_SYN_ACK_PASSES, "crossed-syn-ack-passes", "6.11, 6.1.y",
 	       "The SYN-ACK of a simultaneous open is taken; before, it gets a challenge ACK."),
 	PACKET(SYN_RECV_RST_EXACT, "syn-recv-rst-exact", "6.18.y, 6.12.105, 6.1.191",

@@ -3,9 +3,9 @@
  * The rows: what each release does, as features, and the sysctls it starts with
  *
  * A name with a patch number is that release as it came out; .y is the end of its stable branch,
- * with what was carried back. Two branches are known closely: 6.1.y as of 6.1.192, 6.12.y as of
- * 6.12.117. Of 6.1.4 the slips of bhash2 between v4-mapped and dual-stack addresses
- * (6.1.21, 6.1.54, 6.1.85, 6.1.168) are not modelled.
+ * with what was carried back. Four branches were held against a kernel: 5.10.y as of 5.10.262,
+ * 6.1.y as of 6.1.192, 6.12.y as of 6.12.117, 6.18.y as of 6.18.44. Of 6.1.4 the slips of bhash2
+ * between v4-mapped and dual-stack addresses (6.1.21, 6.1.54, 6.1.85, 6.1.168) are not modelled.
  */
 #include "base/text.h"
 #include "engine/state.h"
@@ -23,9 +23,10 @@ enum {
 	IN_4_19 = IN_4_11 | TCPWHY_F_TW_REUSE_LOOPBACK | TCPWHY_F_TW_REUSE_TICK |
 		  TCPWHY_F_PERTURB_TABLE | TCPWHY_F_START_REKEYED,
 	IN_5_10 = IN_4_19 | TCPWHY_F_AUTOBIND_REUSE,
-	IN_6_1 = IN_5_10 | TCPWHY_F_SOCK_PORT_RANGE | TCPWHY_F_TW_REUSE_NO_FW2,
+	IN_6_3 = IN_5_10 | TCPWHY_F_SOCK_PORT_RANGE | TCPWHY_F_TW_REUSE_NO_FW2,
+	IN_6_1 = IN_6_3 | TCPWHY_F_MAPPED_ANY_HIDDEN,
 	IN_6_1_4 = IN_5_10 | TCPWHY_F_TW_HIDDEN,
-	IN_6_12 = IN_6_1 | TCPWHY_F_SOCK_RANGE_WHOLE | TCPWHY_F_FASTREUSE_DEAD,
+	IN_6_12 = IN_6_3 | TCPWHY_F_SOCK_RANGE_WHOLE | TCPWHY_F_FASTREUSE_DEAD,
 	IN_6_18 = IN_6_12 | TCPWHY_F_TW_REUSE_DELAY | TCPWHY_F_BUCKET_RELAXES,
 };
 
@@ -45,13 +46,14 @@ enum {
 	PACKETS_6_1_4 = PACKETS_5_7 | TCPWHY_P_CHALLENGE_UNLIMITED | TCPWHY_P_TW_COUNTED_EARLY,
 	PACKETS_6_1 = (PACKETS_6_1_4 | TCPWHY_P_SYNQ_ONE_MORE | TCPWHY_P_SYN_RECV_RST_EXACT |
 		       TCPWHY_P_TS_OFFSET_TUPLE | TCPWHY_P_OLD_ACK_CLOSING |
-		       TCPWHY_P_CROSSED_SYN_ACK_PASSES) &
+		       TCPWHY_P_OLD_ACK_STAMP | TCPWHY_P_CROSSED_SYN_ACK_PASSES) &
 		      ~TCPWHY_P_TS_OFFSET_HOSTS,
 	PACKETS_6_12 = (PACKETS_6_1 | TCPWHY_P_SYN_LINEAR | TCPWHY_P_PAWS_SYN_CHALLENGED) &
 		       ~TCPWHY_P_TW_SYN_FORGETS,
-	PACKETS_6_18 = PACKETS_6_12 | TCPWHY_P_SYN_RECV_TSECR | TCPWHY_P_PAWS_OLD_ACK |
-		       TCPWHY_P_BEYOND_WINDOW | TCPWHY_P_TW_PAWS_COUNTED |
-		       TCPWHY_P_UNSENT_ACK_ANSWERED,
+	PACKETS_6_18 =
+		(PACKETS_6_12 | TCPWHY_P_SYN_RECV_TSECR | TCPWHY_P_PAWS_OLD_ACK |
+		 TCPWHY_P_BEYOND_WINDOW | TCPWHY_P_TW_PAWS_COUNTED | TCPWHY_P_UNSENT_ACK_ANSWERED) &
+		~TCPWHY_P_OLD_ACK_STAMP,
 };
 
 /* Known by their sysctl or from one place only, or carried back at an unknown patch. */
@@ -85,11 +87,10 @@ static const struct tcpwhy_row rows[] = {
 	{"5.10.y", IN_5_10, PACKETS_5_10, TCPWHY_F_PERTURB_TABLE | TCPWHY_F_START_REKEYED,
 	 TCPWHY_P_SYN_AGAIN_AT_ONCE | TCPWHY_P_TW_RST_RESTARTS | TCPWHY_P_CROSSED_SYN_ACK_PASSES,
 	 DEFAULTS(60999, 2, 131072)},
-	{"6.1.4", IN_6_1_4, PACKETS_6_1_4, 0, TCPWHY_P_CHALLENGE_UNLIMITED,
+	{"6.1.4", IN_6_1_4, PACKETS_6_1_4, 0, TCPWHY_P_TW_COUNTED_EARLY | TCPWHY_P_TW_SYN_FORGETS,
 	 DEFAULTS(60999, 2, 131072)},
-	{"6.1.y", IN_6_1, PACKETS_6_1, 0, TCPWHY_P_CHALLENGE_UNLIMITED, DEFAULTS(60999, 2, 131072)},
-	{"6.12.y", IN_6_12, PACKETS_6_12, 0, TCPWHY_P_OLD_ACK_CLOSING | TCPWHY_P_SYN_LINEAR,
-	 DEFAULTS(60999, 2, 131072)},
+	{"6.1.y", IN_6_1, PACKETS_6_1, 0, 0, DEFAULTS(60999, 2, 131072)},
+	{"6.12.y", IN_6_12, PACKETS_6_12, 0, 0, DEFAULTS(60999, 2, 131072)},
 	{"6.18.y", IN_6_18, PACKETS_6_18, 0, 0, DEFAULTS(60999, 2, 131072)},
 };
 

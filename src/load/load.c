@@ -91,12 +91,11 @@ bool load_row_is_of(const struct tcpwhy_row *row, const char *kernel)
 
 bool load_row_is_exact(const char *kernel)
 {
-	/* From which patch level on the end of a branch is known: the last backport that a row
-	 * has. Of other branches it is not known. */
+	/* The patch level that was held against the row. Of other branches it is not known. */
 	static const struct {
 		const char *row;
 		unsigned level;
-	} known[] = {{"6.1.y", 191}, {"6.12.y", 105}, {"6.18.y", 44}};
+	} known[] = {{"5.10.y", 262}, {"6.1.y", 192}, {"6.12.y", 117}, {"6.18.y", 44}};
 	const struct tcpwhy_row *row = load_row_for(kernel);
 	const struct release own = release_of(row->name), is = release_of(kernel);
 

@@ -62,8 +62,13 @@ static enum ack take_ack(struct host *h, struct tcb *t, const struct segment *s)
 {
 	uint32_t reach = t->max_window < t->bytes_acked ? t->max_window : t->bytes_acked;
 
-	if (seq_before(s->ack, t->snd_una))
-		return seq_before(s->ack, t->snd_una - reach) ? ACK_TOO_OLD : ACK_OLD;
+	if (seq_before(s->ack, t->snd_una - reach))
+		return ACK_TOO_OLD;
+	if (seq_before(s->ack, t->snd_una)) {
+		if (has(h, TCPWHY_P_OLD_ACK_STAMP))
+			take_timestamp(h, t, s);
+		return ACK_OLD;
+	}
 	if (seq_after(s->ack, t->snd_nxt))
 		return ACK_UNSENT;
 	take_timestamp(h, t, s);

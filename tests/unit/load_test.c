@@ -92,12 +92,12 @@ static void test_row_is_exact(void **state)
 		const char *kernel;
 		bool exact;
 	} table[] = {
-		{"6.18.44", true},        {"6.18.44-generic", true},  {"6.18.43", false},
-		{"6.19.44", false},       {"6.12.105", true},         {"6.12.104", false},
-		{"6.1.191", true},        {"6.1.190", false},         {"6.1.4", true},
-		{"6.1.3", false},         {"6.1.0-18-amd64", false},  {"5.10.200", false},
-		{"4.9.0", true},          {"3.10.0-1160.el7", false}, {"6.18", false},
-		{"not a release", false},
+		{"6.18.44", true},          {"6.18.44-generic", true}, {"6.18.43", false},
+		{"6.19.44", false},         {"6.12.117", true},        {"6.12.116", false},
+		{"6.1.192", true},          {"6.1.191", false},        {"5.10.262", true},
+		{"5.10.261", false},        {"6.1.4", true},           {"6.1.3", false},
+		{"6.1.0-18-amd64", false},  {"5.10.200", false},       {"4.9.0", true},
+		{"3.10.0-1160.el7", false}, {"6.18", false},           {"not a release", false},
 	};
 
 	(void)state;

@@ -117,12 +117,32 @@ static int right_ack_in_fin_wait2(struct pair *p)
 	return old_ack_closing(p, 0);
 }
 
+/* The echo after a segment with an old ACK: of its timestamp, or of the one before. */
+static int stamp_of_old_ack(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_send(p->server, e.server, 1000);
+	pump(p);
+	both_advance(p, 10 * S);
+	struct segment s = sent(p, SEGMENT_ACK, 0, 10);
+	uint32_t before = at_server(p, CLIENT_PORT).rcv_nxt;
+	s.ack -= 100;
+	s.has_timestamp = true;
+	s.tsval = UINT32_C(1) << 20;
+	into(p->server, s);
+	assert_int_equal(at_server(p, CLIENT_PORT).rcv_nxt - before, 10);
+	return out_of(p->server).tsecr == s.tsval;
+}
+
 static void test_ack_while_closing(void **state)
 {
 	(void)state;
 	check_rows("an old ACK in FIN_WAIT2", old_ack_in_fin_wait2,
 		   SINCE({"3.10", 0}, {"6.1.y", 10}));
 	check_every_row("an ACK of long ago in FIN_WAIT2", ancient_ack_in_fin_wait2, 0);
+	check_rows("the timestamp of an old ACK", stamp_of_old_ack,
+		   SINCE({"3.10", 0}, {"6.1.y", 1}, {"6.18.y", 0}));
 	check_every_row("the right ACK in FIN_WAIT2", right_ack_in_fin_wait2, 10);
 }
 

@@ -278,6 +278,39 @@ static void test_hidden_time_wait(void **state)
 	check_since("v4-mapped", bind_mapped, "3.10", 0, EADDRINUSE);
 }
 
+/* An IPv6 socket is bound to the v4-mapped wildcard; then comes another with that address. */
+static int bind_beside_mapped_any(struct tcpwhy_engine *e, enum tcpwhy_family family,
+				  const char *addr)
+{
+	assert_int_equal(do_bind(e, sock6(e, TCPWHY_IPV6, 0, 0), "0.0.0.0", LOW), 0);
+	return do_bind(e, sock6(e, family, 0, 0), addr, LOW);
+}
+
+static int mapped_address(struct tcpwhy_engine *e)
+{
+	return bind_beside_mapped_any(e, TCPWHY_IPV6, "10.0.0.2");
+}
+
+static int ipv4_address(struct tcpwhy_engine *e)
+{
+	return bind_beside_mapped_any(e, TCPWHY_IPV4, "10.0.0.2");
+}
+
+static int mapped_wildcard(struct tcpwhy_engine *e)
+{
+	return bind_beside_mapped_any(e, TCPWHY_IPV6, "0.0.0.0");
+}
+
+static void test_hidden_mapped_any(void **state)
+{
+	(void)state;
+	assert_int_equal(play_on("6.1.4", mapped_address), EADDRINUSE);
+	assert_int_equal(play_on("6.1.y", mapped_address), 0);
+	assert_int_equal(play_on("6.12.y", mapped_address), EADDRINUSE);
+	check_since("IPv4", ipv4_address, "3.10", 0, EADDRINUSE);
+	check_since("wildcard", mapped_wildcard, "3.10", 0, EADDRINUSE);
+}
+
 /* -------------------------------------------------------------------------------------- bucket */
 
 static struct tcpwhy_bucket bucket_of(struct tcpwhy_engine *e, uint16_t port)
@@ -643,6 +676,7 @@ int main(void)
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_reuse_fin_wait2),
 		cmocka_unit_test(test_hidden_time_wait),
+		cmocka_unit_test(test_hidden_mapped_any),
 		cmocka_unit_test(test_bucket),
 		cmocka_unit_test(test_steered),
 		cmocka_unit_test(test_bind_any_shares),
