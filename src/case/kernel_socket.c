@@ -16,13 +16,14 @@
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51 /* Linux 6.3 */
 #endif
 
-enum { CHUNK = 65536, LOOPBACK = 1 };
+enum { CHUNK = 65536, CHUNKS = 1024, LOOPBACK = 1 };
 
 static const uint8_t zeros[CHUNK];
 
@@ -327,37 +328,29 @@ int kernel_connect(struct stage *st, int sock, const struct tcpwhy_addr *addr, u
 	return rc;
 }
 
+/* One system call each: a second one could meet an error, which the kernel tells only once. */
 int64_t kernel_send(struct stage *st, int sock, uint32_t bytes)
 {
 	const int fd = kernel_sock_at(kernel_of(st), sock)->fd;
-	uint32_t sent = 0;
+	struct iovec all[CHUNKS];
+	struct msghdr m = {.msg_iov = all};
 
 	do {
-		const uint32_t left = bytes - sent;
-		const ssize_t n = send(fd, zeros, left < CHUNK ? left : CHUNK, MSG_NOSIGNAL);
-		if (n < 0)
-			return sent ? (int64_t)sent : -errno;
-		sent += (uint32_t)n;
-	} while (sent < bytes);
-	return sent;
+		const uint32_t length = bytes < CHUNK ? bytes : CHUNK;
+		all[m.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)zeros, length};
+		bytes -= length;
+	} while (bytes && m.msg_iovlen < CHUNKS);
+	const ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
 }
 
+/* Nobody wants the bytes: MSG_TRUNC lets the kernel forget them (tcp(7)). */
 int64_t kernel_recv(struct stage *st, int sock, uint32_t max_bytes)
 {
 	const int fd = kernel_sock_at(kernel_of(st), sock)->fd;
-	uint8_t chunk[CHUNK];
-	uint32_t got = 0;
+	const ssize_t n = recv(fd, NULL, max_bytes, MSG_TRUNC);
 
-	do {
-		const uint32_t left = max_bytes - got;
-		const ssize_t n = recv(fd, chunk, left < CHUNK ? left : CHUNK, 0);
-		if (n < 0)
-			return got ? (int64_t)got : -errno;
-		if (!n)
-			break;
-		got += (uint32_t)n;
-	} while (got < max_bytes);
-	return got;
+	return n < 0 ? -errno : n;
 }
 
 int kernel_shutdown(struct stage *st, int sock, enum tcpwhy_how how)
