@@ -173,7 +173,8 @@ int tcpwhy_lease_receive(struct tcpwhy_pool *pool, int unix_fd, struct tcpwhy_le
 	*out = (struct tcpwhy_lease){.token = token, .fd = fd, .port = (uint16_t)m.port};
 	if (!atomic_load(&pool->at.shared->retired))
 		return 0;
-	pool_give_back_anew(pool, out, 1);
+	slot_give_back(&pool->at, m.port - pool->at.low, token, pool_now_ns());
+	pool_give_back_anew(pool, out);
 	close(fd);
 	*out = (struct tcpwhy_lease){.fd = -1};
 	return -ESTALE;

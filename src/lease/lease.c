@@ -91,6 +91,7 @@ static void take_slots(struct leasing *a)
 		take_into(a, slot);
 }
 
+/* One that the caller was not told of. */
 static void give_back_one(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, uint64_t now_ns)
 {
 	uint32_t slot = (uint32_t)lease->port - pool->at.low;
@@ -99,6 +100,8 @@ static void give_back_one(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, 
 		close(lease->fd);
 	if (slot_give_back(&pool->at, slot, lease->token, now_ns))
 		order_append(&pool->at, &slot, 1);
+	if (atomic_load(&pool->at.shared->retired))
+		pool_give_back_anew(pool, lease);
 	*lease = (struct tcpwhy_lease){.fd = -1};
 }
 
@@ -199,10 +202,8 @@ int tcpwhy_lease(struct tcpwhy_pool *pool, const struct tcpwhy_lease_wish *wish,
 			error = -ESTALE;
 	/* Who rebuilds the pool first says that this file is retired, and then reads its slots: the
 	 * lease was seen, or we see this. */
-	if (!error && atomic_load(&pool->at.shared->retired)) {
-		pool_give_back_anew(pool, out, a.got);
+	if (!error && atomic_load(&pool->at.shared->retired))
 		error = -ESTALE;
-	}
 	if (error) {
 		give_back_all(&a);
 		return error;

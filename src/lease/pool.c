@@ -163,29 +163,35 @@ int pool_is_current(const struct tcpwhy_pool *pool)
 	return !pool->read_only && atomic_load(&pool->at.shared->retired) ? -ESTALE : 0;
 }
 
-void pool_give_back_anew(const struct tcpwhy_pool *pool, const struct tcpwhy_lease *leases,
-			 unsigned n)
+/* The word may have been taken over before a flag was added to it; but whatever names our entry
+ * there is what we have given back here. */
+static void give_back_if_ours(const struct layout *l, const struct tcpwhy_lease *lease)
+{
+	uint32_t slot = (uint32_t)lease->port - l->low;
+	struct slot_word ours, w;
+	uint64_t word;
+
+	if (lease->port < l->low || slot >= l->slots_n)
+		return;
+	word = atomic_load(&l->slots[slot].word);
+	if (slot_unpack(lease->port, lease->token, &ours) && slot_unpack(lease->port, word, &w) &&
+	    w.state == SLOT_LEASED && w.holder == ours.holder && w.holder_gen == ours.holder_gen)
+		slot_give_back(l, slot, word, pool_now_ns());
+}
+
+void pool_give_back_anew(const struct tcpwhy_pool *pool, const struct tcpwhy_lease *lease)
 {
 	char folder[sizeof(pool->path)];
 	struct tcpwhy_pool *fresh;
-	uint64_t now = pool_now_ns();
 
-	/* Here first: if it was not read yet, it is read as free. */
-	for (unsigned i = 0; i < n; i++)
-		slot_give_back(&pool->at, leases[i].port - pool->at.low, leases[i].token, now);
 	snprintf(folder, sizeof(folder), "%s", pool->path);
 	if (!strrchr(folder, '/'))
 		return;
 	*strrchr(folder, '/') = '\0';
 	if (tcpwhy_pool_open(folder, false, &fresh, NULL))
 		return;
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t slot = (uint32_t)leases[i].port - fresh->at.low;
-
-		/* Whoever sweeps next appends it to the order. */
-		if (leases[i].port >= fresh->at.low && slot < fresh->at.slots_n)
-			slot_give_back(&fresh->at, slot, leases[i].token, now);
-	}
+	/* Whoever sweeps next appends it to the order. */
+	give_back_if_ours(&fresh->at, lease);
 	tcpwhy_pool_close(fresh);
 }
 

@@ -56,10 +56,9 @@ int pool_attach(int fd, bool read_only, struct tcpwhy_pool **out, enum layout_fa
 /* 0, or -ESTALE if another file took the place of this one or it was truncated. */
 int pool_is_current(const struct tcpwhy_pool *pool);
 
-/* A lease was made in a file that was retired meanwhile, and is not wanted: it is given back here,
- * and in the new file, should the word have been taken over before that. */
-void pool_give_back_anew(const struct tcpwhy_pool *pool, const struct tcpwhy_lease *leases,
-			 unsigned n);
+/* A lease that nobody was told of was given back in a file that is retired: now in the new file,
+ * too, which may have its word from before that. */
+void pool_give_back_anew(const struct tcpwhy_pool *pool, const struct tcpwhy_lease *lease);
 
 uint64_t pool_now_ns(void); /* CLOCK_BOOTTIME, as all times in the file */
 
