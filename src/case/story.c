@@ -620,6 +620,7 @@ static int open_words(lua_State *l)
 	story_open_sockets(l);
 	story_open_apps(l);
 	story_open_figures(l);
+	story_open_logs(l);
 	lua_pushstring(l, s->row ? s->row->name : "");
 	lua_setglobal(l, "release");
 	lua_pushstring(l, s->stage ? s->stage->ops->name : "");

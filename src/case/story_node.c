@@ -558,8 +558,7 @@ static void arguments_of(lua_State *l, const char *argv[static ARGUMENTS + 1])
 	argv[n] = NULL;
 }
 
-/* host:run(program, arguments...): status and output */
-static int node_run(lua_State *l)
+static int run_program(lua_State *l, bool try)
 {
 	int node = story_check(l, 1, STORY_NODE);
 	const char *argv[ARGUMENTS + 1];
@@ -569,10 +568,26 @@ static int node_run(lua_State *l)
 	arguments_of(l, argv);
 	struct stage *st = story_stage(story_of(l), l);
 	int r = st->ops->run(st, node, argv, STORY_QUICK_NS, out, sizeof(out), &err);
+	if (try && r < 0 && r != STAGE_CANNOT) {
+		lua_pushstring(l, strerrorname_np(-r));
+		return 1;
+	}
 	story_must(l, r, &err);
 	lua_pushinteger(l, r);
 	lua_pushstring(l, out);
 	return 2;
+}
+
+/* host:run(program, arguments...): status and output */
+static int node_run(lua_State *l)
+{
+	return run_program(l, false);
+}
+
+/* The same, and the errno where it could not be executed. */
+static int node_try_run(lua_State *l)
+{
+	return run_program(l, true);
 }
 
 /* host:spawn(program, arguments...): its number, for host:stop() */
@@ -649,6 +664,7 @@ void story_open_nodes(lua_State *l)
 					   {"sessions", node_sessions},
 					   {"clear_rules", node_clear_rules},
 					   {"run", node_run},
+					   {"try_run", node_try_run},
 					   {"spawn", node_spawn},
 					   {"stop", node_stop},
 					   {"socket", story_socket_word},

@@ -112,5 +112,6 @@ void story_open_lines(lua_State *l);
 void story_open_sockets(lua_State *l);
 void story_open_apps(lua_State *l);
 void story_open_figures(lua_State *l);
+void story_open_logs(lua_State *l);
 
 #endif

@@ -66,6 +66,11 @@ static void test_words(void **state)
 	check_holds(PAIR "local l = server:listen('10.0.0.2:80') expect(l:try_accept(0), 'EAGAIN') "
 			 "client:connect('10.0.0.2:80') expect(l:try_accept(), 'ok')",
 		    2);
+	check_holds(HEAD "local a = read_log('Failed to start jetty server at port 8080, cause: "
+			 "Address already in use') expect(#a, 1) expect(a[1].port, 8080) "
+			 "expect(a[1].call .. ' ' .. a[1].error, 'bind EADDRINUSE') "
+			 "expect(#read_log('all is well'), 0)",
+		    4);
 	check_holds(PAIR "pause(2) expect_between(now(), 2, 2.001)", 1);
 	check_holds(PAIR "client:sysctl('net.ipv4.tcp_fin_timeout', 7) "
 			 "expect(client:sysctl('net.ipv4.tcp_fin_timeout'), 7)",
@@ -237,6 +242,10 @@ static void test_misuse(void **state)
 		{PAIR "client:sysctl('net.ipv4.nonsense', 1)", "t.lua:1: "},
 		{PAIR "client:sysctl('net.ipv4.tcp_fin_timeout', 'x')", "t.lua:1: "},
 		{PAIR "client:run('true')", "only the cases that came with tcpwhy"},
+		{PAIR "client:try_run('true')", "only the cases that came with tcpwhy"},
+		{HEAD "local s = string.rep('x', 65536) read_log(s .. s)", "at most 65,536 bytes"},
+		{HEAD "read_log(string.rep('redis: bind: Address already in use\\n', 17))",
+		 "calls"},
 		{PAIR "client:spawn('true')", "only the cases that came with tcpwhy"},
 		{PAIR "client:stop(1)", "only the cases that came with tcpwhy"},
 		{PAIR "eventually(function() pause(1) end, 1)", "may not wait itself"},
