@@ -513,6 +513,23 @@ static void unread_data_resets(struct scene *s)
 	count(s, s->client, "EstabResets");
 }
 
+/* An answer to a RST would be told only once: what was received before it comes first. */
+static void data_before_a_reset_is_read(struct scene *s)
+{
+	pair(s);
+	const struct connection c = connection(s);
+	s->on->send(s->st, c.client, 10);
+	struct wish w = {.sock = c.server, .value = 10};
+	wait_for(s, has_something, &w, "data");
+	passed(s, 5);
+	assert_int_equal(s->on->setsockopt(s->st, c.client, TCPWHY_SO_LINGER0, 1), 0);
+	tell(s, "close %d\n", s->on->close(s->st, c.client));
+	in_state(s, c.server, TCPWHY_CLOSE);
+	for (unsigned i = 0; i < 3; i++)
+		tell(s, "recv %lld\n", (long long)s->on->recv(s->st, c.server, 100000));
+	tell(s, "send %lld\n", (long long)s->on->send(s->st, c.server, 1));
+}
+
 static void refused(struct scene *s)
 {
 	pair(s);
@@ -834,6 +851,7 @@ AGREE(handshake_and_data)
 AGREE(client_closes_first)
 AGREE(server_closes_first)
 AGREE(unread_data_resets)
+AGREE(data_before_a_reset_is_read)
 AGREE(refused)
 AGREE(accept_queue_full)
 AGREE(resets_are_judged)
@@ -852,6 +870,7 @@ int main(void)
 		cmocka_unit_test(test_client_closes_first),
 		cmocka_unit_test(test_server_closes_first),
 		cmocka_unit_test(test_unread_data_resets),
+		cmocka_unit_test(test_data_before_a_reset_is_read),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_accept_queue_full),
 		cmocka_unit_test(test_resets_are_judged),
