@@ -121,6 +121,15 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libtcpwhy-lease.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
+# The rule book needs nothing else; the client is put together from the pieces of the lab.
+$(BUILD)/examples/portmanager: examples/portmanager.c $(call libs,engine base)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/examples/rawclient: examples/rawclient.c $(ALL_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 $(BUILD)/crowd: $(CROWD) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
