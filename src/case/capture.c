@@ -62,7 +62,8 @@ void capture_settle(struct capture *c, size_t number, enum capture_fate fate, ui
 	pthread_mutex_lock(&c->lock);
 	const size_t place = number - c->cleared;
 	if (number >= c->cleared && place < c->n && place < c->max) {
-		must(c->records[place].fate == CAPTURE_ON_ITS_WAY);
+		must(c->records[place].fate == CAPTURE_ON_ITS_WAY ||
+		     (c->records[place].fate == CAPTURE_ARRIVED && fate == CAPTURE_REFUSED));
 		c->records[place].fate = (uint8_t)fate;
 		c->records[place].arrived_ns = fate == CAPTURE_ARRIVED ? when_ns : 0;
 		pthread_cond_broadcast(&c->changed);

@@ -50,6 +50,7 @@ void capture_free(struct capture *c);
 /* Adds a segment that is on its way and returns its number for capture_settle(); beyond the room it
  * is only counted, and the number is one that settles nothing. */
 size_t capture_add(struct capture *c, const struct capture_record *r);
+/* One that arrived may still turn out to be refused. */
 void capture_settle(struct capture *c, size_t number, enum capture_fate fate, uint64_t when_ns);
 
 /* Segments so far, those that found no room included. */

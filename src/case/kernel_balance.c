@@ -388,7 +388,10 @@ int balance_set_rules(struct balance *b, const struct rule *rules, size_t n, str
 
 size_t balance_sessions(struct balance *b, struct session *out, size_t max)
 {
+	/* what is due by now has happened, though the thread may not have had its turn */
 	pthread_mutex_lock(&b->lock);
+	play_until(b, world_clock(b));
+	put_out(b, NULL);
 	const size_t n = world_sessions(b->world, b->box, out, max);
 	pthread_mutex_unlock(&b->lock);
 	for (size_t i = 0; i < n && i < max; i++)

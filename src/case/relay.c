@@ -129,14 +129,15 @@ static void lose(struct relay *r, struct flight *f)
 static void deliver(struct relay *r, struct flight *f)
 {
 	struct direction *d = &r->dirs[f->from];
-	const uint64_t now = now_ns(); /* before the answer to it can come */
-	const int rc = tap_send(&r->taps[!f->from], f->bytes, f->len);
 
-	if (!rc)
+	/* before the answer to it can come, or its receiver look into the capture */
+	settle(r, f, CAPTURE_ARRIVED, now_ns());
+	if (!tap_send(&r->taps[!f->from], f->bytes, f->len)) {
 		d->counts.delivered++;
-	else
+	} else {
 		d->counts.dropped++;
-	settle(r, f, rc ? CAPTURE_REFUSED : CAPTURE_ARRIVED, now);
+		settle(r, f, CAPTURE_REFUSED, 0);
+	}
 	flight_free(r, f);
 }
 
@@ -617,9 +618,11 @@ int relay_inject(struct relay *r, enum relay_side from, const struct frame *f)
 	struct flight *flight =
 		flight_new(r, from, bytes, len, &addressed, CAPTURE_INJECTED, now_ns());
 	if (flight) {
+		settle(r, flight, CAPTURE_ARRIVED, now_ns());
 		rc = tap_send(&r->taps[!from], bytes, len);
 		r->dirs[from].counts.injected += !rc;
-		settle(r, flight, rc ? CAPTURE_REFUSED : CAPTURE_ARRIVED, now_ns());
+		if (rc)
+			settle(r, flight, CAPTURE_REFUSED, 0);
 		flight_free(r, flight);
 	}
 	pthread_mutex_unlock(&r->lock);
