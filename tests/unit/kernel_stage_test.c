@@ -572,7 +572,7 @@ static void programs_run_in_a_host(void **state)
 	(void)state;
 	const char *const show[] = {"cat", "/proc/net/dev", NULL};
 	const char *const status[] = {"sh", "-c", "exit 3", NULL};
-	const char *const nothing[] = {"no-such-program", NULL};
+	const char *const nothing[] = {"/nonexistent/program", NULL};
 	const char *const sleeps[] = {"sleep", "1000", NULL};
 	char out[4096];
 
