@@ -74,14 +74,31 @@ static void reap(pid_t pid, bool was_pending)
 		sigtimedwait(&child, NULL, &(struct timespec){0});
 }
 
+/* Process 1 is the parent of all who lost theirs, so there is no way out of its wait(). But a child
+ * with no signal for its end is passed over by it (eligible_child()). */
+static int start_below_init(const struct supervisor_channel *channel, const struct wrap_plan *plan)
+{
+	long pid = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+
+	if (pid < 0)
+		return -errno;
+	if (pid > 0)
+		return 0;
+	setsid();
+	supervisor_live(channel, plan);
+}
+
 /* By way of a child that ends at once: the supervisor is not a child of the program, which may wait
  * for all it has, and stands in a session of its own. */
 static int start_supervisor(const int ends[2], const struct wrap_plan *plan)
 {
 	struct supervisor_channel channel = {.fd = ends[1], .other_fd = ends[0], .first = getpid()};
 	bool was_pending = child_signal_pending();
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (channel.first == 1)
+		return start_below_init(&channel, plan);
+	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {

@@ -245,6 +245,12 @@ stop_daemon() # PORT
 stop_daemon 7071
 tap_equal "and they leave with it" "$(ours)" ""
 
+# ---- process ids that are not the same for all
+run unshare -p -f --mount-proc "$tcpwhy" run --reuseaddr -- "$binder" fork 7075 1
+tap_has "as process 1 of a container" "^bind ok $all"
+run under --reuseaddr -- unshare -p -f --mount-proc "$binder" plain 7076
+tap_has "a container started under it" "^bind ok $all"
+
 # ---- whom the filter would harm
 tap_status "one run inside another" 3 under --reuseaddr -- "$tcpwhy" run --reuseaddr -- true
 tap_has "says why" 'listener already.*EBUSY'
