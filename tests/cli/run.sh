@@ -246,9 +246,10 @@ stop_daemon 7071
 tap_equal "and they leave with it" "$(ours)" ""
 
 # ---- process ids that are not the same for all
-run unshare -p -f --mount-proc "$tcpwhy" run --reuseaddr -- "$binder" fork 7075 1
+run timeout -k 1 10 unshare -p -f --kill-child --mount-proc "$tcpwhy" run --reuseaddr -- "$binder" fork 7075 1
 tap_has "as process 1 of a container" "^bind ok $all"
-run under --reuseaddr -- unshare -p -f --mount-proc "$binder" plain 7076
+tap_equal "whose wait() meets no stranger" "$status" 0
+run under --reuseaddr -- timeout -k 1 10 unshare -p -f --kill-child --mount-proc "$binder" plain 7076
 tap_has "a container started under it" "^bind ok $all"
 
 # ---- whom the filter would harm
