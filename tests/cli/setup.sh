@@ -24,6 +24,7 @@ if [ "$status" != 0 ] || [ -z "$bpftool" ] || ! command -v apt-get >/dev/null; t
 	exit
 fi
 tap_has "with everything there it only looks" 'nothing is missing'
+tap_status "no such option" 2 tools/setup-debian --all
 
 # What the stand-in is asked; "lists" must have been read before it can install.
 cat >"$dir/apt-get" <<END
@@ -37,6 +38,15 @@ END
 chmod 755 "$dir" "$dir/apt-get"
 mount --bind "$dir/apt-get" "$(command -v apt-get)"
 touch "$dir/nothing"
+
+if nginx=$(command -v nginx); then
+	tap_status "what is optional is there" 0 tools/setup-debian --check --optional
+	mount --bind "$dir/nothing" "$nginx"
+fi
+tap_status "without nginx nothing is missing" 0 tools/setup-debian --check
+tap_status "but what is optional" 1 tools/setup-debian --optional --check
+tap_has "by its package, too" 'missing: nginx-light$'
+
 mount --bind "$dir/nothing" "$bpftool"
 
 tap_status "--check says what is missing" 1 tools/setup-debian --check
