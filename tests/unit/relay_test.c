@@ -178,7 +178,8 @@ static void copies_come_after_their_original(void **state)
 	assert_int_equal(text[0], '0');
 	assert_int_equal(text[1], '1');
 	const struct relay_counts c = relay_counts(e.p.relay, RELAY_A);
-	assert_int_equal(c.taken, 4);
+	/* or more: the host's kernel reports its multicast groups when it likes */
+	assert_true(c.taken >= 4);
 	if (strlen(text) == 3)
 		assert_int_equal(receive_number(e.b), 1);
 	else
