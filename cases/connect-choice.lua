@@ -6,15 +6,17 @@ case {
 	truth  = "by 1 on 3.10, later by 2; since 5.12 (4.9.y) by 2 to 16, and since 5.18 elsewhere every ten seconds",
 	source = "R1",
 }
+-- Addresses of its own: the counter of a destination is the machine's, so the same one in another namespace moves it.
 local LOW, N = 40000, 1000
-local client, server = pair("client 10.0.0.1", "server 10.0.0.2 10.0.0.3")
+local client, server = pair("client 192.0.2.61", "server 192.0.2.62 192.0.2.63")
 client:sysctl("net.ipv4.ip_local_port_range", LOW .. " " .. LOW + N - 1)
-server:listen("0.0.0.0:80")
+server:sysctl("net.core.somaxconn", 4096) -- 128 before 5.4
+server:listen("0.0.0.0:6180")
 
-local last = client:connect("10.0.0.2:80").port
+local last = client:connect("192.0.2.62:6180").port
 local function step()
 	local before = last
-	last = client:connect("10.0.0.2:80").port
+	last = client:connect("192.0.2.62:6180").port
 	return (last - before) % N
 end
 local function is_drawn(by) return by >= 2 and by <= 16 and by % 2 == 0 end
@@ -41,12 +43,12 @@ expect(odd, has "connect-parity" and 0 or 10, has "connect-parity"
 
 -- Another destination starts elsewhere. Whether a hundred connections there move the next port here is the difference.
 local function step_after_others()
-	for _ = 1, 100 do client:connect("10.0.0.3:80") end
+	for _ = 1, 100 do client:connect("192.0.2.63:6180") end
 	return step()
 end
 if has "perturb-table" then
-	local untouched = is_drawn(step_after_others()) or is_drawn(step_after_others())
-	expect(untouched, true, "a counter for each destination: a hundred others leave no trace")
+	local once, again = is_drawn(step_after_others()), is_drawn(step_after_others())
+	expect(once or again, true, "a counter for each destination: a hundred others leave no trace")
 else
 	expect(step_after_others(), has "connect-parity" and 202 or 101, "one counter for all: a hundred others are seen here")
 end
