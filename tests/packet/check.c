@@ -644,11 +644,20 @@ static bool took_too_long(const struct check *c)
 	return kernel_now() - c->start_ns - c->waited_ns > BUSY_NS;
 }
 
+/* Twice as long as an edge is wide. */
+static void pause_before(const struct check *c)
+{
+	for (size_t i = 0; i < c->how->n_pauses; i++)
+		if (c->how->pauses[i] == c->mismatch->at)
+			pause_ns(2 * EDGE_NS);
+}
+
 static int play_all(struct check *c, const struct script *s, struct err *err)
 {
 	int rc = 0;
 
 	for (c->mismatch->at = 0; c->mismatch->at < s->n; c->mismatch->at++) {
+		pause_before(c);
 		rc = play(c, &s->steps[c->mismatch->at]);
 		if (rc)
 			snprintf(err->text, sizeof(err->text), "step %zu: %s", c->mismatch->at,

@@ -50,7 +50,11 @@ struct check_stats {
 	uint64_t counted[COUNTER_COUNT];
 };
 
+/* Steps before which a timer that is near is let pass. */
+enum { CHECK_PAUSES = 8 };
+
 struct check_how {
+	size_t pauses[CHECK_PAUSES], n_pauses;
 	const struct tcpwhy_row *row; /* the model's; NULL: no model. Assertions are of the newest
 				       * row: of another one they decide nothing */
 	FILE *trace;                  /* NULL, or each step and what it gave */
