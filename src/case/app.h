@@ -115,6 +115,9 @@ void apps_figures(const struct apps *a, int app, struct app_figures *f);
  * have so: no socket, or a request. Asks the stage for each one open. */
 uint64_t apps_ghosts(struct apps *a, int client);
 
+/* The same of all clients in one pass, and how many clients have some. */
+uint64_t apps_all_ghosts(struct apps *a, unsigned *clients);
+
 /* Whether a client has begun all it was to do, and nothing waits: for run_until(). */
 bool apps_is_done(const struct apps *a, int client);
 

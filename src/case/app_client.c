@@ -401,6 +401,24 @@ static bool is_ghost_of(struct apps *a, int client, const struct conn *c)
 	return asked && c->state != CONN_CONNECTING && c->state != CONN_SERVING && is_ghost(a, c);
 }
 
+uint64_t apps_all_ghosts(struct apps *a, unsigned *clients)
+{
+	uint64_t ghosts = 0;
+
+	*clients = 0;
+	for (int i = 0; i < a->n_apps; i++)
+		a->apps[i].has_ghost = false;
+	for (int i = 0; i < a->n_conns; i++) {
+		const struct conn *c = &a->conns[i];
+		if (!is_ghost_of(a, -1, c))
+			continue;
+		ghosts++;
+		*clients += !a->apps[c->app].has_ghost;
+		a->apps[c->app].has_ghost = true;
+	}
+	return ghosts;
+}
+
 uint64_t apps_ghosts(struct apps *a, int client)
 {
 	uint64_t ghosts = 0;

@@ -30,6 +30,7 @@ struct conn {
 };
 
 struct application {
+	bool has_ghost; /* while ghosts are counted */
 	bool is_server, stopped;
 	struct app_server server;
 	struct app_client client;

@@ -279,6 +279,16 @@ static int app_fields(lua_State *l)
 	return 1;
 }
 
+/* ghosts(): of all applications, and how many of them have some */
+static int word_ghosts(lua_State *l)
+{
+	unsigned clients;
+
+	lua_pushinteger(l, (lua_Integer)apps_all_ghosts(apps_of(l), &clients));
+	lua_pushinteger(l, clients);
+	return 2;
+}
+
 static int app_stop(lua_State *l)
 {
 	apps_stop(apps_of(l), story_check(l, 1, STORY_APP));
@@ -290,4 +300,5 @@ void story_open_apps(lua_State *l)
 	static const luaL_Reg methods[] = {{"stop", app_stop}, {NULL, NULL}};
 
 	story_define(l, STORY_APP, methods, app_fields);
+	lua_register(l, "ghosts", word_ghosts);
 }
