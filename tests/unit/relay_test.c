@@ -331,7 +331,7 @@ static void rules_have_an_end(void **state)
 	const struct relay_rule r = {0};
 
 	for (int i = 0; i < RELAY_RULES; i++)
-		assert_int_equal(relay_add_rule(e.p.relay, i % 2, &r), i);
+		assert_int_equal(relay_add_rule(e.p.relay, i % 2 ? RELAY_B : RELAY_A, &r), i);
 	assert_int_equal(relay_add_rule(e.p.relay, RELAY_A, &r), -ENOSPC);
 	relay_del_rule(e.p.relay, 7);
 	assert_int_equal(relay_add_rule(e.p.relay, RELAY_B, &r), 7);
