@@ -242,29 +242,46 @@ static unsigned count_time_wait(struct stack *s)
 	return timewaits;
 }
 
+static void close_server(struct stack *s)
+{
+	if (s->listener >= 0)
+		close(s->listener);
+	diag_close(&s->diag);
+	remote_close(&s->net);
+}
+
+static bool connect_all(struct stack *s, unsigned connections, struct tally *t, struct err *err)
+{
+	for (unsigned i = 1; i <= connections; i++) {
+		if (!connect_once(s, i, t)) {
+			snprintf(err->text, sizeof(err->text), "the server does not close");
+			return false;
+		}
+	}
+	return true;
+}
+
 static int play(const struct plan *p)
 {
-	struct stack s = {.timestamps = p->timestamps};
+	struct stack s = {.net = {.host.fd = -1, .wire.fd = -1, .tap.fd = -1},
+			  .listener = -1,
+			  .timestamps = p->timestamps};
 	struct tally t = {0};
 	struct err err;
 
-	if (open_server(&s, p, &err)) {
-		fprintf(stderr, "rawclient: %s\n", err.text);
-		return 1;
-	}
 	srand48(p->seed);
 	picker_init(&s.picker, p->kind, (uint16_t)p->low, (uint16_t)p->high, (uint64_t)p->seed);
-	for (unsigned i = 1; i <= p->connections; i++) {
-		if (!connect_once(&s, i, &t)) {
-			fputs("rawclient: the server does not close\n", stderr);
-			return 1;
-		}
+	const bool good = !open_server(&s, p, &err) && connect_all(&s, p->connections, &t, &err);
+	if (good) {
+		printf("%u opened, %u failed; %u SYNs met a TIME_WAIT: %u accepted at once, "
+		       "%u after a RST\n",
+		       t.opened, t.failed, t.met, t.at_once, t.after_rst);
+		printf("the server keeps %u in TIME_WAIT\n", count_time_wait(&s));
+	} else {
+		fprintf(stderr, "rawclient: %s\n", err.text);
 	}
-	printf("%u opened, %u failed; %u SYNs met a TIME_WAIT: %u accepted at once, %u after a "
-	       "RST\n",
-	       t.opened, t.failed, t.met, t.at_once, t.after_rst);
-	printf("the server keeps %u in TIME_WAIT\n", count_time_wait(&s));
-	return 0;
+	close_server(&s);
+	return good ? 0 : 1;
 }
 
 static bool take_option(int c, struct plan *p)
