@@ -27,7 +27,8 @@ for _, voice in ipairs(voices) do
 	local format, text = table.unpack(voice)
 	local hits = read_log("INFO starting\n" .. text .. "\n")
 	expect(#hits, 1, text)
-	expect(hits[1].format .. " " .. hits[1].call .. " " .. hits[1].error, format .. " bind EADDRINUSE", format .. " is recognised")
+	expect(hits[1].format, format, "it is recognised")
+	expect(hits[1].call .. "(): " .. hits[1].error, "bind(): EADDRINUSE", "its call and its error are the same")
 	expect(hits[1].port, 8080, "its port is read")
 	expect(ask(hits[1]), "EADDRINUSE", "and bind() says the same: a listener shares with nobody")
 end
