@@ -256,7 +256,7 @@ static void ways_lead_through_boxes(void **state)
 	uint16_t port;
 	GOOD(on->sockname(st, c, &name, &port));
 	assert_true(address_equal(&name, &first));
-	assert_true(on->trace_count(st) >= 3);
+	assert_true(on->trace_count(st) >= 2); /* the last ACK may still be on its way there */
 	assert_int_equal(connect_to(sock(other), "10.2.0.1"), -ENETUNREACH);
 
 	const struct tcpwhy_addr six = at("fd00::2:1");

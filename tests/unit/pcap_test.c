@@ -121,14 +121,15 @@ static void frames_are_sound(bool v6)
 	assert_true(n >= 12 && fins == 2);
 }
 
-/* The number of lines that tshark shows with these arguments. */
+/* The number of lines that tshark shows with these arguments, and without anyone's settings. */
 static int shown(const char *arguments, char *first, size_t size)
 {
 	char command[512], line[256];
 	int n = 0;
 
 	snprintf(command, sizeof(command),
-		 "tshark -r %s -o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE %s 2>/dev/null",
+		 "HOME=/nonexistent tshark -r %s -o tcp.check_checksum:TRUE -o "
+		 "ip.check_checksum:TRUE %s 2>/dev/null",
 		 path, arguments);
 	FILE *f = popen(command, "r");
 	assert_non_null(f);
