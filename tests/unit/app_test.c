@@ -440,6 +440,11 @@ static struct app_figures mesh(const char *row, bool ordered, int backlog, uint6
 		sum.failed[0] += failures(m.users[i]);
 	}
 	*ghosts = apps_ghosts(apps, -1);
+	unsigned stuck = 0, counted;
+	for (int i = 0; i < m.n; i++)
+		stuck += apps_ghosts(apps, m.users[i]) > 0;
+	assert_int_equal(apps_all_ghosts(apps, &counted), *ghosts);
+	assert_int_equal(counted, stuck);
 	struct stage_world_cost cost = stage_world_cost(st);
 	printf("# %s, backlog %d: %llu connections, %llu ghosts, %llu events, %zu MB\n", row,
 	       backlog, (unsigned long long)sum.opened, (unsigned long long)*ghosts,

@@ -580,6 +580,21 @@ static void inject_reset(struct scene *s, const struct connection *c, uint32_t b
 	GOOD(s, s->on->inject(s->st, s->link, LINE_FROM_1, &rst, &s->err));
 }
 
+/* Bytes that had arrived are read; the error comes with the next call, once. */
+static void bytes_come_before_the_error(struct scene *s)
+{
+	pair(s);
+	const struct connection c = connection(s);
+	s->on->send(s->st, c.server, 10);
+	struct wish w = {.sock = c.client, .value = 10};
+	wait_for(s, has_something, &w, "data");
+	passed(s, 4);
+	inject_reset(s, &c, 0);
+	in_state(s, c.client, TCPWHY_CLOSE);
+	for (int i = 0; i < 3; i++)
+		tell(s, "recv %lld\n", (long long)s->on->recv(s->st, c.client, 100000));
+}
+
 static void resets_are_judged(struct scene *s)
 {
 	pair(s);
@@ -854,6 +869,7 @@ AGREE(unread_data_resets)
 AGREE(data_before_a_reset_is_read)
 AGREE(refused)
 AGREE(accept_queue_full)
+AGREE(bytes_come_before_the_error)
 AGREE(resets_are_judged)
 AGREE(held_data_is_acknowledged_twice)
 AGREE(a_late_duplicate_meets_time_wait)
@@ -873,6 +889,7 @@ int main(void)
 		cmocka_unit_test(test_data_before_a_reset_is_read),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_accept_queue_full),
+		cmocka_unit_test(test_bytes_come_before_the_error),
 		cmocka_unit_test(test_resets_are_judged),
 		cmocka_unit_test(test_held_data_is_acknowledged_twice),
 		cmocka_unit_test(test_a_late_duplicate_meets_time_wait),
