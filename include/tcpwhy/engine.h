@@ -152,6 +152,12 @@ enum tcpwhy_packet_feature {
 	/* the SYN-ACK of a simultaneous open passes (6.11, 6.1.y); before, it gets a challenge ACK,
 	 * and the one that comes back makes the connection */
 	TCPWHY_P_CROSSED_SYN_ACK_PASSES = 1u << 24,
+	/* a SYN without ACK in a connection gets a challenge ACK (after 3.10, in 4.9); before:
+	 * nothing */
+	TCPWHY_P_SYN_CHALLENGED = 1u << 28,
+	/* while closing, a segment with an ACK that is not acceptable is answered and dropped
+	 * (4.13); before: its data and FIN are taken */
+	TCPWHY_P_CLOSING_ACK_CHECKED = 1u << 29,
 	/* at most one challenge ACK, duplicate ACK or answer of a TIME_WAIT to a segment without
 	 * data per tcp_invalid_ratelimit (4.0) */
 	TCPWHY_P_INVALID_RATELIMIT = 1u << 11,

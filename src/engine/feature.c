@@ -130,6 +130,10 @@ static const struct tcpwhy_feature_info features[] = {
 	PACKET(OLD_ACK_STAMP, "old-ack-stamp", "7.2, 6.12.y, 6.1.y",
 	       "The timestamp of a segment with an old ACK is taken; before, only with a good "
 	       "one."),
+	PACKET(SYN_CHALLENGED, "syn-challenged", "after 3.10",
+	       "A SYN without ACK in a connection gets a challenge ACK; before, nothing."),
+	PACKET(CLOSING_ACK_CHECKED, "closing-ack-checked", "4.13",
+	       "While closing, a wrong ACK drops the segment; before, its data and FIN are taken."),
 	PACKET(CROSSED_SYN_ACK_PASSES, "crossed-syn-ack-passes", "6.11, 6.1.y",
 	       "The SYN-ACK of a simultaneous open is taken; before, it gets a challenge ACK."),
 	PACKET(SYN_RECV_RST_EXACT, "syn-recv-rst-exact", "6.18.y, 6.12.105, 6.1.191",

@@ -118,7 +118,7 @@ int host_listen(struct host *h, tcpwhy_sock s, int backlog, struct tcpwhy_verdic
 /* A port whose TIME_WAIT was taken over: the new connection goes on where the old one ended. */
 static void succeed(struct host *h, struct tcb *t, tcpwhy_sock old)
 {
-	const struct tcb *m = tcb_was(h, old);
+	struct tcb *m = tcb_was(h, old);
 
 	count(h, COUNTER_TWRecycled);
 	if (!m || !m->mini)
@@ -127,6 +127,8 @@ static void succeed(struct host *h, struct tcb *t, tcpwhy_sock old)
 	t->snd_una += !t->snd_una;
 	t->ts_recent = m->ts_recent;
 	t->ts_recent_ns = m->ts_recent_ns;
+	timer_clear(h, &m->timer);
+	m->sock = 0;
 }
 
 /* What an earlier attempt of the same socket left behind goes. */

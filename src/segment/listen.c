@@ -91,6 +91,17 @@ static void keep_request(struct host *h, struct tcb *listener, const struct segm
 	send_syn_ack(h, r);
 }
 
+/* Where tcp_tw_recycle has a say, the reserve is not asked. */
+static bool is_welcome(struct host *h, const struct tcb *listener, const struct segment *syn)
+{
+	if (!recycle_asks(h, syn))
+		return !is_reserved(h, listener);
+	if (!recycle_refuses(h, syn))
+		return true;
+	count(h, COUNTER_PAWSPassive);
+	return false;
+}
+
 /* isn: a TIME_WAIT let the SYN pass; the SYN queue is then not asked. */
 static void listen_syn(struct host *h, struct tcb *listener, const struct segment *syn,
 		       uint32_t isn)
@@ -110,17 +121,12 @@ static void listen_syn(struct host *h, struct tcb *listener, const struct segmen
 		drop(h);
 		return;
 	}
-	if (!isn && recycle_refuses(h, syn)) {
-		count(h, COUNTER_PAWSPassive);
-		drop(h);
-		return;
-	}
 	if (cookie)
 		answer_with_cookie(h, listener, syn);
-	else if (!isn && is_reserved(h, listener))
-		drop(h);
-	else
+	else if (isn || is_welcome(h, listener, syn))
 		keep_request(h, listener, syn, isn);
+	else
+		drop(h);
 }
 
 void listen_segment(struct host *h, struct tcb *listener, const struct segment *s, uint32_t isn)

@@ -5,14 +5,27 @@
  * tcp_transmit_skb(), tcp_v4_send_reset(), tcp_v4_send_ack(), tcp_make_synack(). What cannot be
  * kept for want of memory is lost, as on a wire.
  */
+#include <string.h>
+
 #include "segment/state.h"
 
 enum { TIMESTAMP_BYTES = 12 }; /* with the padding of the option */
 
+/* What was taken out leaves room at the front, which is used before the block grows. */
+static void move_up(struct host *h)
+{
+	if (h->out_first == h->out_used) {
+		h->out_first = h->out_used = 0;
+	} else if (h->out_used == h->out_size && h->out_first >= h->out_size / 2) {
+		h->out_used -= h->out_first;
+		memmove(h->out, h->out + h->out_first, h->out_used * sizeof(*h->out));
+		h->out_first = 0;
+	}
+}
+
 static void put_out(struct host *h, const struct segment *s)
 {
-	if (h->out_first == h->out_used)
-		h->out_first = h->out_used = 0;
+	move_up(h);
 	if (!memory_grow(&h->memory, &h->out, &h->out_size, h->out_used + 1, sizeof(*h->out)))
 		return;
 	h->out[h->out_used++] = *s;

@@ -347,7 +347,8 @@ static bool check_ack(struct host *h, struct tcb *t, const struct segment *s)
 			challenge_ack(h, t);
 		return ack == ACK_OLD;
 	}
-	if (ack == ACK_OLD && has(h, TCPWHY_P_OLD_ACK_CLOSING))
+	if (!has(h, TCPWHY_P_CLOSING_ACK_CHECKED) ||
+	    (ack == ACK_OLD && has(h, TCPWHY_P_OLD_ACK_CLOSING)))
 		return true;
 	challenge_ack(h, t);
 	return false;
@@ -385,13 +386,15 @@ static bool wants_data(struct host *h, struct tcb *t, const struct segment *s)
 void tcb_segment(struct host *h, struct tcb *t, const struct segment *s)
 {
 	bool was_established = t->state == TCPWHY_ESTABLISHED;
+	uint8_t wanted = SEGMENT_ACK | SEGMENT_RST;
 
+	if (has(h, TCPWHY_P_SYN_CHALLENGED))
+		wanted |= SEGMENT_SYN;
 	if (t->state == TCPWHY_SYN_SENT) {
 		synsent_segment(h, t, s);
 		return;
 	}
-	if (!(s->flags & (SEGMENT_ACK | SEGMENT_RST | SEGMENT_SYN)) || !validate(h, t, s) ||
-	    !check_ack(h, t, s))
+	if (!(s->flags & wanted) || !validate(h, t, s) || !check_ack(h, t, s))
 		return;
 	if (!was_established && !step_by_ack(h, t, s))
 		return;

@@ -78,18 +78,24 @@ bool recycle_note(struct host *h, const struct tcb *t)
 	return true;
 }
 
+static bool is_timed_syn(const struct host *h, const struct segment *syn)
+{
+	return syn->has_timestamp && is_timed(h);
+}
+
+bool recycle_asks(const struct host *h, const struct segment *syn)
+{
+	return is_on(h) && (is_timed_syn(h, syn) || has(h, TCPWHY_P_RECYCLE_WANTS_TS));
+}
+
 /* TCP_PAWS_WINDOW is 1. */
 bool recycle_refuses(const struct host *h, const struct segment *syn)
 {
-	if (!is_on(h))
-		return false;
-	bool timed = syn->has_timestamp && is_timed(h);
-	if (!timed && !has(h, TCPWHY_P_RECYCLE_WANTS_TS))
-		return false;
-	const struct remembered *r = find(h, &syn->from);
+	const struct remembered *r = recycle_asks(h, syn) ? find(h, &syn->from) : NULL;
+
 	if (!r || now(h) - r->stamp_ns >= PAWS_MSL_NS)
 		return false;
-	return !timed || (int32_t)(r->ts - syn->tsval) > 1;
+	return !is_timed_syn(h, syn) || (int32_t)(r->ts - syn->tsval) > 1;
 }
 
 bool recycle_inherit(const struct host *h, struct tcb *t)

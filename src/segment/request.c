@@ -6,15 +6,16 @@
  */
 #include "segment/state.h"
 
-static bool sees_timestamp(const struct request *r, const struct segment *s)
+/* Without a socket, options are read by the sysctl. */
+static bool sees_timestamp(const struct host *h, const struct request *r, const struct segment *s)
 {
-	return r->has_ts && s->has_timestamp;
+	return r->has_ts && s->has_timestamp && is_timed(h);
 }
 
 /* The echo must be of a SYN-ACK that was sent. */
 static bool echoes_another(const struct host *h, const struct request *r, const struct segment *s)
 {
-	return has(h, TCPWHY_P_SYN_RECV_TSECR) && sees_timestamp(r, s) && s->tsecr &&
+	return has(h, TCPWHY_P_SYN_RECV_TSECR) && sees_timestamp(h, r, s) && s->tsecr &&
 	       (seq_before(s->tsecr, r->first_tsval) || seq_after(s->tsecr, r->last_tsval));
 }
 
@@ -134,7 +135,7 @@ void request_segment(struct host *h, uint32_t i, const struct segment *s)
 {
 	struct request *r = &h->requests[i];
 	uint64_t age = request_timeout(r);
-	bool old = sees_timestamp(r, s) &&
+	bool old = sees_timestamp(h, r, s) &&
 		   paws_fails(h, r->ts_recent, now(h) > age ? now(h) - age : 0, s->tsval, 0);
 
 	if (s->seq == r->rcv_isn && !old &&

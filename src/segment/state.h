@@ -67,7 +67,7 @@ struct tcb {
 	bool syn_out : 1;    /* our SYN is not acknowledged yet, whatever the state */
 	bool syn_again : 1;  /* a SYN or SYN-ACK was sent twice: its answer tells no round trip */
 	bool fin_unread : 1; /* the peer's FIN is in the receive queue */
-	bool tw_kill : 1; /* mini: lasts four seconds at most */
+	bool tw_kill : 1;    /* mini: lasts four seconds at most */
 	bool overdue : 1;    /* an orphan in FIN_WAIT2 that cannot become a mini-socket; the engine
 				has it in FIN_WAIT1 */
 	int16_t linger2_s;   /* TCP_LINGER2: 0 unset, negative off */
@@ -318,6 +318,8 @@ void mini_timer(struct host *h, struct tcb *t);
 /* ---------------------------------------------------------------------------------- recycle.c */
 /* Whether a SYN is refused (tcp_peer_is_proven() before 4.12). */
 bool recycle_refuses(const struct host *h, const struct segment *syn);
+/* Whether it is asked about that SYN at all. */
+bool recycle_asks(const struct host *h, const struct segment *syn);
 /* A connection with timestamps ends in TIME_WAIT; true: it may be recycled. */
 bool recycle_note(struct host *h, const struct tcb *t);
 /* What an outgoing connection inherits: false if nothing. */

@@ -61,7 +61,8 @@ bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_n
 	timer_clear(h, timer);
 	if (!memory_grow(&h->memory, &h->heap, &h->heap_size, h->heap_used + 1, sizeof(*h->heap)))
 		return false;
-	timer->when_ns = when_ns;
+	/* At the end of time a sum wraps: it then never comes. */
+	timer->when_ns = when_ns < now(h) ? NEVER - 1 : when_ns;
 	h->heap[h->heap_used++] = id;
 	sift_up(h, h->heap_used - 1);
 	return true;

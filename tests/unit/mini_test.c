@@ -233,8 +233,9 @@ static void test_time_wait(void **state)
 	check_every_row("SYN with a higher number", tw_syn_higher, REPLACED + syn_ack);
 	check_every_row("SYN with the number that is next", tw_syn_equal, STAYS + SEGMENT_ACK);
 	check_every_row("SYN with a lower number", tw_syn_lower, STAYS + SEGMENT_ACK);
-	check_rows("RST with tcp_rfc1337", protected_reset,
-		   SINCE({"3.10", RESTARTS}, {"4.19.y", STAYS}));
+	check_rows(
+		"RST with tcp_rfc1337", protected_reset,
+		SINCE({"3.10", RESTARTS}, {"4.9.y", STAYS}, {"4.11", RESTARTS}, {"4.19.y", STAYS}));
 	check_every_row("SYN, nobody listens", nobody_listens, STAYS + SEGMENT_ACK);
 }
 

@@ -210,8 +210,8 @@ static int syn_in_window(struct pair *p)
 	established(p);
 	int what = outcome(p, shot(p, SEGMENT_SYN, 0));
 
-	assert_int_equal(counted(p->server, TCPSYNChallenge), 1);
-	assert_int_equal(counted(p->server, TCPChallengeACK), 1);
+	assert_int_equal(counted(p->server, TCPSYNChallenge), what == ACKED);
+	assert_int_equal(counted(p->server, TCPChallengeACK), what == ACKED);
 	return what;
 }
 
@@ -220,7 +220,7 @@ static int syn_outside_window(struct pair *p)
 	established(p);
 	int what = outcome(p, shot(p, SEGMENT_SYN, UINT32_MAX / 2));
 
-	assert_int_equal(counted(p->server, TCPSYNChallenge), 1);
+	assert_int_equal(counted(p->server, TCPSYNChallenge), what == ACKED);
 	return what;
 }
 
@@ -243,8 +243,9 @@ static int syn_ack_again(struct pair *p)
 static void test_syn(void **state)
 {
 	(void)state;
-	check_every_row("SYN in the window", syn_in_window, ACKED);
-	check_every_row("SYN outside the window", syn_outside_window, ACKED);
+	check_rows("SYN in the window", syn_in_window, SINCE({"3.10", SILENT}, {"4.9.0", ACKED}));
+	check_rows("SYN outside the window", syn_outside_window,
+		   SINCE({"3.10", SILENT}, {"4.9.0", ACKED}));
 	check_every_row("SYN-ACK again", syn_ack_again, ACKED);
 }
 
@@ -387,7 +388,8 @@ static int old_syn(struct pair *p)
 	struct segment syn = stamped(p, &e, SEGMENT_SYN, UINT32_MAX - 1000);
 
 	syn.length = 0;
-	assert_int_equal(outcome(p, syn), ACKED);
+	if (outcome(p, syn) != ACKED)
+		return -1;
 	assert_int_equal(counted(p->server, TCPSYNChallenge) + counted(p->server, PAWSEstab), 1);
 	return counted(p->server, TCPSYNChallenge);
 }
@@ -418,7 +420,8 @@ static void test_paws(void **state)
 	check_every_row("data with an old timestamp", old_data, ACKED);
 	check_every_row("one tick old", one_older, 10);
 	check_every_row("RST with an old timestamp", old_reset, DEAD);
-	check_rows("SYN with an old timestamp", old_syn, SINCE({"3.10", 0}, {"6.12.y", 1}));
+	check_rows("SYN with an old timestamp", old_syn,
+		   SINCE({"3.10", -1}, {"4.9.0", 0}, {"6.12.y", 1}));
 	check_every_row("after 24 days", idle_for_24_days, 10);
 	check_every_row("before 24 days", idle_for_less, 0);
 }
