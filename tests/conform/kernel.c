@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -80,6 +82,7 @@ static void become(uint32_t uid)
 {
 	if (syscall(SYS_setresuid, -1, uid, -1))
 		abort();
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* which a change of uid takes away */
 }
 
 /* ------------------------------------------------------------------------------------ looking */

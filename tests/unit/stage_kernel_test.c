@@ -340,6 +340,7 @@ static void hold_a_stage(int ready)
 	const struct relay_rule hold = {.action = RELAY_HOLD, .pick = {.payload = PICK_DATA}};
 	char word = 'y';
 
+	signal(SIGINT, SIG_DFL); /* ignored where a shell started us in the background */
 	/* a test that fails before its kill() shall not leave this one waiting for ever */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (stage_pair_open(&p, true, 1000000, &err) ||
