@@ -90,6 +90,50 @@ static int another_address(struct pair *p)
 	return syn(p, clock, UINT32_MAX - 1000000);
 }
 
+/* A SYN that gets a cookie is not asked about its clock. */
+static int with_cookie(struct pair *p)
+{
+	uint32_t clock;
+
+	remember(p, &clock);
+	host_set(p->server, syncookies, 2);
+	return syn(p, clock, UINT32_MAX - 1000000);
+}
+
+/* Of five SYNs so many are answered, where the last quarter of tcp_max_syn_backlog is one place. */
+static int answered_of_five(struct pair *p, bool recycle)
+{
+	int n = 0;
+
+	a_listener(p, 5);
+	host_set(p->server, tw_recycle, recycle);
+	host_set(p->server, syncookies, 0);
+	host_set(p->server, max_syn_backlog, 4);
+	for (uint16_t i = 0; i < 5; i++) {
+		into(p->server, (struct segment){.from = p->client_at,
+						 .to = p->server_at,
+						 .from_port = (uint16_t)(CLIENT_PORT + i),
+						 .to_port = SERVER_PORT,
+						 .flags = SEGMENT_SYN,
+						 .seq = 1,
+						 .window = 65535,
+						 .has_timestamp = true,
+						 .tsval = 1000});
+		n += answer(p->server) == ANSWERED;
+	}
+	return n;
+}
+
+static int reserve_with_recycle(struct pair *p)
+{
+	return answered_of_five(p, true);
+}
+
+static int reserve_without(struct pair *p)
+{
+	return answered_of_five(p, false);
+}
+
 static void test_refusal(void **state)
 {
 	(void)state;
@@ -103,6 +147,11 @@ static void test_refusal(void **state)
 	check_every_row("after a minute", behind_after_a_minute, ANSWERED);
 	check_every_row("tcp_tw_recycle 0", knob_off, ANSWERED);
 	check_every_row("another address", another_address, ANSWERED);
+	check_rows("a SYN that gets a cookie", with_cookie,
+		   SINCE({"3.10", DROPPED}, {"4.9.0", ANSWERED}));
+	check_rows("the reserve with tcp_tw_recycle", reserve_with_recycle,
+		   SINCE({"3.10", 5}, {"4.19.y", 4}));
+	check_every_row("the reserve without", reserve_without, 4);
 }
 
 /* Without a timestamp there is nothing to compare; 3.17 to 4.11 refuse all the same. */
