@@ -58,6 +58,19 @@ terminal_wait() # N: its command has ended; $ended is its status
 	eval "pid_$1= ; exec $(($1 + 2))>&-"
 }
 
+# As a person does: again, if a second later it still runs. Once in some thirty runs the first Ctrl-C of a
+# connect() that waits was seen to do nothing.
+interrupt() # PID
+{
+	for try in 1 2 3 4 5; do
+		kill -INT "$1" 2>/dev/null || return 0
+		for look in 1 2 3 4 5 6 7 8 9 10; do
+			! grep -q '^State:.[ZX]' "/proc/$1/status" 2>/dev/null || return 0
+			sleep 0.1
+		done
+	done
+}
+
 terminal_do() # N EVENT: "$ COMMAND", "< a line that is typed", "^D" or "^C"
 {
 	case "$2" in
@@ -67,7 +80,7 @@ terminal_do() # N EVENT: "$ COMMAND", "< a line that is typed", "^D" or "^C"
 		eval "printf '%s\\n' \"\${text# }\" >&$(($1 + 2))"
 		;;
 	'^D') eval "exec $(($1 + 2))>&-" ;;
-	'^C') eval "kill -INT \$pid_$1" ;;
+	'^C') eval "interrupt \$pid_$1" ;;
 	esac
 }
 
