@@ -7,7 +7,7 @@
 # make check-packets N=1000000 SEED=1 random segments on src/segment and on the kernel
 # make check-matrix   both again on Debian's kernels of other releases, in QEMU (long)
 # make check-kills N=10000 SEED=1     rounds of kills of the processes of tcpwhy run
-# make check-leases KILLS=10000       kill -9 of who leases ports, and the protocol in spin, at length
+# make check-leases KILLS=10000       kill -9 of who leases ports, the protocol in spin, and 500,000 TIME_WAIT, at length
 # make bench      side-by-side benchmarks, each prints its ratio
 # make fuzz T=60  every fuzzer for T seconds
 
@@ -48,7 +48,7 @@ WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(
 
 all: $(BUILD)/tcpwhy $(BUILD)/libtcpwhy-lease.so $(BUILD)/libtcpwhy-lease.a
 
-tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/lease-kill $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
+tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/lease-kill $(BUILD)/starved $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -149,6 +149,9 @@ $(BUILD)/tests/wrap/%-static: tests/wrap/%.c
 $(BUILD)/lease-kill: $(BUILD)/tests/lease/kill.o $(BUILD)/libtcpwhy-lease.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+$(BUILD)/starved: $(BUILD)/tests/lease/starved.o $(BUILD)/libtcpwhy-lease.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 $(BUILD)/bench/%: bench/%.c $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -176,9 +179,10 @@ check-kills: all $(WRAP)
 	$(BUILD)/tests/wrap/kills --tcpwhy $(BUILD)/tcpwhy --binder $(BUILD)/tests/wrap/binder --rounds $(N) --seed $(SEED)
 
 KILLS ?= 10000
-check-leases: $(BUILD)/lease-kill
+check-leases: all $(BUILD)/lease-kill $(BUILD)/starved
 	$(BUILD)/lease-kill --kills $(KILLS) --seed $(SEED)
 	tests/lease/run-spin long
+	$(BUILD)/starved --sockets 500000 --ports 50000 --tcpwhy $(BUILD)/tcpwhy
 
 bench: all $(BENCH)
 	tools/run-bench $(BUILD)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# lease.sh - the lease protocol: kill -9 of its users, and the model for spin; a short run of both
+# lease.sh - the lease protocol: kill -9 of its users, and the model for spin; TIME_WAIT on every port of
+# the range; a short run of each
 #
 # make check-leases runs both at length.
 set -eu
@@ -19,6 +20,14 @@ if command -v spin >/dev/null; then
 	tap_status "the protocol in spin, one life each" 0 tests/lease/run-spin short
 else
 	tap_skip "the protocol in spin" "spin is not installed"
+fi
+
+if [ "$(id -u)" = 0 ]; then
+	tap_status "who listens while TIME_WAIT covers the range" 0 "$BUILD/starved" --tcpwhy "${TCPWHY:-build/tcpwhy}"
+	tap_has "connect() goes on" '^ok .*connect\(\) goes on'
+	tap_has "run --lease listens" '^ok .*run --lease listens'
+else
+	tap_skip "who listens while TIME_WAIT covers the range" "needs root: a network namespace and its sysctls"
 fi
 
 tap_done
