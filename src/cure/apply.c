@@ -4,13 +4,11 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/address.h"
 #include "cure/destroy.h"
+#include "cure/kind.h"
 
 /* A restart can have 136,000 of them; the journal's line names the first of them and counts all. */
 #define JOURNAL_SOCKETS_MAX 1000
@@ -60,47 +58,17 @@ static json_t *journal_sockets(const struct plan *plan, const struct snapshot *s
 	return list;
 }
 
-/* text is a heap block of json_dumps(); the result takes its place. */
-static char *with_newline(char *text)
-{
-	size_t n = strlen(text);
-	char *longer = realloc(text, n + 2);
-
-	if (!longer) {
-		free(text);
-		return NULL;
-	}
-	memcpy(longer + n, "\n", 2);
-	return longer;
-}
-
-/* What every line begins with: when, what, where, by whom. */
-static json_t *journal_head(const struct plan_place *place, const struct snapshot *snap)
-{
-	char address[ADDRESS_TEXT_MAX], when[32] = "";
-	time_t now = time(NULL);
-	struct tm utc;
-
-	if (gmtime_r(&now, &utc))
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:s, s:i, s:i}", "schema", 1, "when", when,
-			 "action", "destroy-time-wait", "address",
-			 address_format(&place->addr, address), "port", (int)place->port, "netns",
-			 (json_int_t)snap->netns, "kernel", snap->kernel, "uid", (int)getuid(),
-			 "pid", (int)getpid());
-}
-
-/* The line before: what is about to go. There is no old value: a mini-socket cannot be made again.
- */
+/* What is about to go. There is no old value: a mini-socket cannot be made again. */
 static json_t *journal_intent(const struct plan_place *place, const struct snapshot *snap,
 			      const struct plan *plan)
 {
-	json_t *line = journal_head(place, snap);
+	char address[ADDRESS_TEXT_MAX];
 
-	json_object_set_new(line, "count", json_integer((json_int_t)plan->by_fate[PLAN_DESTROY]));
-	json_object_set_new(line, "sockets", journal_sockets(plan, snap));
-	json_object_set_new(line, "undo", json_null());
-	return line;
+	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:n}", "action", destroy_kind.action,
+			 "address", address_format(&place->addr, address), "port", (int)place->port,
+			 "netns", (json_int_t)snap->netns, "kernel", snap->kernel, "count",
+			 (json_int_t)plan->by_fate[PLAN_DESTROY], "sockets",
+			 journal_sockets(plan, snap), "undo");
 }
 
 static const char *result_word(enum apply_end end)
@@ -118,36 +86,13 @@ static const char *result_word(enum apply_end end)
 	return "refused";
 }
 
-/* The line after: what came of it. The pid ties it to the line before. */
-static json_t *journal_result(const struct plan_place *place, const struct snapshot *snap,
-			      const struct apply_report *report)
+static json_t *journal_outcome(const struct apply_report *report)
 {
-	json_t *line = journal_head(place, snap);
 	const char *name = report->error ? strerrorname_np(report->error) : NULL;
 
-	json_object_set_new(line, "result", json_string(result_word(report->end)));
-	json_object_set_new(line, "destroyed", json_integer((json_int_t)report->destroyed));
-	json_object_set_new(line, "left",
-			    json_integer((json_int_t)(report->still + report->fresh)));
-	json_object_set_new(line, "errno", name ? json_string(name) : json_null());
-	return line;
-}
-
-/* Takes line. */
-static int journal_write(struct journal *journal, json_t *line, struct err *err)
-{
-	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-	int rc = -ENOMEM;
-
-	json_decref(line);
-	if (text)
-		text = with_newline(text);
-	if (text)
-		rc = journal_append(journal, text, err);
-	else
-		snprintf(err->text, sizeof(err->text), "journal: no memory");
-	free(text);
-	return rc;
+	return json_pack("{s:s, s:I, s:I, s:s?}", "result", result_word(report->end), "destroyed",
+			 (json_int_t)report->destroyed, "left",
+			 (json_int_t)(report->still + report->fresh), "errno", name);
 }
 
 static int destroy_planned(struct live *live, const struct snapshot *snap, const struct plan *plan,
@@ -186,6 +131,7 @@ static const char *refusal_text(int error)
 static void refuse(struct apply_report *report, int error, const char *because)
 {
 	report->error = error;
+	report->unprivileged = error == EPERM;
 	snprintf(report->because, sizeof(report->because), "%s", because);
 }
 
@@ -268,37 +214,50 @@ static int change(struct live *live, const struct plan_place *place, const struc
 	else if (tally.error)
 		refuse(report, tally.error, refusal_text(tally.error));
 	rc = look_again(live, place, memory, report, err);
-	if (!rc && journal_write(journal, journal_result(place, snap, report), &why) &&
+	if (!rc && journal_after(journal, report->id, journal_outcome(report), &why) &&
 	    !report->because[0])
 		refuse(report, 0, why.text);
 	return rc;
 }
 
+/* 0, or -errno: then nothing was changed. */
+static int write_intent(struct journal *journal, const struct apply_how *how,
+			const struct plan_place *place, const struct snapshot *snap,
+			struct apply_report *report, struct err *why)
+{
+	int rc = journal_open(journal, how->journal, why);
+
+	if (rc)
+		return rc;
+	rc = journal_before(journal, journal_intent(place, snap, &report->plan), &report->id, why);
+	if (rc)
+		journal_close(journal);
+	memcpy(report->journal, journal->path, sizeof(report->journal));
+	return rc;
+}
+
 static int carry_out(struct live *live, const struct plan_place *place, const struct snapshot *snap,
-		     const struct tcpwhy_memory *memory, struct apply_report *report,
-		     struct err *err)
+		     const struct tcpwhy_memory *memory, const struct apply_how *how,
+		     struct apply_report *report, struct err *err)
 {
 	struct journal journal;
 	struct err why;
-	int rc = journal_open(&journal, &why);
+	int rc = write_intent(&journal, how, place, snap, report, &why);
 
-	if (!rc) {
-		memcpy(report->journal, journal.path, sizeof(report->journal));
-		rc = journal_write(&journal, journal_intent(place, snap, &report->plan), &why);
-		if (!rc) {
-			rc = change(live, place, snap, memory, &journal, report, err);
-			journal_close(&journal);
-			return rc;
-		}
-		journal_close(&journal);
+	if (rc) {
+		/* A journal that may not be written is no privilege over the sockets. */
+		give_up(report, -rc, why.text);
+		report->unprivileged = false;
+		return 0;
 	}
-	give_up(report, -rc, why.text);
-	return 0;
+	rc = change(live, place, snap, memory, &journal, report, err);
+	journal_close(&journal);
+	return rc;
 }
 
 static int act(struct live *live, const struct plan_place *place, const struct snapshot *snap,
-	       const struct tcpwhy_memory *memory, bool dry_run, struct apply_report *report,
-	       struct err *err)
+	       const struct tcpwhy_memory *memory, const struct apply_how *how,
+	       struct apply_report *report, struct err *err)
 {
 	const struct plan *plan = &report->plan;
 	const bool forbidden = plan->by_fate[PLAN_DESTROY] && live_may_destroy(live) == TCPWHY_NO;
@@ -309,20 +268,20 @@ static int act(struct live *live, const struct plan_place *place, const struct s
 			judge(report);
 		return 0;
 	}
-	if (dry_run) {
+	if (how->dry_run) {
 		report->end = APPLY_DRY_RUN;
 		if (forbidden)
 			refuse(report, EPERM, refusal_text(EPERM));
 		return 0;
 	}
 	if (!forbidden)
-		return carry_out(live, place, snap, memory, report, err);
+		return carry_out(live, place, snap, memory, how, report, err);
 	give_up(report, EPERM, refusal_text(EPERM));
 	return 0;
 }
 
 int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
-			    const struct tcpwhy_memory *memory, bool dry_run,
+			    const struct tcpwhy_memory *memory, const struct apply_how *how,
 			    struct apply_report *report, struct err *err)
 {
 	struct snapshot snap;
@@ -338,7 +297,7 @@ int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
 		return rc;
 	}
 	show_targets(&snap, report);
-	rc = act(live, place, &snap, memory, dry_run, report, err);
+	rc = act(live, place, &snap, memory, how, report, err);
 	plan_free(&report->plan, memory);
 	snapshot_free(&snap);
 	return rc;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * apply.h - the only code that changes a system
+ * apply.h - TIME_WAIT destroyed, as every change is made
  *
  * Every change goes the same way: look, plan, write the journal, change, look again. What the
  * second look shows is the result; what the kernel acknowledged is not. The journal gets a second
@@ -15,6 +15,11 @@
 #include "live/live.h"
 
 #define APPLY_SHOWN_MAX 100
+
+struct apply_how {
+	bool dry_run;
+	const char *journal; /* NULL: the usual one */
+};
 
 enum apply_end {
 	APPLY_NOTHING, /* nothing there to destroy */
@@ -36,8 +41,10 @@ struct apply_report {
 	size_t still;     /* of those planned, still there */
 	size_t fresh;     /* came between the looks */
 	int error; /* the errno of the first refusal, 0 none; of a dry run: what would come */
+	bool unprivileged;              /* the privilege for it is missing, as because says */
 	char because[256];              /* why not all of it was done, or would be; "" otherwise */
 	char journal[JOURNAL_PATH_MAX]; /* "" when nothing was written */
+	uint64_t id;                    /* in the journal, 0 none */
 	uint64_t netns;
 	bool truncated;                             /* the first look did not show all */
 	struct apply_socket shown[APPLY_SHOWN_MAX]; /* the first of those planned */
@@ -50,7 +57,7 @@ struct apply_report {
  * inet_twsk_alloc()). 0 with *report filled, or -errno with err->text if it was not possible to
  * look. Without the capability for it nothing is written or tried. */
 int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
-			    const struct tcpwhy_memory *memory, bool dry_run,
+			    const struct tcpwhy_memory *memory, const struct apply_how *how,
 			    struct apply_report *report, struct err *err);
 
 #endif

@@ -105,17 +105,17 @@ tap_status "bind() and listen() work now" 0 "$RESTART" start 127.0.0.1:8080
 journal=$(find /run/tcpwhy "$dir/tcpwhy" -name journal 2>/dev/null | head -n 1)
 run cat "$journal"
 tap_has "the journal has a line of it" \
-	'^\{"schema":1,"when":"[0-9T:Z-]+","action":"destroy-time-wait","address":"127.0.0.1","port":8080,.*"count":3,.*\}$'
+	'^\{"schema":2,"id":1,"step":"before","when":"[0-9T:Z-]+","boot":"[0-9a-f-]{36}",.*"action":"destroy-time-wait","address":"127.0.0.1","port":8080,.*"count":3,.*\}$'
 tap_equal "only its owner reads the journal" "$(stat -c %a "$journal")" 600
 
 run "$RESTART" serve 127.0.0.1:8080 2
 tap_status "as JSON" 0 fix --json 0.0.0.0:8080
 out=$(echo "$out" | tr -d '\n ')
 tap_has "one object" \
-	'^\{"schema":1,"fix":"destroy-time-wait","address":"0.0.0.0","port":8080,.*"answer":"done",.*"destroyed":2,"left":0,.*\}$'
+	'^\{"schema":1,"fix":"destroy-time-wait","answer":"done",.*"id":2,.*"address":"0.0.0.0","port":8080,.*"destroyed":2,"left":0,.*\}$'
 tap_equal "two lines in the journal for each" "$(wc -l <"$journal")" 4
 run tail -n 1 "$journal"
-tap_has "the second says what came of it" '"result":"done","destroyed":2,"left":0,"errno":null\}$'
+tap_has "the second says what came of it" '^\{"schema":2,"id":2,"step":"after",.*"result":"done","destroyed":2,"left":0,"errno":null\}$'
 
 # ---- only that place
 run "$RESTART" serve 127.0.0.1:8080 1
@@ -212,16 +212,17 @@ without()
 	setpriv --bounding-set -net_admin --inh-caps -net_admin "$@"
 }
 lines=$(wc -l <"$journal")
-tap_status "dry run without CAP_NET_ADMIN" 1 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040 --dry-run
+tap_status "dry run without CAP_NET_ADMIN" 3 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040 --dry-run
 tap_has "says what would be refused" 'CAP_NET_ADMIN'
-tap_status "without CAP_NET_ADMIN" 1 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
+tap_status "without CAP_NET_ADMIN" 3 without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
 tap_has "the capability is named" 'CAP_NET_ADMIN'
 tap_equal "nothing is written" "$(wc -l <"$journal")" "$lines"
 tap_has "none is claimed" 'destroyed none of 2'
 tap_equal "they are still there" "$(count time-wait 4040)" 2
 run without "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040 --json
 out=$(echo "$out" | tr -d '\n ')
-tap_has "JSON has the errno" '"answer":"refused",.*"errno":"EPERM"'
+tap_has "JSON has the errno" '"answer":"refused",.*"errno":"EPERM","refusal":"[^"]*CAP_NET_ADMIN'
+tap_equal "and the status is 3" "$status" 3
 
 # ---- without privilege and without a journal: what is lacking is the capability, not the file
 run setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all --inh-caps -all \

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tcpwhy fix destroy-time-wait: what it was asked to do, what it did, what is given up by it
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/fix_options.h"
+#include "cure/apply.h"
+
+/* More would push the first line off the screen; --json has them. */
+#define ROWS_MAX 8
+
+struct request {
+	struct fix_options o;
+	struct plan_place place;
+	const char *text;   /* the address as it was typed */
+	const char *device; /* NULL none; --device, or the zone of a link-local address */
+	char zone[ZONE_TEXT_MAX];
+};
+
+static const char usage_text[] =
+	"usage: tcpwhy fix destroy-time-wait ADDR:PORT [options]\n"
+	"\n"
+	"Destroys what TIME_WAIT, and FIN_WAIT2 without a process, holds of a local port, so that\n"
+	"a server can bind it again at once. No other socket is touched. 0.0.0.0 is every IPv4\n"
+	"address, [::] every address.\n"
+	"\n"
+	"  --v6only           leaves IPv4 alone, as a v6only server would\n"
+	"  --device IF        for a server bound to that device\n";
+
+/* ------------------------------------------------------------------------------------ the words */
+
+/* "3 TIME_WAIT" or "2 TIME_WAIT and 1 orphan FIN_WAIT2". */
+static void add_kinds(struct text *t, size_t all, size_t fin_wait2)
+{
+	if (all > fin_wait2 || !all) {
+		text_count(t, all - fin_wait2);
+		text_add(t, " TIME_WAIT");
+	}
+	if (all > fin_wait2 && fin_wait2)
+		text_add(t, " and ");
+	if (fin_wait2) {
+		text_count(t, fin_wait2);
+		text_add(t, " FIN_WAIT2 without a process");
+	}
+}
+
+static void say_answer(const struct request *q, const struct apply_report *r, struct text *t)
+{
+	size_t planned = r->plan.by_fate[PLAN_DESTROY];
+
+	switch (r->end) {
+	case APPLY_NOTHING:
+		text_add(t, "no TIME_WAIT holds ");
+		text_add(t, q->text);
+		text_add(t, ": nothing to do");
+		return;
+	case APPLY_DRY_RUN:
+		text_add(t, "would destroy ");
+		add_kinds(t, planned, r->plan.fin_wait2);
+		break;
+	case APPLY_DONE:
+		text_add(t, "destroyed ");
+		add_kinds(t, planned, r->plan.fin_wait2);
+		break;
+	case APPLY_LEFT:
+		text_add(t, "destroyed ");
+		text_count(t, r->destroyed);
+		text_add(t, " of ");
+		add_kinds(t, planned, r->plan.fin_wait2);
+		break;
+	case APPLY_REFUSED:
+		text_add(t, "destroyed none of ");
+		add_kinds(t, planned + r->plan.by_fate[PLAN_NAMELESS], r->plan.fin_wait2);
+		break;
+	}
+	text_add(t, " on ");
+	text_add(t, q->text);
+	if (r->end == APPLY_DRY_RUN)
+		return;
+	text_add(t, "; ");
+	text_count(t, r->still + r->fresh + r->plan.by_fate[PLAN_NAMELESS]);
+	text_add(t, " left");
+}
+
+static void say_price(const struct apply_report *r, struct text *t)
+{
+	text_add(t,
+		 "A late segment of one of these connections is no longer caught: a new connection "
+		 "between the same ends could take it for its own data. They would have caught it "
+		 "for another ");
+	text_seconds(t, r->plan.longest_ns);
+	text_add(t, " at most.");
+}
+
+/* The first of them, as lines. */
+static void say_sockets(const struct apply_report *r, char *lines, size_t size)
+{
+	char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX], left[32];
+	size_t n = r->shown_n < ROWS_MAX ? r->shown_n : ROWS_MAX;
+	size_t all = r->plan.by_fate[PLAN_DESTROY], used = 0;
+
+	lines[0] = '\0';
+	for (size_t i = 0; i < n && used < size; i++) {
+		const struct tcpwhy_owner *o = &r->shown[i].seen.o;
+		struct text t = text_in(left, sizeof(left));
+
+		text_seconds(&t, r->shown[i].left_ns);
+		if (i == 0)
+			used = (size_t)snprintf(lines, size, "%-10s %-22s %-22s %s\n", "STATE",
+						"LOCAL", "PEER", "LEFT");
+		used += (size_t)snprintf(lines + used, size - used, "%-10s %-22s %-22s %s\n",
+					 tcpwhy_state_name((enum tcpwhy_state)o->state),
+					 endpoint_format(&o->local, o->port, false, local),
+					 endpoint_format(&o->peer, o->peer_port, false, peer),
+					 left);
+	}
+	if (all > n && used < size)
+		snprintf(lines + used, size - used, "%zu more\n", all - n);
+}
+
+static json_t *json_sockets(const struct apply_report *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->shown_n; i++) {
+		const struct tcpwhy_owner *o = &r->shown[i].seen.o;
+		char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX];
+
+		endpoint_format(&o->local, o->port, false, local);
+		endpoint_format(&o->peer, o->peer_port, false, peer);
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:f}", "local", local, "peer", peer,
+					"state", tcpwhy_state_name((enum tcpwhy_state)o->state),
+					"expires_s", (double)r->shown[i].left_ns / 1e9));
+	}
+	return list;
+}
+
+static json_t *json_members(const struct request *q, const struct apply_report *r)
+{
+	char address[ADDRESS_TEXT_MAX];
+
+	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b}", "address",
+			 address_format(&q->place.addr, address), "port", (int)q->place.port,
+			 "netns", (json_int_t)r->netns, "found",
+			 (json_int_t)r->plan.by_fate[PLAN_DESTROY], "found_fin_wait2",
+			 (json_int_t)r->plan.fin_wait2, "destroyed", (json_int_t)r->destroyed,
+			 "left", (json_int_t)(r->still + r->plan.by_fate[PLAN_NAMELESS]), "new",
+			 (json_int_t)r->fresh, "spared", (json_int_t)r->plan.by_fate[PLAN_LIVING],
+			 "longest_s", (double)r->plan.longest_ns / 1e9, "sockets", json_sockets(r),
+			 "truncated", r->truncated);
+}
+
+/* ---------------------------------------------------------------------------------------- the form
+ */
+
+static enum fixed_end end_of(enum apply_end end)
+{
+	switch (end) {
+	case APPLY_NOTHING:
+		return FIXED_NOTHING;
+	case APPLY_DRY_RUN:
+		return FIXED_DRY_RUN;
+	case APPLY_DONE:
+		return FIXED_DONE;
+	case APPLY_LEFT:
+		return FIXED_LEFT;
+	case APPLY_REFUSED:
+		break;
+	}
+	return FIXED_REFUSED;
+}
+
+static void fill_parts(const struct apply_report *r, struct fixed *f)
+{
+	char line[1024];
+	struct text t;
+
+	say_sockets(r, line, sizeof(line));
+	fixed_add_table(f, "found", line);
+	fixed_add(f, "why", "%s", r->because);
+	if (r->plan.by_fate[PLAN_DESTROY] && r->end != APPLY_REFUSED) {
+		t = text_in(line, sizeof(line));
+		say_price(r, &t);
+		fixed_add(f, "given up", "%s", line);
+	}
+	if (r->plan.by_fate[PLAN_LIVING]) {
+		t = text_in(line, sizeof(line));
+		text_counted(&t, r->plan.by_fate[PLAN_LIVING], "living socket");
+		text_add(&t, " on the same place, not touched");
+		fixed_add(f, "spared", "%s", line);
+	}
+	if (r->truncated)
+		fixed_add(f, "unknown", "there were more sockets than could be read; run it again");
+}
+
+/* Shows the report; the status. */
+static int show(const struct request *q, const struct apply_report *r)
+{
+	struct fixed f = {.verb = "destroy-time-wait",
+			  .end = end_of(r->end),
+			  .error = r->error,
+			  .unprivileged = r->unprivileged,
+			  .id = r->id,
+			  .more = json_members(q, r)};
+	struct text t = text_in(f.answer, sizeof(f.answer));
+
+	say_answer(q, r, &t);
+	fill_parts(r, &f);
+	memcpy(f.journal, r->journal, sizeof(f.journal));
+	return fix_end(&f, &q->o);
+}
+
+/* --------------------------------------------------------------------------------------- the call
+ */
+
+static int find_device(struct live *live, const struct request *q, struct plan_place *place,
+		       struct err *err)
+{
+	if (!q->device)
+		return 0;
+	place->device = live_device_index(live, q->device);
+	if (place->device)
+		return 0;
+	snprintf(err->text, sizeof(err->text), "there is no device '%s' in this namespace",
+		 q->device);
+	return -ENODEV;
+}
+
+/* From the listing, which gives the cookies, and beside it iter/tcp: it alone shows IPV6_V6ONLY of
+ * a mini-socket, which decides whether 0.0.0.0 meets it. */
+static int destroy_time_wait(const struct request *q)
+{
+	const unsigned avoid = LIVE_AVOID_BIND_HASH | LIVE_AVOID_PIDFD;
+	const struct apply_how how = {.dry_run = q->o.dry_run, .journal = q->o.journal};
+	struct apply_report *report = calloc(1, sizeof(*report));
+	struct plan_place place = q->place;
+	struct live *live;
+	struct err err;
+	int rc;
+
+	if (!report)
+		return fix_failed(&q->o, "no memory");
+	if (live_open(&q->o.target, avoid, &live, &err)) {
+		free(report);
+		return fix_failed(&q->o, err.text);
+	}
+	if (find_device(live, q, &place, &err) ||
+	    apply_destroy_time_wait(live, &place, &cli_heap, &how, report, &err))
+		rc = fix_failed(&q->o, err.text);
+	else
+		rc = show(q, report);
+	live_close(live);
+	free(report);
+	return rc;
+}
+
+static int parse_place(const struct fix_verb *verb, int n, char **texts, struct request *q)
+{
+	enum tcpwhy_family family;
+	const char *wrong;
+
+	if (n != 1)
+		return fix_usage(verb, n ? "one address at a time" : "needs ADDR:PORT",
+				 n ? texts[1] : NULL);
+	wrong = endpoint_parse_zone(texts[0], &q->place.addr, &family, &q->place.port, q->zone);
+	if (wrong)
+		return fix_usage(verb, wrong, texts[0]);
+	if (!q->place.port)
+		return fix_usage(verb, "port 0 is no port that anything holds", texts[0]);
+	if (q->place.v6only && address_is_v4(&q->place.addr))
+		return fix_usage(verb, "--v6only is for IPv6 addresses", texts[0]);
+	if (q->zone[0])
+		q->device = q->zone;
+	q->place.family = (uint8_t)family;
+	q->text = texts[0];
+	return STATUS_OK;
+}
+
+int fix_destroy_time_wait(int argc, char **argv)
+{
+	struct request q = {0};
+	const struct fix_own_option own[] = {
+		{"v6only", &q.place.v6only, NULL},
+		{"device", NULL, &q.device},
+	};
+	const struct fix_verb verb = {.word = "destroy-time-wait",
+				      .usage = usage_text,
+				      .takes = FIX_TAKES_TARGET | FIX_TAKES_CHANGE |
+					       FIX_TAKES_JOURNAL | FIX_TAKES_JSON,
+				      .own = own,
+				      .own_n = sizeof(own) / sizeof(own[0])};
+	int status;
+
+	if (!fix_options_parse(&verb, argc, argv, &q.o, &status))
+		return status;
+	status = parse_place(&verb, argc - optind, argv + optind, &q);
+	return status ? status : destroy_time_wait(&q);
+}

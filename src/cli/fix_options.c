@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/fix_options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+/* ------------------------------------------------------------------------------------------ table
+ */
+
+struct shared {
+	unsigned takes;
+	const char *name, *value; /* value: its name in the help; NULL takes none */
+	const char *line;
+	/* NULL, or what is wrong with the value. */
+	const char *(*take)(struct fix_options *o, const char *value);
+};
+
+static const char *take_netns(struct fix_options *o, const char *value)
+{
+	o->target.netns = value;
+	return *value ? NULL : "not a name or path of a network namespace";
+}
+
+static const char *take_pid(struct fix_options *o, const char *value)
+{
+	char *end;
+	long n = strtol(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || n < 1 || n > INT_MAX)
+		return "not a process id";
+	o->target.pid = (int)n;
+	return NULL;
+}
+
+static const char *take_dry_run(struct fix_options *o, const char *value)
+{
+	(void)value;
+	o->dry_run = true;
+	return NULL;
+}
+
+static const char *take_force(struct fix_options *o, const char *value)
+{
+	(void)value;
+	o->force = true;
+	return NULL;
+}
+
+static const char *take_journal(struct fix_options *o, const char *value)
+{
+	o->journal = value;
+	return *value ? NULL : "not the path of a file";
+}
+
+static const char *take_json(struct fix_options *o, const char *value)
+{
+	(void)value;
+	o->json = true;
+	return NULL;
+}
+
+static const struct shared table[] = {
+	{FIX_TAKES_TARGET, "netns", "NAME|PATH", "in that network namespace", take_netns},
+	{FIX_TAKES_TARGET, "pid", "N", "in the network namespace of that process", take_pid},
+	{FIX_TAKES_CHANGE, "dry-run", NULL, "says what would be done, and changes nothing",
+	 take_dry_run},
+	{FIX_TAKES_FORCE, "force", NULL, "also where somebody else changed it since", take_force},
+	{FIX_TAKES_JOURNAL, "journal", "FILE", "keeps the journal in that file", take_journal},
+	{FIX_TAKES_JSON, "json", NULL, "the same as one JSON object", take_json},
+};
+
+#define SHARED  (sizeof(table) / sizeof(table[0]))
+#define OWN_MAX 16
+
+static void print_help(const struct fix_verb *verb)
+{
+	fputs(verb->usage, stdout);
+	for (size_t i = 0; i < SHARED; i++) {
+		char left[32];
+
+		if (!(table[i].takes & verb->takes))
+			continue;
+		snprintf(left, sizeof(left), "--%s%s%s", table[i].name, table[i].value ? " " : "",
+			 table[i].value ? table[i].value : "");
+		printf("  %-18s %s\n", left, table[i].line);
+	}
+	fputs("\nExit status: 0 done, or there was nothing to do; 1 refused, or some is left;\n"
+	      "2 usage; 3 could not look, or the privilege for it is missing.\n",
+	      stdout);
+}
+
+/* ---------------------------------------------------------------------------------------- parsing
+ */
+
+int fix_usage(const struct fix_verb *verb, const char *wrong, const char *what)
+{
+	fprintf(stderr, "tcpwhy fix %s: %s%s%s\n", verb->word, wrong, what ? ": " : "",
+		what ? what : "");
+	fprintf(stderr, "Try: tcpwhy fix %s --help\n", verb->word);
+	return STATUS_USAGE;
+}
+
+/* Codes from 256 on: never a character. The verb's own options come after the shared ones. */
+static void long_options(const struct fix_verb *verb, struct option *longs)
+{
+	for (size_t i = 0; i < SHARED; i++)
+		if (table[i].takes & verb->takes)
+			*longs++ = (struct option){table[i].name,
+						   table[i].value ? required_argument : no_argument,
+						   NULL, 256 + (int)i};
+	for (size_t i = 0; i < verb->own_n && i < OWN_MAX; i++)
+		*longs++ = (struct option){verb->own[i].name,
+					   verb->own[i].value ? required_argument : no_argument,
+					   NULL, 256 + (int)(SHARED + i)};
+	*longs++ = (struct option){"help", no_argument, NULL, 'h'};
+}
+
+static const char *take(const struct fix_verb *verb, size_t i, struct fix_options *o)
+{
+	if (i < SHARED)
+		return table[i].take(o, optarg);
+	if (verb->own[i - SHARED].flag)
+		*verb->own[i - SHARED].flag = true;
+	else
+		*verb->own[i - SHARED].value = optarg;
+	return NULL;
+}
+
+bool fix_options_parse(const struct fix_verb *verb, int argc, char **argv, struct fix_options *o,
+		       int *status)
+{
+	struct option longs[SHARED + OWN_MAX + 2] = {0};
+	const char *wrong = NULL, *what = NULL;
+	int code;
+
+	*o = (struct fix_options){0};
+	long_options(verb, longs);
+	optind = 0;
+	opterr = 0;
+	while (!wrong && (code = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+		if (code == 'h') {
+			print_help(verb);
+			*status = STATUS_OK;
+			return false;
+		}
+		what = argv[optind - 1];
+		if (code >= 256)
+			wrong = take(verb, (size_t)(code - 256), o);
+		else
+			wrong = code == ':' ? "this option needs a value" : "no such option";
+	}
+	if (!wrong) {
+		what = NULL;
+		if (o->target.netns && o->target.pid)
+			wrong = "--netns and --pid exclude each other";
+	}
+	if (wrong)
+		*status = fix_usage(verb, wrong, what);
+	return !wrong;
+}
+
+/* --------------------------------------------------------------------------------------- the end
+ */
+
+int fix_failed(const struct fix_options *o, const char *text)
+{
+	return command_failed("fix", o->json, text);
+}
+
+static int status_of(const struct fixed *f)
+{
+	if (f->unprivileged)
+		return STATUS_UNDECIDED;
+	switch (f->end) {
+	case FIXED_NOTHING:
+	case FIXED_DONE:
+	case FIXED_UNDONE:
+		return STATUS_OK;
+	case FIXED_DRY_RUN:
+		return f->error ? STATUS_REFUSED : STATUS_OK;
+	case FIXED_LEFT:
+	case FIXED_REFUSED:
+		break;
+	}
+	return STATUS_REFUSED;
+}
+
+int fix_end(struct fixed *f, const struct fix_options *o)
+{
+	bool ok = true;
+
+	if (o->json)
+		ok = fixed_json(f, stdout);
+	else
+		fixed_text(f, stdout);
+	json_decref(f->more);
+	f->more = NULL;
+	return command_written("fix", ok, status_of(f));
+}
