@@ -4,9 +4,11 @@
 #include "case/frame.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MSS = 1460, SCALE_MAX = 14 };
 
@@ -123,25 +125,36 @@ static int write_all(struct file *f, const char *path, const struct pcapfile_sou
 	return n;
 }
 
-int pcapfile_write(const char *path, const struct pcapfile_source *source, struct err *err)
+/* Takes out over; NULL: it could not be opened, and errno says why. */
+static int write_to(FILE *out, const char *name, const struct pcapfile_source *source,
+		    struct err *err)
 {
 	struct file f = {.scale = scale_for(source)};
 	int rc;
 
+	if (!out) {
+		rc = errno ? -errno : -EIO;
+		return fail(err, rc, name, strerror(-rc));
+	}
 	f.pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, FRAME_MAX,
 						      PCAP_TSTAMP_PRECISION_NANO);
-	if (!f.pcap)
-		return fail(err, -ENOMEM, path, "no memory");
-	f.dump = pcap_dump_open(f.pcap, path);
+	if (f.pcap)
+		f.dump = pcap_dump_fopen(f.pcap, out);
 	if (!f.dump) {
-		rc = errno ? -errno : -EIO;
-		fail(err, rc, path, strerror(-rc));
+		fclose(out);
+		rc = fail(err, -ENOMEM, name, "no memory");
 	} else {
-		rc = write_all(&f, path, source, err);
+		rc = write_all(&f, name, source, err);
 		pcap_dump_close(f.dump);
 	}
-	pcap_close(f.pcap);
+	if (f.pcap)
+		pcap_close(f.pcap);
 	return rc;
+}
+
+int pcapfile_write(const char *path, const struct pcapfile_source *source, struct err *err)
+{
+	return write_to(fopen(path, "we"), path, source, err);
 }
 
 static bool of_stage(void *ctx, size_t i, struct line_record *out)
@@ -156,4 +169,15 @@ int pcapfile_write_stage(const char *path, struct stage *st, int link, struct er
 	const struct pcapfile_source s = {of_stage, st, link};
 
 	return pcapfile_write(path, &s, err);
+}
+
+int pcapfile_write_stage_to(int fd, struct stage *st, int link, struct err *err)
+{
+	const struct pcapfile_source s = {of_stage, st, link};
+	const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	FILE *out = own < 0 ? NULL : fdopen(own, "w");
+
+	if (own >= 0 && !out)
+		close(own);
+	return write_to(out, "the capture", &s, err);
 }

@@ -26,5 +26,7 @@ struct pcapfile_source {
 int pcapfile_write(const char *path, const struct pcapfile_source *source, struct err *err);
 /* The trace of a stage, as far as it was kept. */
 int pcapfile_write_stage(const char *path, struct stage *st, int link, struct err *err);
+/* The same, to where the descriptor stands; it stays open. */
+int pcapfile_write_stage_to(int fd, struct stage *st, int link, struct err *err);
 
 #endif

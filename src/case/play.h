@@ -93,6 +93,8 @@ struct play {
 	uint64_t took_ns;   /* of real time */
 	uint64_t lasted_ns; /* on the stage's clock */
 	uint32_t segments_total, calls_total;
+	/* Of the capture that was asked for: frames, and segments that are not in it. */
+	uint32_t captured, uncaptured;
 	uint32_t expects_n, calls_n, segments_n, counters_n, nodes_n, links_n, figures_n;
 	struct play_expect *expects;
 	struct play_call *calls;

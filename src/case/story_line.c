@@ -242,9 +242,14 @@ static int link_last(lua_State *l)
 /* ------------------------------------------------------------------------------------- injecting
  */
 
+/* Sequence numbers wrap: a negative one is meant, too. */
 static uint32_t number_of(lua_State *l, const char *name)
 {
-	return (uint32_t)(int64_t)story_number_field(l, 3, name, 0);
+	const double n = story_number_field(l, 3, name, 0);
+
+	if (!(n > -4294967296.0 && n < 8589934592.0))
+		luaL_error(l, "%s is a number of 32 bits", name);
+	return (uint32_t)(int64_t)n;
 }
 
 static bool has_field(lua_State *l, const char *name)
@@ -254,6 +259,8 @@ static bool has_field(lua_State *l, const char *name)
 	lua_pop(l, 1);
 	return has;
 }
+
+enum { INJECTED_MAX = 65000 }; /* with headers and options it fits an IP packet */
 
 /* link:inject(from, {flags =, from =, to =, seq =, ack =, length =, window =, tsval =, tsecr =}) */
 static int link_inject(lua_State *l)
@@ -278,6 +285,10 @@ static int link_inject(lua_State *l)
 	s.seq = number_of(l, "seq");
 	s.ack = number_of(l, "ack");
 	s.length = number_of(l, "length");
+	if (s.length > INJECTED_MAX)
+		luaL_error(l, "length is at most %d bytes", INJECTED_MAX);
+	if (address_is_v4(&s.from) != address_is_v4(&s.to))
+		luaL_error(l, "from and to are of one family");
 	if (has_field(l, "window"))
 		s.window = number_of(l, "window");
 	s.has_timestamp = has_field(l, "tsval");

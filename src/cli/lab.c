@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/lab_capture.h"
 #include "cli/lab_cases.h"
 #include "cli/lab_options.h"
 #include "cli/lab_run.h"
@@ -50,6 +51,7 @@ static int show_releases(const struct lab_options *o)
 
 struct lab {
 	const struct lab_options *o;
+	FILE *out; /* of the verdicts: not where a capture goes */
 	struct case_file *files;
 	struct lab_case *cases;
 	size_t cases_n;
@@ -58,6 +60,8 @@ struct lab {
 	struct lab_job *jobs;
 	size_t jobs_n, *case_of; /* of each job */
 	size_t ended, shown;
+	struct lab_capture *captures; /* of each job; NULL: none are asked for */
+	bool unwritten;               /* one of them failed */
 	double began_s;
 };
 
@@ -135,6 +139,37 @@ static void plan_case(struct lab *lab, size_t i)
 	add_job(lab, i, lab->own, true);
 }
 
+/* Plays that would give their file one name, so far: files of one name in two directories. */
+static unsigned number_of(const struct lab *lab, size_t i)
+{
+	const struct lab_job *job = &lab->jobs[i];
+	unsigned n = 1;
+
+	for (size_t k = 0; k < i; k++)
+		n += lab->jobs[k].on_kernel == job->on_kernel &&
+		     !strcmp(lab->jobs[k].row->name, job->row->name) &&
+		     !strcmp(lab->jobs[k].config.name, job->config.name);
+	return n;
+}
+
+/* One play has the file itself, of several each its own. 0, or -ENOMEM. */
+static int plan_captures(struct lab *lab)
+{
+	lab->captures = calloc(lab->jobs_n + 1, sizeof(*lab->captures));
+	if (!lab->captures)
+		return -ENOMEM;
+	for (size_t i = 0; i < lab->jobs_n; i++) {
+		const char *file = lab->o->pcap;
+		lab->jobs[i].captures = true;
+		lab->captures[i].file =
+			lab->jobs_n == 1 ? strdup(file)
+					 : lab_capture_name(file, &lab->jobs[i], number_of(lab, i));
+		if (!lab->captures[i].file)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* 0, or -ENOMEM. */
 static int plan(struct lab *lab)
 {
@@ -145,7 +180,7 @@ static int plan(struct lab *lab)
 	for (size_t i = 0; i < lab->cases_n; i++)
 		if (!lab->cases[i].wrong[0])
 			plan_case(lab, i);
-	return 0;
+	return lab->o->pcap ? plan_captures(lab) : 0;
 }
 
 /* Reads the files and the head of each. */
@@ -205,6 +240,8 @@ static void gather(struct lab *lab, size_t i)
 		struct lab_job *job = &lab->jobs[k];
 		if (lab->case_of[k] != i)
 			continue;
+		if (lab->captures)
+			c->captures[c->plays_n] = &lab->captures[k];
 		c->plays[c->plays_n++] = &job->play;
 		if (job->on_kernel)
 			c->kernel = &job->play;
@@ -224,20 +261,41 @@ static void show(struct lab *lab)
 	for (; lab->shown < lab->cases_n && is_complete(lab, lab->shown); lab->shown++) {
 		gather(lab, lab->shown);
 		if (!lab->o->json)
-			report_lab_case(&lab->cases[lab->shown], lab->o->verbose, stdout);
+			report_lab_case(&lab->cases[lab->shown], lab->o->verbose, lab->out);
 	}
+}
+
+/* A play that did not come to a stage has nothing to be saved, and says why itself. */
+static void save_capture(struct lab *lab, size_t i)
+{
+	struct lab_job *job = &lab->jobs[i];
+	struct lab_capture *c = &lab->captures[i];
+	struct err err = {""};
+
+	if (job->capture_fd < 0 || lseek(job->capture_fd, 0, SEEK_END) <= 0) {
+		free(c->file);
+		c->file = NULL;
+	} else if (lab_capture_save(c->file, job->capture_fd, &err)) {
+		fprintf(stderr, "tcpwhy lab: %s\n", err.text);
+		snprintf(c->wrong, sizeof(c->wrong), "%s", err.text);
+		lab->unwritten = true;
+	}
+	if (job->capture_fd >= 0)
+		close(job->capture_fd);
+	job->capture_fd = -1;
 }
 
 static void on_done(void *ctx, size_t i)
 {
 	struct lab *lab = ctx;
 
-	(void)i;
 	lab->ended++;
 	if (!lab->o->json && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
+	if (lab->captures)
+		save_capture(lab, i);
 	show(lab);
-	fflush(stdout);
+	fflush(lab->out);
 	progress(lab);
 }
 
@@ -260,16 +318,26 @@ static int status_of(const struct lab *lab)
 			break;
 		}
 	}
+	undecided |= lab->unwritten;
 	return !status && undecided ? STATUS_UNDECIDED : status;
 }
 
 static int play_all(struct lab *lab)
 {
+	const char *pcap = lab->o->pcap;
+	struct err err = {""};
 	bool ok = true;
 
 	know_kernel(lab);
 	if (plan(lab))
 		return command_failed("lab", lab->o->json, "no memory");
+	const int r = pcap ? lab_capture_check(pcap, lab->jobs_n, &err) : 0;
+	if (r == -EINVAL) {
+		fprintf(stderr, "tcpwhy lab: %s\n", err.text);
+		return STATUS_USAGE;
+	}
+	if (r)
+		return command_failed("lab", lab->o->json, err.text);
 	lab->began_s = seconds();
 	progress(lab);
 	lab_run(lab->jobs, lab->jobs_n, on_done, lab);
@@ -277,7 +345,7 @@ static int play_all(struct lab *lab)
 	if (lab->o->json)
 		ok = report_lab_json(lab->cases, lab->cases_n, stdout);
 	else
-		report_lab_end(lab->cases, lab->cases_n, seconds() - lab->began_s, stdout);
+		report_lab_end(lab->cases, lab->cases_n, seconds() - lab->began_s, lab->out);
 	return command_written("lab", ok, status_of(lab));
 }
 
@@ -297,6 +365,9 @@ static void forget(struct lab *lab)
 {
 	for (size_t i = 0; i < lab->jobs_n; i++)
 		play_free(&lab->jobs[i].play);
+	for (size_t i = 0; lab->captures && i < lab->jobs_n; i++)
+		free(lab->captures[i].file);
+	free(lab->captures);
 	case_files_free(lab->files, lab->files ? lab->cases_n : 0);
 	free(lab->cases);
 	free(lab->jobs);
@@ -305,7 +376,8 @@ static void forget(struct lab *lab)
 
 static int run_cases(const struct lab_options *o)
 {
-	struct lab lab = {.o = o};
+	const bool to_stdout = o->pcap && !strcmp(o->pcap, "-");
+	struct lab lab = {.o = o, .out = to_stdout ? stderr : stdout};
 	struct err err = {""};
 	int status, r = read_cases(&lab, &err);
 

@@ -14,6 +14,7 @@ static const struct {
 	{"release", "ROW", 'r', "play in the model of that release only"},
 	{"compare", "ROW,ROW", 'c', "play in the model of those releases"},
 	{"slow", NULL, 's', "play in real time, too, what takes minutes on the kernel"},
+	{"pcap", "FILE", 'p', "write the segments as a capture file, \"-\" to standard output"},
 	{"list", NULL, 'l', "name the cases and what they are about"},
 	{"releases", NULL, 'R', "show which release has which feature, and this kernel's row"},
 	{"verbose", NULL, 'v', "show each segment, with the states of both ends (-v)"},
@@ -97,6 +98,9 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 	case 's':
 		o->slow = true;
 		return 0;
+	case 'p':
+		o->pcap = optarg;
+		return *optarg ? 0 : wrong(err, "--pcap needs the name of a file");
 	case 'l':
 		o->list = true;
 		return 0;
@@ -121,6 +125,20 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 	return wrong(err, "there is no option '%s', or it takes no value", argv[optind - 1]);
 }
 
+static int check(const struct lab_options *o, struct err *err)
+{
+	const bool plays = o->rows_n || o->slow || o->pcap;
+
+	if (o->releases && (o->cases_n || o->list || plays))
+		return wrong(err, "--releases shows the table and plays nothing: give -v or "
+				  "--json with it, or nothing");
+	if (o->list && (o->cases_n || plays))
+		return wrong(err, "--list lists all cases and plays none");
+	if (o->json && o->pcap && !strcmp(o->pcap, "-"))
+		return wrong(err, "--json and --pcap - both want standard output");
+	return 0;
+}
+
 int lab_options_parse(int argc, char **argv, struct lab_options *out, struct err *err)
 {
 	struct option longs[ROWS + 1] = {0};
@@ -137,13 +155,8 @@ int lab_options_parse(int argc, char **argv, struct lab_options *out, struct err
 		r = take(&o, code, argv, err);
 	o.cases = argv + optind;
 	o.cases_n = argc - optind;
-	if (!r && !o.help && !o.version) {
-		if (o.releases && (o.cases_n || o.list || o.rows_n || o.slow))
-			r = wrong(err, "--releases shows the table and plays nothing: give -v or "
-				       "--json with it, or nothing");
-		else if (o.list && (o.cases_n || o.rows_n || o.slow))
-			r = wrong(err, "--list lists all cases and plays none");
-	}
+	if (!r && !o.help && !o.version)
+		r = check(&o, err);
 	if (!r)
 		*out = o;
 	return r;

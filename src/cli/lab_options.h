@@ -17,6 +17,7 @@ enum { LAB_ROWS_MAX = 10 };
 struct lab_options {
 	bool releases, list;
 	bool verbose, json, slow;
+	const char *pcap;                            /* NULL: no capture; "-" standard output */
 	const struct tcpwhy_row *rows[LAB_ROWS_MAX]; /* none: those that each case names */
 	unsigned rows_n;
 	char **cases; /* of argv; none: all */

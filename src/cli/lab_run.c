@@ -7,12 +7,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "case/kernel_stage.h"
+#include "case/pcap.h"
 #include "case/stage_world.h"
 
 enum { AT_ONCE_MAX = 8 };
@@ -74,6 +76,22 @@ static void failed(struct play *p, const struct lab_job *job, const char *why)
 	not_played(p, job, PLAY_FAILED, why);
 }
 
+/* All tapped links together. */
+static void capture(const struct lab_job *job, struct stage *stage, struct play *p)
+{
+	struct err err = {""};
+	const int frames = pcapfile_write_stage_to(job->capture_fd, stage, -1, &err);
+
+	if (frames < 0) {
+		p->uncaptured = (uint32_t)stage->ops->trace_count(stage);
+		if (ftruncate(job->capture_fd, 0))
+			_exit(1);
+		return;
+	}
+	p->captured = (uint32_t)frames;
+	p->uncaptured = (uint32_t)stage->ops->trace_count(stage) - p->captured;
+}
+
 static _Noreturn void play_in_child(const struct lab_job *job, int fd)
 {
 	struct stage *stage;
@@ -87,6 +105,8 @@ static _Noreturn void play_in_child(const struct lab_job *job, int fd)
 		not_played(&play, job, r == STAGE_CANNOT ? PLAY_CANNOT : PLAY_FAILED, err.text);
 	} else {
 		story_play(&job->config, stage, job->row, &play);
+		if (job->captures)
+			capture(job, stage, &play);
 		stage->ops->free(stage);
 	}
 	_exit(play_write(&play, fd) != 0);
@@ -100,7 +120,10 @@ static void begin(struct slot *s, struct lab_job *jobs, size_t i)
 	int ends[2];
 
 	*s = (struct slot){.job = i, .fd = -1};
-	if (pipe2(ends, O_CLOEXEC)) {
+	jobs[i].capture_fd = -1;
+	if (jobs[i].captures)
+		jobs[i].capture_fd = memfd_create("capture", MFD_CLOEXEC);
+	if ((jobs[i].captures && jobs[i].capture_fd < 0) || pipe2(ends, O_CLOEXEC)) {
 		failed(&jobs[i].play, &jobs[i], strerror(errno));
 		return;
 	}

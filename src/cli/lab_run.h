@@ -13,12 +13,16 @@
 struct lab_job {
 	struct story_config config;
 	const struct tcpwhy_row *row;
-	bool on_kernel;
+	bool on_kernel, captures;
 	struct play play; /* what came of it */
+	/* captures: the bytes of a capture file (case/pcap.h), nothing if the stage was not made.
+	 * -1: none. done() closes it. */
+	int capture_fd;
 };
 
 /* Plays all of them; done(ctx, i) is called as each ends, in the order in which they end. A process
- * that dies or hangs leaves a play that ended with PLAY_FAILED. */
+ * that dies or hangs leaves a play that ended with PLAY_FAILED. A capture passes through memory, so
+ * that a play, which can be anywhere by then, has no business with the user's files. */
 void lab_run(struct lab_job *jobs, size_t n, void (*done)(void *ctx, size_t i), void *ctx);
 
 #endif

@@ -199,6 +199,22 @@ static void print_agreement(const struct lab_case *c, FILE *out)
 	indented(out, ABOUT + 8, "        kernel  ", a->kernel);
 }
 
+static void print_captures(const struct lab_case *c, FILE *out)
+{
+	for (unsigned i = 0; i < c->plays_n; i++) {
+		const struct lab_capture *capture = c->captures[i];
+		const struct play *p = c->plays[i];
+		char counts[96] = "";
+		if (!capture || !capture->file || capture->wrong[0])
+			continue;
+		if (p->uncaptured)
+			snprintf(counts, sizeof(counts), "; %u more were not kept", p->uncaptured);
+		/* A name is not folded. */
+		fprintf(out, "        capture %s: %u segments%s\n", capture->file, p->captured,
+			counts);
+	}
+}
+
 void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 {
 	enum lab_verdict v = lab_verdict(c);
@@ -224,6 +240,7 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 	print_failures(c, out);
 	print_agreement(c, out);
 	lab_figures_print(c, ABOUT, out);
+	print_captures(c, out);
 	for (unsigned i = 0; verbose && i < c->plays_n; i++)
 		print_play(c->plays[i], out);
 	/* Where they differ both are needed to see it. */

@@ -15,10 +15,17 @@
 
 enum { LAB_PLAYS_MAX = 12 }; /* of one case: each row, and the kernel */
 
+/* Of one play; its counts are in the play. */
+struct lab_capture {
+	char *file;      /* NULL: none was asked for, or the play came to nothing */
+	char wrong[256]; /* why it could not be written; "" it was */
+};
+
 struct lab_case {
 	struct play_head head;
 	char wrong[256]; /* why it is no case; "" it is one */
 	struct play *plays[LAB_PLAYS_MAX];
+	const struct lab_capture *captures[LAB_PLAYS_MAX]; /* of each play */
 	unsigned plays_n;
 	const struct play *kernel,
 		*model;             /* of plays: that of the kernel, and the one of its row */

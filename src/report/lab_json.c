@@ -72,7 +72,19 @@ static json_t *figures_of(const struct play *p, bool *ok)
 	return list;
 }
 
-static json_t *play_of(const struct play *p, bool *ok)
+static json_t *capture_of(const struct play *p, const struct lab_capture *c, bool *ok)
+{
+	if (!c || !c->file)
+		return json_null();
+	json_t *j = json_object();
+	value_put(j, "file", value_string(c->file), ok);
+	value_put(j, "wrong", value_string_or_null(c->wrong), ok);
+	value_put(j, "segments", json_integer(p->captured), ok);
+	value_put(j, "not_kept", json_integer(p->uncaptured), ok);
+	return j;
+}
+
+static json_t *play_of(const struct play *p, const struct lab_capture *capture, bool *ok)
 {
 	json_t *j = json_object();
 
@@ -86,6 +98,7 @@ static json_t *play_of(const struct play *p, bool *ok)
 	value_put(j, "took_s", json_real((double)(p->took_ns / 1000000) / 1000), ok);
 	value_put(j, "expectations", expects_of(p, ok), ok);
 	value_put(j, "figures", figures_of(p, ok), ok);
+	value_put(j, "capture", capture_of(p, capture, ok), ok);
 	return j;
 }
 
@@ -129,7 +142,8 @@ bool report_lab_json(const struct lab_case *cases, size_t n, FILE *out)
 		json_t *j = head_of(&cases[i], &ok), *plays = json_array();
 		value_put(j, "verdict", json_string(verdict_words[lab_verdict(&cases[i])]), &ok);
 		for (unsigned k = 0; k < cases[i].plays_n; k++)
-			value_append(plays, play_of(cases[i].plays[k], &ok), &ok);
+			value_append(plays, play_of(cases[i].plays[k], cases[i].captures[k], &ok),
+				     &ok);
 		value_put(j, "plays", plays, &ok);
 		value_put(j, "agreement", agreement_of(&cases[i], &ok), &ok);
 		value_append(list, j, &ok);

@@ -39,13 +39,15 @@ chmod 755 "$dir" "$dir/apt-get"
 mount --bind "$dir/apt-get" "$(command -v apt-get)"
 touch "$dir/nothing"
 
-if nginx=$(command -v nginx); then
+if command -v nginx >"$dir/there" && command -v tshark >>"$dir/there"; then
 	tap_status "what is optional is there" 0 tools/setup-debian --check --optional
-	mount --bind "$dir/nothing" "$nginx"
 fi
-tap_status "without nginx nothing is missing" 0 tools/setup-debian --check
+while read -r program; do
+	mount --bind "$dir/nothing" "$program"
+done <"$dir/there"
+tap_status "without nginx and tshark nothing is missing" 0 tools/setup-debian --check
 tap_status "but what is optional" 1 tools/setup-debian --optional --check
-tap_has "by its package, too" 'missing: nginx-light$'
+tap_has "by its package, too" 'missing: nginx-light tshark$'
 
 mount --bind "$dir/nothing" "$bpftool"
 
