@@ -311,12 +311,27 @@ static bool compare_counters(const struct play *m, const struct play *k, bool ba
 	return true;
 }
 
+/* What came before apart(). Its lists are those of p. */
+static struct play compared_part(const struct play *p)
+{
+	struct play part = *p;
+
+	if (!p->apart[0])
+		return part;
+	part.end = PLAY_DONE;
+	part.calls_n = p->apart_calls;
+	part.segments_n = part.segments_total = p->apart_segments;
+	return part;
+}
+
 void agree_compare(const struct play *model, const struct play *kernel, struct agreement *out)
 {
+	const struct play m = compared_part(model), k = compared_part(kernel);
+
 	memset(out, 0, sizeof(*out));
-	if (!compare_calls(model, kernel, out) || !compare_segments(model, kernel, out) ||
-	    is_cut(model) || is_cut(kernel))
+	if (!compare_calls(&m, &k, out) || !compare_segments(&m, &k, out) || is_cut(&m) ||
+	    is_cut(&k))
 		return;
-	if (compare_counters(model, kernel, false, out))
-		compare_counters(model, kernel, true, out);
+	if (compare_counters(&m, &k, false, out))
+		compare_counters(&m, &k, true, out);
 }

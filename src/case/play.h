@@ -89,6 +89,10 @@ struct play {
 	char release[16]; /* of hosts that name none */
 	uint8_t end;      /* enum play_end */
 	char why[256];
+	/* Why the stages are compared no further than to here; "": to the end. Counters are of that
+	 * moment. */
+	char apart[PLAY_TEXT_MAX];
+	uint32_t apart_calls, apart_segments; /* how many there were */
 	uint64_t seed;
 	uint64_t took_ns;   /* of real time */
 	uint64_t lasted_ns; /* on the stage's clock */

@@ -591,7 +591,28 @@ static void look_back(struct story *s, bool to_its_end)
 		return;
 	s->open = 0;
 	read_trace(s, s->config->observe);
+	if (!s->play->apart[0])
+		read_counters(s);
+}
+
+/* apart(sentence): what follows is not compared, and the sentence says why. */
+static int word_apart(lua_State *l)
+{
+	struct story *s = story_of(l);
+	struct play *p = s->play;
+	const char *why = luaL_checkstring(l, 1);
+
+	story_stage(s, l);
+	luaL_argcheck(l, why[0] && strlen(why) < sizeof(p->apart), 1, "a sentence");
+	if (p->apart[0])
+		return luaL_error(l, "apart: it stands once");
+	story_wait(l, never, NULL, AFTERMATH_NS);
+	read_trace(s, s->config->observe);
 	read_counters(s);
+	p->apart_calls = p->calls_n;
+	p->apart_segments = p->segments_n;
+	snprintf(p->apart, sizeof(p->apart), "%s", why);
+	return 0;
 }
 
 /* ---------------------------------------------------------------------------------------- playing
@@ -606,6 +627,7 @@ static int open_words(lua_State *l)
 					 {"now", word_now},
 					 {"eventually", word_eventually},
 					 {"note", word_note},
+					 {"apart", word_apart},
 					 {"has", word_has},
 					 {NULL, NULL}};
 	struct story *s = lua_touserdata(l, 1);

@@ -181,15 +181,19 @@ static void summary(const struct lab_case *c, char *out, size_t size)
 static void print_agreement(const struct lab_case *c, FILE *out)
 {
 	const struct agreement *a = &c->agreement;
-	char line[PLAY_TEXT_MAX + 64];
+	char line[2 * PLAY_TEXT_MAX];
 
 	if (!c->compared)
 		return;
 	if (a->differs == AGREE_ALL) {
+		const char *apart = c->kernel->apart;
 		snprintf(line, sizeof(line),
-			 "the kernel agrees with the model: %u calls, %u segments, %u counters%s",
+			 "the kernel agrees with the model: %u calls, %u segments, %u counters%s%s",
 			 a->calls, a->segments, a->counters,
-			 c->kernel->end == PLAY_DONE ? "" : ", as far as it played");
+			 apart[0]                        ? ". What follows is not compared: "
+			 : c->kernel->end == PLAY_DONE ? ""
+						       : ", as far as it played",
+			 apart);
 		indented(out, ABOUT, "        ", line);
 		return;
 	}

@@ -115,6 +115,7 @@ static json_t *agreement_of(const struct lab_case *c, bool *ok)
 	value_put(j, "calls", json_integer(a->calls), ok);
 	value_put(j, "segments", json_integer(a->segments), ok);
 	value_put(j, "counters", json_integer(a->counters), ok);
+	value_put(j, "apart", value_string_or_null(c->kernel->apart), ok);
 	value_put(j, "what", value_string_or_null(a->what), ok);
 	value_put(j, "in_model", value_string_or_null(a->model), ok);
 	value_put(j, "on_kernel", value_string_or_null(a->kernel), ok);

@@ -32,20 +32,26 @@ static uint32_t flags_of(const struct play *p, uint32_t i)
 	return p->segments[i].record.segment.flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
 }
 
-static void test_port_again(void **state)
+static void play(const char *story, const char *release, struct play *p)
 {
-	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
+	const struct tcpwhy_row *row = tcpwhy_row_find(release);
 	const struct stage_world_config world = {.row = row, .seed = 1};
-	const struct story_config config = {.name = "t", .text = text, .text_n = strlen(text)};
-	struct agree_numbers n[64];
+	const struct story_config config = {.name = "t", .text = story, .text_n = strlen(story)};
 	struct stage *stage;
-	struct play p;
 	struct err err;
 
-	(void)state;
 	assert_int_equal(stage_world_new(&world, &stage, &err), 0);
-	story_play(&config, stage, row, &p);
+	story_play(&config, stage, row, p);
 	stage->ops->free(stage);
+}
+
+static void test_port_again(void **state)
+{
+	struct agree_numbers n[64];
+	struct play p;
+
+	(void)state;
+	play(text, "6.18.y", &p);
 	assert_int_equal(play_held(&p), 1);
 	assert_in_range(p.segments_n, 18, 64);
 	agree_number(&p, n);
@@ -74,9 +80,45 @@ static void test_port_again(void **state)
 	play_free(&p);
 }
 
+/* Two releases in place of two stages: one has a connection more. */
+#define SCENE                                                                                      \
+	"case{about = 'x'}\n"                                                                      \
+	"local client, server = pair('client 10.0.0.1', 'server 10.0.0.2')\n"                      \
+	"local listener = server:listen('10.0.0.2:80')\n"                                          \
+	"client:connect('10.0.0.2:80')\n"
+#define ONE_MORE "if release == '6.18.y' then client:connect('10.0.0.2:80') end\n"
+
+static void test_apart(void **state)
+{
+	static const struct {
+		const char *story;
+		enum agree_on differs;
+	} rows[] = {
+		{SCENE, AGREE_ALL},
+		{SCENE ONE_MORE, AGREE_CALLS},
+		{SCENE ONE_MORE "apart 'from here on'", AGREE_CALLS},
+		{SCENE "apart 'a connection more'\n" ONE_MORE, AGREE_ALL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct play old, new;
+		struct agreement a;
+		play(rows[i].story, "3.10", &old);
+		play(rows[i].story, "6.18.y", &new);
+		agree_compare(&old, &new, &a);
+		assert_int_equal(a.differs, rows[i].differs);
+		assert_true(rows[i].differs == AGREE_CALLS || (a.calls && a.segments));
+		assert_true(rows[i].differs == AGREE_CALLS || a.counters);
+		play_free(&old);
+		play_free(&new);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_port_again)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_port_again),
+					   cmocka_unit_test(test_apart)};
 
 	return unit_run("agree", tests);
 }
