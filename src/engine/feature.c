@@ -61,7 +61,7 @@ static const struct tcpwhy_feature_info features[] = {
 	     "range loses its last port."),
 	PORT(FASTREUSE_DEAD, "fastreuse-dead", "6.8",
 	     "A bucket never becomes fast for SO_REUSEADDR: every owner is looked at."),
-	PORT(TW_REUSE_NO_FW2, "tw-reuse-no-fin-wait2", "6.12, 6.1.113",
+	PORT(TW_REUSE_NO_FW2, "tw-reuse-no-fin-wait2", "6.12, 6.1.113, 5.10.y",
 	     "connect() never takes over an orphan's FIN_WAIT2."),
 	PORT(TW_REUSE_DELAY, "tw-reuse-delay", "6.14",
 	     "net.ipv4.tcp_tw_reuse_delay says in ms how old a TIME_WAIT must be to be taken "
