@@ -58,33 +58,33 @@ static void say_answer(const struct request *q, const struct apply_report *r, st
 	size_t planned = r->plan.by_fate[PLAN_DESTROY];
 
 	switch (r->end) {
-	case APPLY_NOTHING:
+	case CHANGE_NOTHING:
 		text_add(t, "no TIME_WAIT holds ");
 		text_add(t, q->text);
 		text_add(t, ": nothing to do");
 		return;
-	case APPLY_DRY_RUN:
+	case CHANGE_DRY_RUN:
 		text_add(t, "would destroy ");
 		add_kinds(t, planned, r->plan.fin_wait2);
 		break;
-	case APPLY_DONE:
+	case CHANGE_DONE:
 		text_add(t, "destroyed ");
 		add_kinds(t, planned, r->plan.fin_wait2);
 		break;
-	case APPLY_LEFT:
+	case CHANGE_LEFT:
 		text_add(t, "destroyed ");
 		text_count(t, r->destroyed);
 		text_add(t, " of ");
 		add_kinds(t, planned, r->plan.fin_wait2);
 		break;
-	case APPLY_REFUSED:
+	case CHANGE_REFUSED:
 		text_add(t, "destroyed none of ");
 		add_kinds(t, planned + r->plan.by_fate[PLAN_NAMELESS], r->plan.fin_wait2);
 		break;
 	}
 	text_add(t, " on ");
 	text_add(t, q->text);
-	if (r->end == APPLY_DRY_RUN)
+	if (r->end == CHANGE_DRY_RUN)
 		return;
 	text_add(t, "; ");
 	text_count(t, r->still + r->fresh + r->plan.by_fate[PLAN_NAMELESS]);
@@ -163,23 +163,6 @@ static json_t *json_members(const struct request *q, const struct apply_report *
 /* ---------------------------------------------------------------------------------------- the form
  */
 
-static enum fixed_end end_of(enum apply_end end)
-{
-	switch (end) {
-	case APPLY_NOTHING:
-		return FIXED_NOTHING;
-	case APPLY_DRY_RUN:
-		return FIXED_DRY_RUN;
-	case APPLY_DONE:
-		return FIXED_DONE;
-	case APPLY_LEFT:
-		return FIXED_LEFT;
-	case APPLY_REFUSED:
-		break;
-	}
-	return FIXED_REFUSED;
-}
-
 static void fill_parts(const struct apply_report *r, struct fixed *f)
 {
 	char line[1024];
@@ -188,7 +171,7 @@ static void fill_parts(const struct apply_report *r, struct fixed *f)
 	say_sockets(r, line, sizeof(line));
 	fixed_add_table(f, "found", line);
 	fixed_add(f, "why", "%s", r->because);
-	if (r->plan.by_fate[PLAN_DESTROY] && r->end != APPLY_REFUSED) {
+	if (r->plan.by_fate[PLAN_DESTROY] && r->end != CHANGE_REFUSED) {
 		t = text_in(line, sizeof(line));
 		say_price(r, &t);
 		fixed_add(f, "given up", "%s", line);
@@ -207,7 +190,7 @@ static void fill_parts(const struct apply_report *r, struct fixed *f)
 static int show(const struct request *q, const struct apply_report *r)
 {
 	struct fixed f = {.verb = "destroy-time-wait",
-			  .end = end_of(r->end),
+			  .end = fix_end_of(r->end),
 			  .error = r->error,
 			  .unprivileged = r->unprivileged,
 			  .id = r->id,
@@ -238,10 +221,10 @@ static int find_device(struct live *live, const struct request *q, struct plan_p
 
 /* From the listing, which gives the cookies, and beside it iter/tcp: it alone shows IPV6_V6ONLY of
  * a mini-socket, which decides whether 0.0.0.0 meets it. */
-static int destroy_time_wait(const struct request *q)
+static int destroy_time_wait(struct request *q)
 {
 	const unsigned avoid = LIVE_AVOID_BIND_HASH | LIVE_AVOID_PIDFD;
-	const struct apply_how how = {.dry_run = q->o.dry_run, .journal = q->o.journal};
+	const struct change_how how = {.dry_run = q->o.dry_run, .journal = q->o.journal};
 	struct apply_report *report = calloc(1, sizeof(*report));
 	struct plan_place place = q->place;
 	struct live *live;
@@ -250,7 +233,7 @@ static int destroy_time_wait(const struct request *q)
 
 	if (!report)
 		return fix_failed(&q->o, "no memory");
-	if (live_open(&q->o.target, avoid, &live, &err)) {
+	if (fix_open(&q->o, avoid, &live, &err)) {
 		free(report);
 		return fix_failed(&q->o, err.text);
 	}

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "live/container.h"
 
 /* ------------------------------------------------------------------------------------------ table
  */
@@ -35,6 +36,18 @@ static const char *take_pid(struct fix_options *o, const char *value)
 		return "not a process id";
 	o->target.pid = (int)n;
 	return NULL;
+}
+
+static const char *take_container(struct fix_options *o, const char *value)
+{
+	o->container = value;
+	return *value ? NULL : "not the id of a container";
+}
+
+static const char *take_pod(struct fix_options *o, const char *value)
+{
+	o->pod = value;
+	return *value ? NULL : "not the name of a pod";
 }
 
 static const char *take_dry_run(struct fix_options *o, const char *value)
@@ -67,6 +80,9 @@ static const char *take_json(struct fix_options *o, const char *value)
 static const struct shared table[] = {
 	{FIX_TAKES_TARGET, "netns", "NAME|PATH", "in that network namespace", take_netns},
 	{FIX_TAKES_TARGET, "pid", "N", "in the network namespace of that process", take_pid},
+	{FIX_TAKES_TARGET, "container", "ID", "in that of the container whose id begins so",
+	 take_container},
+	{FIX_TAKES_TARGET, "pod", "[NS/]NAME", "in that of the pod, on this node", take_pod},
 	{FIX_TAKES_CHANGE, "dry-run", NULL, "says what would be done, and changes nothing",
 	 take_dry_run},
 	{FIX_TAKES_FORCE, "force", NULL, "also where somebody else changed it since", take_force},
@@ -156,8 +172,10 @@ bool fix_options_parse(const struct fix_verb *verb, int argc, char **argv, struc
 	}
 	if (!wrong) {
 		what = NULL;
-		if (o->target.netns && o->target.pid)
-			wrong = "--netns and --pid exclude each other";
+		if ((o->target.netns != NULL) + (o->target.pid != 0) + (o->container != NULL) +
+			    (o->pod != NULL) >
+		    1)
+			wrong = "--netns, --pid, --container and --pod exclude each other";
 	}
 	if (wrong)
 		*status = fix_usage(verb, wrong, what);
@@ -167,9 +185,51 @@ bool fix_options_parse(const struct fix_verb *verb, int argc, char **argv, struc
 /* --------------------------------------------------------------------------------------- the end
  */
 
+void fix_where(const struct fix_options *o, char where[static 128])
+{
+	if (o->container)
+		snprintf(where, 128, "container %.100s", o->container);
+	else if (o->pod)
+		snprintf(where, 128, "pod %.100s", o->pod);
+	else if (o->target.netns)
+		snprintf(where, 128, "namespace %.100s", o->target.netns);
+	else if (o->target.pid)
+		snprintf(where, 128, "the namespace of process %d", o->target.pid);
+	else
+		snprintf(where, 128, "this namespace");
+}
+
+int fix_open(struct fix_options *o, unsigned avoid, struct live **live, struct err *err)
+{
+	int rc = 0;
+
+	if (o->container)
+		rc = container_pid(o->container, &o->target.pid, err);
+	else if (o->pod)
+		rc = pod_pid(o->pod, &o->target.pid, err);
+	return rc ? rc : live_open(&o->target, avoid, live, err);
+}
+
 int fix_failed(const struct fix_options *o, const char *text)
 {
 	return command_failed("fix", o->json, text);
+}
+
+enum fixed_end fix_end_of(enum change_end end)
+{
+	switch (end) {
+	case CHANGE_NOTHING:
+		return FIXED_NOTHING;
+	case CHANGE_DRY_RUN:
+		return FIXED_DRY_RUN;
+	case CHANGE_DONE:
+		return FIXED_DONE;
+	case CHANGE_LEFT:
+		return FIXED_LEFT;
+	case CHANGE_REFUSED:
+		break;
+	}
+	return FIXED_REFUSED;
 }
 
 static int status_of(const struct fixed *f)

@@ -9,12 +9,13 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "cure/change.h"
 #include "live/live.h"
 #include "report/fixed.h"
 
 /* Which of the shared options a verb takes (bits). */
 enum fix_takes {
-	FIX_TAKES_TARGET = 1u << 0, /* --netns --pid */
+	FIX_TAKES_TARGET = 1u << 0, /* --netns --pid --container --pod */
 	FIX_TAKES_CHANGE = 1u << 1, /* --dry-run */
 	FIX_TAKES_JOURNAL = 1u << 2,
 	FIX_TAKES_JSON = 1u << 3,
@@ -22,7 +23,8 @@ enum fix_takes {
 };
 
 struct fix_options {
-	struct live_target target;
+	struct live_target target; /* as typed; fix_open() resolves the two below */
+	const char *container, *pod;
 	bool dry_run, json, force;
 	const char *journal; /* NULL: the usual one */
 };
@@ -48,13 +50,23 @@ bool fix_options_parse(const struct fix_verb *verb, int argc, char **argv, struc
 		       int *status);
 /* One line on stderr: what is wrong, with which word (NULL none). STATUS_USAGE. */
 int fix_usage(const struct fix_verb *verb, const char *wrong, const char *what);
+/* The namespace as people name it: "this namespace", "namespace blue", "pod web". */
+void fix_where(const struct fix_options *o, char where[static 128]);
+/* Opens the namespace that was named; o->target is then what names it. 0, or -errno with err->text,
+ * which names the capability where one is missing. */
+int fix_open(struct fix_options *o, unsigned avoid, struct live **live, struct err *err);
 /* It could not look, or lacks the privilege. STATUS_UNDECIDED. */
 int fix_failed(const struct fix_options *o, const char *text);
+/* The answer's word for an end. */
+enum fixed_end fix_end_of(enum change_end end);
 /* Shows f, frees f->more, and gives the status: 0 done or nothing to do, 1 refused or left in part,
  * 3 without the privilege. A dry run that would be refused says so in its status too. */
 int fix_end(struct fixed *f, const struct fix_options *o);
 
 /* The verbs, each in a file of its own. */
 int fix_destroy_time_wait(int argc, char **argv);
+int fix_sysctl(int argc, char **argv);
+int fix_list(int argc, char **argv);
+int fix_undo(int argc, char **argv);
 
 #endif

@@ -71,26 +71,11 @@ static json_t *journal_intent(const struct plan_place *place, const struct snaps
 			 journal_sockets(plan, snap), "undo");
 }
 
-static const char *result_word(enum apply_end end)
-{
-	switch (end) {
-	case APPLY_DONE:
-		return "done";
-	case APPLY_LEFT:
-		return "left";
-	case APPLY_NOTHING:
-	case APPLY_DRY_RUN:
-	case APPLY_REFUSED:
-		break;
-	}
-	return "refused";
-}
-
 static json_t *journal_outcome(const struct apply_report *report)
 {
 	const char *name = report->error ? strerrorname_np(report->error) : NULL;
 
-	return json_pack("{s:s, s:I, s:I, s:s?}", "result", result_word(report->end), "destroyed",
+	return json_pack("{s:s, s:I, s:I, s:s?}", "result", change_word(report->end), "destroyed",
 			 (json_int_t)report->destroyed, "left",
 			 (json_int_t)(report->still + report->fresh), "errno", name);
 }
@@ -160,10 +145,10 @@ static int count_left(const struct plan_place *place, const struct snapshot *aft
 static void judge(struct apply_report *report)
 {
 	if (!report->still && !report->fresh && !report->plan.by_fate[PLAN_NAMELESS])
-		report->end = APPLY_DONE;
+		report->end = CHANGE_DONE;
 	else
-		report->end = report->destroyed ? APPLY_LEFT : APPLY_REFUSED;
-	if (report->end == APPLY_DONE || report->because[0])
+		report->end = report->destroyed ? CHANGE_LEFT : CHANGE_REFUSED;
+	if (report->end == CHANGE_DONE || report->because[0])
 		return;
 	if (report->still)
 		refuse(report, 0, "the kernel said yes, but they are still there");
@@ -197,7 +182,7 @@ static void give_up(struct apply_report *report, int error, const char *because)
 {
 	refuse(report, error, because);
 	report->still = report->plan.by_fate[PLAN_DESTROY];
-	report->end = APPLY_REFUSED;
+	report->end = CHANGE_REFUSED;
 }
 
 /* The journal has the line before; the line after tells what the second look showed. */
@@ -221,7 +206,7 @@ static int change(struct live *live, const struct plan_place *place, const struc
 }
 
 /* 0, or -errno: then nothing was changed. */
-static int write_intent(struct journal *journal, const struct apply_how *how,
+static int write_intent(struct journal *journal, const struct change_how *how,
 			const struct plan_place *place, const struct snapshot *snap,
 			struct apply_report *report, struct err *why)
 {
@@ -237,7 +222,7 @@ static int write_intent(struct journal *journal, const struct apply_how *how,
 }
 
 static int carry_out(struct live *live, const struct plan_place *place, const struct snapshot *snap,
-		     const struct tcpwhy_memory *memory, const struct apply_how *how,
+		     const struct tcpwhy_memory *memory, const struct change_how *how,
 		     struct apply_report *report, struct err *err)
 {
 	struct journal journal;
@@ -256,20 +241,20 @@ static int carry_out(struct live *live, const struct plan_place *place, const st
 }
 
 static int act(struct live *live, const struct plan_place *place, const struct snapshot *snap,
-	       const struct tcpwhy_memory *memory, const struct apply_how *how,
+	       const struct tcpwhy_memory *memory, const struct change_how *how,
 	       struct apply_report *report, struct err *err)
 {
 	const struct plan *plan = &report->plan;
 	const bool forbidden = plan->by_fate[PLAN_DESTROY] && live_may_destroy(live) == TCPWHY_NO;
 
 	if (!plan->by_fate[PLAN_DESTROY]) {
-		report->end = APPLY_NOTHING;
+		report->end = CHANGE_NOTHING;
 		if (plan->by_fate[PLAN_NAMELESS])
 			judge(report);
 		return 0;
 	}
 	if (how->dry_run) {
-		report->end = APPLY_DRY_RUN;
+		report->end = CHANGE_DRY_RUN;
 		if (forbidden)
 			refuse(report, EPERM, refusal_text(EPERM));
 		return 0;
@@ -281,7 +266,7 @@ static int act(struct live *live, const struct plan_place *place, const struct s
 }
 
 int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
-			    const struct tcpwhy_memory *memory, const struct apply_how *how,
+			    const struct tcpwhy_memory *memory, const struct change_how *how,
 			    struct apply_report *report, struct err *err)
 {
 	struct snapshot snap;

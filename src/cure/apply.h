@@ -10,24 +10,12 @@
 #define TCPWHY_CURE_APPLY_H
 
 #include "base/error.h"
+#include "cure/change.h"
 #include "cure/journal.h"
 #include "cure/plan.h"
 #include "live/live.h"
 
 #define APPLY_SHOWN_MAX 100
-
-struct apply_how {
-	bool dry_run;
-	const char *journal; /* NULL: the usual one */
-};
-
-enum apply_end {
-	APPLY_NOTHING, /* nothing there to destroy */
-	APPLY_DRY_RUN, /* nothing was changed because that was asked for */
-	APPLY_DONE,    /* all of them are gone */
-	APPLY_LEFT,    /* some are still there, or new ones came */
-	APPLY_REFUSED, /* nothing was destroyed: see error and because */
-};
 
 struct apply_socket {
 	struct snapshot_owner seen;
@@ -35,7 +23,7 @@ struct apply_socket {
 };
 
 struct apply_report {
-	enum apply_end end;
+	enum change_end end;
 	struct plan plan; /* of the first look; its arrays are gone */
 	size_t destroyed; /* of those planned, gone in the second look */
 	size_t still;     /* of those planned, still there */
@@ -57,7 +45,7 @@ struct apply_report {
  * inet_twsk_alloc()). 0 with *report filled, or -errno with err->text if it was not possible to
  * look. Without the capability for it nothing is written or tried. */
 int apply_destroy_time_wait(struct live *live, const struct plan_place *place,
-			    const struct tcpwhy_memory *memory, const struct apply_how *how,
+			    const struct tcpwhy_memory *memory, const struct change_how *how,
 			    struct apply_report *report, struct err *err);
 
 #endif

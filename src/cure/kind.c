@@ -7,6 +7,7 @@
 
 static const struct kind *const kinds[] = {
 	&destroy_kind,
+	&sysctl_kind,
 };
 
 const struct kind *kind_find(const char *action)

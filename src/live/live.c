@@ -31,6 +31,8 @@ struct live {
 	unsigned avoid;               /* of enum live_avoid */
 	const struct tcpwhy_row *row; /* NULL: not looked for yet */
 	struct load_settled settled;  /* what row may point to */
+	live_supposition *suppose;    /* NULL: none */
+	const void *suppose_ctx;
 };
 
 static int do_nothing(void *ctx)
@@ -76,6 +78,24 @@ void live_close(struct live *live)
 int live_netns_fd(const struct live *live)
 {
 	return live->ns.fd;
+}
+
+const struct netns *live_netns(const struct live *live)
+{
+	return &live->ns;
+}
+
+void live_suppose(struct live *live, live_supposition *suppose, const void *ctx)
+{
+	live->suppose = suppose;
+	live->suppose_ctx = ctx;
+}
+
+static void read_sysctls(const struct live *live, struct snapshot *snap)
+{
+	sysctl_read(snap);
+	if (live->suppose)
+		live->suppose(snap, live->suppose_ctx);
 }
 
 const struct tcpwhy_row *live_row(struct live *live)
@@ -241,7 +261,7 @@ static int look_inside(void *ctx)
 {
 	struct look *look = ctx;
 
-	sysctl_read(look->snap);
+	read_sysctls(look->live, look->snap);
 	address_read(look->snap);
 	look->snap->taken_ns = collect_now_ns();
 	return look->scope->owners_wanted ? look_owners(look) : 0;
@@ -343,7 +363,7 @@ static int survey_inside(void *ctx)
 	struct bindhash_sink sink = {.owner = survey_owner};
 	int error;
 
-	sysctl_read(s->seen);
+	read_sysctls(s->live, s->seen);
 	s->seen->taken_ns = collect_now_ns();
 	s->count = overview_begin(s->seen);
 	if (!s->count) {

@@ -85,5 +85,14 @@ int live_route(struct live *live, struct route *r, struct err *err);
 
 /* A descriptor of the namespace, valid until live_close(). */
 int live_netns_fd(const struct live *live);
+/* The same with what is known of it; borrowed. */
+struct netns;
+const struct netns *live_netns(const struct live *live);
+
+/* From now on whatever is read (snapshots, overviews) is given to suppose once its sysctls are in it,
+ * and its sockets are not: a look at the world as it would be with other sysctls, counted by the
+ * same reader. NULL: as it is. */
+typedef void live_supposition(struct snapshot *snap, const void *ctx);
+void live_suppose(struct live *live, live_supposition *suppose, const void *ctx);
 
 #endif

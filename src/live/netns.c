@@ -104,7 +104,9 @@ static int tell_process(int error, int pid, struct err *err)
 	case -EACCES:
 	case -EPERM:
 		snprintf(err->text, sizeof(err->text),
-			 "not allowed to open the network namespace of process %d", pid);
+			 "not allowed to open the network namespace of process %d (needs "
+			 "CAP_SYS_PTRACE)",
+			 pid);
 		return -EPERM;
 	}
 	snprintf(err->text, sizeof(err->text), "network namespace of process %d: %s", pid,
