@@ -22,6 +22,7 @@ struct netlink_reply {
 struct netlink_progress {
 	bool done;        /* its last message was seen */
 	bool interrupted; /* NLM_F_DUMP_INTR: entries may be missing, dump again */
+	bool changed;     /* one ended while it was listed: what took its place may be missing */
 	int error;        /* -errno the kernel answered, with done */
 };
 

@@ -78,7 +78,16 @@ static bool make_owner(const struct inet_diag_msg *m, uint64_t now_ns, struct sn
 	return true;
 }
 
-static int take_message(const struct nlmsghdr *nlh, uint64_t now_ns, sockdiag_take *take, void *ctx)
+/* The kernel chooses some sockets under the bucket's lock and describes them after it
+ * (inet_diag_dump_icsk()). One that became a mini-socket between the two has no port any more, and
+ * that mini-socket is not listed. */
+static bool has_ended(const struct inet_diag_msg *m)
+{
+	return m->idiag_state == TCPWHY_CLOSE && !m->id.idiag_sport;
+}
+
+static int take_message(const struct nlmsghdr *nlh, uint64_t now_ns,
+			struct netlink_progress *progress, sockdiag_take *take, void *ctx)
 {
 	struct snapshot_owner s;
 	struct inet_diag_msg m;
@@ -86,6 +95,8 @@ static int take_message(const struct nlmsghdr *nlh, uint64_t now_ns, sockdiag_ta
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(m))
 		return 0;
 	memcpy(&m, mnl_nlmsg_get_payload(nlh), sizeof(m));
+	if (has_ended(&m))
+		progress->changed = true;
 	if (!make_owner(&m, now_ns, &s))
 		return 0;
 	mnl_attr_parse(nlh, sizeof(m), see_attribute, &s);
@@ -101,7 +112,7 @@ int sockdiag_parse(const void *reply, size_t len, uint64_t now_ns,
 
 	while (!result && (nlh = netlink_next(&rest, progress))) {
 		if (nlh->nlmsg_type == TCPDIAG_GETSOCK)
-			result = take_message(nlh, now_ns, take, ctx);
+			result = take_message(nlh, now_ns, progress, take, ctx);
 	}
 	return result;
 }
@@ -165,9 +176,8 @@ static int take_reply(const void *reply, size_t len, void *ctx)
 	return sockdiag_parse(reply, len, d->now_ns, &d->progress, d->take, d->ctx);
 }
 
-/* *interrupted: entries may be missing. */
 static int dump_once(const struct snapshot_scope *scope, sockdiag_take *take, void *ctx,
-		     bool *interrupted)
+		     struct netlink_progress *progress)
 {
 	struct dump d = {.take = take, .ctx = ctx, .now_ns = collect_now_ns()};
 	_Alignas(struct nlmsghdr) char request[256] = {0};
@@ -178,8 +188,9 @@ static int dump_once(const struct snapshot_scope *scope, sockdiag_take *take, vo
 		return -errno;
 	error = netlink_dump(nl, put_request(request, scope), &d.progress, take_reply, &d);
 	mnl_socket_close(nl);
+	*progress = d.progress;
 	/* Lost messages are as good as an interrupted dump. */
-	*interrupted = d.progress.interrupted || error == -ENOBUFS;
+	progress->interrupted |= error == -ENOBUFS;
 	return error == -ENOBUFS ? 0 : error;
 }
 
@@ -203,19 +214,26 @@ static bool has_bound(const struct snapshot *snap, size_t from)
 	return false;
 }
 
+/* Among all ports of a busy host there is always a socket that ends; one more or less is no matter
+ * there. */
+static bool is_wanting(const struct netlink_progress *dump, const struct snapshot_scope *scope)
+{
+	return dump->interrupted || (dump->changed && !scope->all_ports);
+}
+
 int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap)
 {
+	struct netlink_progress last = {.interrupted = true};
 	size_t before = snap->owners_n;
-	bool interrupted = true;
 	int error = 0;
 
-	for (int i = 0; i < ATTEMPTS && interrupted && !error; i++) {
+	for (int i = 0; i < ATTEMPTS && is_wanting(&last, scope) && !error; i++) {
 		struct into_snapshot to = {.filter.scope = scope, .snap = snap};
 
 		snap->owners_n = before;
-		error = dump_once(scope, take_owner, &to, &interrupted);
+		error = dump_once(scope, take_owner, &to, &last);
 	}
-	if (!error && interrupted)
+	if (!error && last.interrupted)
 		error = -EINTR;
 	if (error) {
 		snap->owners_n = before;
@@ -228,14 +246,14 @@ int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap)
 int sockdiag_stream(sockdiag_take *take, void (*again)(void *ctx), void *ctx, bool *bound_seen)
 {
 	const struct snapshot_scope all = {.all_ports = true, .owners_wanted = true};
-	bool interrupted = true;
+	struct netlink_progress last = {.interrupted = true};
 	int error = 0;
 
-	for (int i = 0; i < ATTEMPTS && interrupted && !error; i++) {
+	for (int i = 0; i < ATTEMPTS && last.interrupted && !error; i++) {
 		if (i)
 			again(ctx);
-		error = dump_once(&all, take, ctx, &interrupted);
+		error = dump_once(&all, take, ctx, &last);
 	}
 	*bound_seen = lists_bound();
-	return !error && interrupted ? -EINTR : error;
+	return !error && last.interrupted ? -EINTR : error;
 }

@@ -15,13 +15,15 @@
 typedef int sockdiag_take(const struct snapshot_owner *owner, void *ctx);
 
 /* Takes apart one reply, whatever bytes it holds: what is too short, or not of TCP, is passed over.
- * Requests that wait for their handshake's end (SYN_RECV) own no port and are left out. 0 or what
+ * Requests that wait for their handshake's end (SYN_RECV) own no port and are left out. A socket
+ * that lost its port since the kernel chose it for the list is told as progress->changed. 0 or what
  * take returned. */
 int sockdiag_parse(const void *reply, size_t len, uint64_t now_ns,
 		   struct netlink_progress *progress, sockdiag_take *take, void *ctx);
 
 /* Puts the owners of the scope's ports into snap and sets bound_unseen. 0, or -errno with owners as
- * before: -ENOENT if this kernel has no tcp_diag, -EINTR if every dump was interrupted. */
+ * before: -ENOENT if this kernel has no tcp_diag, -EINTR if every dump was interrupted.
+ * A port's sockets are listed again while one of them ends. */
 int sockdiag_read(const struct snapshot_scope *scope, struct snapshot *snap);
 
 /* Hands every owner to take as it is read, and keeps none; again(ctx) says that a dump was

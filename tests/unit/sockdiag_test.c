@@ -121,6 +121,21 @@ static void test_states(void **state)
 	assert_int_equal(owners[0].o.v6only, TCPWHY_UNKNOWN);
 }
 
+/* It had a port when the kernel chose it for the list. */
+static void test_one_that_ended_meanwhile(void **state)
+{
+	(void)state;
+	put(AF_INET, TCPWHY_CLOSE, 80);
+	put(AF_INET, TCPWHY_LISTEN, 0);
+	assert_int_equal(parse(), 0);
+	assert_false(progress.changed);
+	put(AF_INET, TCPWHY_CLOSE, 0)->id.idiag_dport = htons(5000);
+	owners_n = 0;
+	assert_int_equal(parse(), 0);
+	assert_int_equal(owners_n, 1);
+	assert_true(progress.changed);
+}
+
 static void test_v6only(void **state)
 {
 	struct inet_diag_msg *m = put(AF_INET6, TCPWHY_ESTABLISHED, 80);
@@ -185,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup(test_without_inode_the_uid_is_unknown, begin),
 		cmocka_unit_test_setup(test_timewait_is_known_by_its_timer, begin),
 		cmocka_unit_test_setup(test_states, begin),
+		cmocka_unit_test_setup(test_one_that_ended_meanwhile, begin),
 		cmocka_unit_test_setup(test_v6only, begin),
 		cmocka_unit_test_setup(test_the_end, begin),
 		cmocka_unit_test_setup(test_cut_and_hostile, begin),
