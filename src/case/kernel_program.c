@@ -26,16 +26,18 @@ struct program {
 
 /* In the child: only what may be called between fork() and exec() of a process with threads. The
  * errno of what failed goes through the pipe. */
-static _Noreturn void become(int ns, const char *const argv[], int output, int trouble)
+static _Noreturn void become(const struct kernel_stage *k, int ns, const char *const argv[],
+			     int output, int trouble)
 {
+	const char *file = strcmp(argv[0], "tcpwhy") ? argv[0] : k->exe;
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (!prctl(PR_SET_PDEATHSIG, SIGKILL) && !setpgid(0, 0) && !setns(ns, CLONE_NEWNET) &&
-	    dup2(open("/dev/null", O_RDONLY), 0) >= 0 && dup2(output, 1) >= 0 &&
-	    dup2(output, 2) >= 0)
-		execvp(argv[0], (char *const *)argv);
+	    !setns(k->mounts, CLONE_NEWNS) && dup2(open("/dev/null", O_RDONLY), 0) >= 0 &&
+	    dup2(output, 1) >= 0 && dup2(output, 2) >= 0)
+		execvpe(file, (char *const *)argv, k->environment);
 	const int error = errno;
 	const ssize_t n = write(trouble, &error, sizeof(error));
 	_exit(n == sizeof(error) ? 127 : 126);
@@ -57,14 +59,16 @@ static int begin(struct kernel_stage *k, int host, const char *const argv[], int
 		 struct err *err)
 {
 	const int ns = stage_kernel_netns(k->scene, host)->fd;
-	int trouble[2];
+	int trouble[2], rc = kernel_mounts_make(k, err);
 
+	if (rc)
+		return rc;
 	if (pipe2(trouble, O_CLOEXEC))
 		return kernel_fail(err, -errno, argv[0]);
 	*pid = fork();
 	if (!*pid)
-		become(ns, argv, output, trouble[1]);
-	int rc = *pid < 0 ? -errno : 0;
+		become(k, ns, argv, output, trouble[1]);
+	rc = *pid < 0 ? -errno : 0;
 	close(trouble[1]);
 	if (!rc) {
 		rc = -wait_for_exec(trouble[0]);

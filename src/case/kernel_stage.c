@@ -350,6 +350,7 @@ static void stage_free(struct stage *st)
 	if (!k)
 		return;
 	kernel_programs_end(k);
+	kernel_mounts_end(k);
 	for (int i = 0; i < k->n_socks; i++)
 		if (k->socks[i].fd >= 0)
 			close(k->socks[i].fd);
@@ -448,7 +449,7 @@ int kernel_stage_new(const struct kernel_stage_config *config, struct stage **ou
 		return kernel_fail(err, -ENOMEM, "a stage");
 	k->base.ops = &ops;
 	k->config = *config;
-	k->free_sock = -1;
+	k->free_sock = k->mounts = -1;
 	memset(k->by_inode, 0xff, sizeof(k->by_inode));
 	allow_descriptors();
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);

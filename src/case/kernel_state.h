@@ -88,6 +88,10 @@ struct kernel_stage {
 	struct kernel_flows flows;
 	int *programs; /* pids that run */
 	size_t n_programs;
+	/* What they see; -1: there was none yet. */
+	int mounts;
+	char exe[512];
+	char **environment;
 };
 
 static inline struct kernel_stage *kernel_of(struct stage *st)
@@ -173,6 +177,12 @@ int kernel_run_until(struct stage *st, int (*is_so)(void *ctx), void *ctx, uint6
 		     struct err *err);
 void kernel_drive(struct stage *st, const struct stage_driver *d);
 int kernel_watch(struct stage *st, int sock, bool on);
+
+/* kernel_mounts.c: a mount namespace for programs, made when the first one is started. 0, -errno
+ * or STAGE_CANNOT with err->text. Afterwards there are the mount namespace, the path of tcpwhy and an environment.
+ */
+int kernel_mounts_make(struct kernel_stage *k, struct err *err);
+void kernel_mounts_end(struct kernel_stage *k);
 
 /* kernel_program.c */
 int kernel_run(struct stage *st, int host, const char *const argv[], uint64_t limit_ns, char *out,

@@ -154,3 +154,12 @@ unsigned play_held(const struct play *p)
 		n += p->expects[i].holds;
 	return n;
 }
+
+unsigned play_skipped(const struct play *p)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < p->expects_n; i++)
+		n += p->expects[i].skipped;
+	return n;
+}

@@ -267,7 +267,9 @@ struct stage_ops {
 	/* Kernel: runs a program in the host's network namespace until its end and gives its
 	 * status; out, which may be NULL, gets what it wrote, cut and terminated. -ENOENT and
 	 * others: it could not be executed; -ETIMEDOUT: it was killed after limit_ns. argv[0] is
-	 * looked for in PATH; there is no shell. */
+	 * looked for in PATH, and "tcpwhy" is the program that runs; there is no shell. The stage's
+	 * programs share an empty /run and an empty BPF file system, which go with it: what they
+	 * leave there nobody else sees. */
 	int (*run)(struct stage *st, int host, const char *const argv[], uint64_t limit_ns,
 		   char *out, size_t size, struct err *err);
 	/* Kernel: starts a program there and goes on; its pid. It ends with stop() or free(). */

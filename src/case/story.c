@@ -173,7 +173,7 @@ static void line_text(const struct story_config *c, int line, char *out, size_t 
 	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), at);
 }
 
-void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want)
+static struct play_expect *add_expect(lua_State *l, const char *text, const char *got)
 {
 	struct story *s = story_of(l);
 	struct play_expect *e = play_add_expect(s->play);
@@ -181,14 +181,26 @@ void story_expect(lua_State *l, bool holds, const char *text, const char *got, c
 	if (!e)
 		luaL_error(l, "more than %d expectations", PLAY_LIST_MAX);
 	e->line = sandbox_line(l);
-	e->holds = holds;
 	e->at_ns = s->stage->ops->now(s->stage);
 	if (text)
 		snprintf(e->text, sizeof(e->text), "%s", text);
 	else
 		line_text(s->config, e->line, e->text, sizeof(e->text));
 	snprintf(e->got, sizeof(e->got), "%s", got);
+	return e;
+}
+
+void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want)
+{
+	struct play_expect *e = add_expect(l, text, got);
+
+	e->holds = holds;
 	snprintf(e->want, sizeof(e->want), "%s", want);
+}
+
+void story_skip(lua_State *l, const char *text, const char *why)
+{
+	add_expect(l, text, why)->skipped = true;
 }
 
 /* The value at index, as text; a table or an object is no value to be expected. */
@@ -397,22 +409,27 @@ static int word_now(lua_State *l)
 	return 1;
 }
 
+void story_note(struct story *s, int node, int line, const char *text)
+{
+	struct play_call *c = play_add_call(s->play);
+
+	if (!c)
+		return;
+	c->at_ns = c->end_ns = s->stage->ops->now(s->stage);
+	c->node = node;
+	c->line = line;
+	c->is_note = true;
+	snprintf(c->text, sizeof(c->text), "%s", text);
+}
+
 /* note(text[, host]) */
 static int word_note(lua_State *l)
 {
-	struct story *s = story_of(l);
 	const char *text = luaL_checkstring(l, 1);
 
 	need_head(l);
 	int node = lua_isnoneornil(l, 2) ? -1 : story_check(l, 2, STORY_NODE);
-	struct play_call *c = play_add_call(s->play);
-	if (!c)
-		return 0;
-	c->at_ns = c->end_ns = s->stage->ops->now(s->stage);
-	c->node = node;
-	c->line = sandbox_line(l);
-	c->is_note = true;
-	snprintf(c->text, sizeof(c->text), "%s", text);
+	story_note(story_of(l), node, sandbox_line(l), text);
 	return 0;
 }
 
@@ -643,6 +660,7 @@ static int open_words(lua_State *l)
 	story_open_apps(l);
 	story_open_figures(l);
 	story_open_logs(l);
+	story_open_programs(l);
 	lua_pushstring(l, s->row ? s->row->name : "");
 	lua_setglobal(l, "release");
 	lua_pushstring(l, s->stage ? s->stage->ops->name : "");

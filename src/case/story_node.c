@@ -540,82 +540,8 @@ static int node_sessions(lua_State *l)
 	return 1;
 }
 
-/* --------------------------------------------------------------------------------------- programs
+/* ----------------------------------------------------------------------------------------- fields
  */
-
-enum { ARGUMENTS = 32, OUTPUT = 4096 };
-
-static void arguments_of(lua_State *l, const char *argv[static ARGUMENTS + 1])
-{
-	int n = lua_gettop(l) - 1;
-
-	/* A program could do what the sandbox does not let Lua do. */
-	if (!story_of(l)->config->trusted)
-		luaL_error(l, "only the cases that came with tcpwhy may run programs");
-	luaL_argcheck(l, n >= 1 && n <= ARGUMENTS, 2, "a program and its arguments");
-	for (int i = 0; i < n; i++)
-		argv[i] = luaL_checkstring(l, i + 2);
-	argv[n] = NULL;
-}
-
-static int run_program(lua_State *l, bool try)
-{
-	int node = story_check(l, 1, STORY_NODE);
-	const char *argv[ARGUMENTS + 1];
-	struct err err = {""};
-	char out[OUTPUT];
-
-	arguments_of(l, argv);
-	struct stage *st = story_stage(story_of(l), l);
-	int r = st->ops->run(st, node, argv, STORY_QUICK_NS, out, sizeof(out), &err);
-	if (try && r < 0 && r != STAGE_CANNOT) {
-		lua_pushstring(l, strerrorname_np(-r));
-		return 1;
-	}
-	story_must(l, r, &err);
-	lua_pushinteger(l, r);
-	lua_pushstring(l, out);
-	return 2;
-}
-
-/* host:run(program, arguments...): status and output */
-static int node_run(lua_State *l)
-{
-	return run_program(l, false);
-}
-
-/* The same, and the errno where it could not be executed. */
-static int node_try_run(lua_State *l)
-{
-	return run_program(l, true);
-}
-
-/* host:spawn(program, arguments...): its number, for host:stop() */
-static int node_spawn(lua_State *l)
-{
-	int node = story_check(l, 1, STORY_NODE);
-	const char *argv[ARGUMENTS + 1];
-	struct err err = {""};
-
-	arguments_of(l, argv);
-	struct stage *st = story_stage(story_of(l), l);
-	int r = st->ops->spawn(st, node, argv, &err);
-	story_must(l, r, &err);
-	lua_pushinteger(l, r);
-	return 1;
-}
-
-static int node_stop(lua_State *l)
-{
-	struct err err = {""};
-
-	story_check(l, 1, STORY_NODE);
-	if (!story_of(l)->config->trusted)
-		return luaL_error(l, "only the cases that came with tcpwhy may stop programs");
-	struct stage *st = story_stage(story_of(l), l);
-	story_must(l, st->ops->stop(st, (int)luaL_checkinteger(l, 2), &err), &err);
-	return 0;
-}
 
 static bool is_state(const char *name)
 {
@@ -663,10 +589,12 @@ void story_open_nodes(lua_State *l)
 					   {"balance", node_balance},
 					   {"sessions", node_sessions},
 					   {"clear_rules", node_clear_rules},
-					   {"run", node_run},
-					   {"try_run", node_try_run},
-					   {"spawn", node_spawn},
-					   {"stop", node_stop},
+					   {"run", story_run_word},
+					   {"try_run", story_try_run_word},
+					   {"spawn", story_spawn_word},
+					   {"stop", story_stop_word},
+					   {"cure", story_cure_word},
+					   {"undo", story_undo_word},
 					   {"socket", story_socket_word},
 					   {"listen", story_listen_word},
 					   {"connect", story_connect_word},

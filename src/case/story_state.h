@@ -19,6 +19,9 @@ enum {
 	STORY_NODES_MAX = 512,
 	STORY_RULES_MAX = 16, /* of one node */
 	STORY_LISTENERS = 64, /* whose state the ladder knows */
+	STORY_WORDS_MAX = 32, /* of a program's line */
+	STORY_OUTPUT = 16384, /* bytes of what a program writes */
+	STORY_CURES_MAX = 16, /* in force in the model */
 };
 
 #define STORY_QUICK_NS UINT64_C(5000000000) /* real time that a wait may take without --slow */
@@ -27,6 +30,12 @@ enum {
 struct story_rules {
 	struct rule rules[STORY_RULES_MAX];
 	unsigned n;
+};
+
+/* `fix sysctl` in the model: what was there before. */
+struct story_cure {
+	int node;
+	char name[64], before[128];
 };
 
 struct story {
@@ -43,6 +52,8 @@ struct story {
 	} listeners[STORY_LISTENERS];
 	unsigned listeners_n;
 	uint64_t (*counted)[COUNTER_COUNT]; /* of each node, when it was looked at last; or NULL */
+	struct story_cure cures[STORY_CURES_MAX];
+	unsigned cures_n;
 	uint32_t open; /* the first segment of the record whose end was not seen */
 };
 
@@ -78,6 +89,8 @@ void story_observe(struct story *s);
 
 /* An expectation; got and want as text. */
 void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want);
+/* A step that could not be made here, and why. */
+void story_skip(lua_State *l, const char *text, const char *why);
 
 /* Fields of a table at index; the defaults where there is none. An unknown field raises:
  * story_only() takes the names that are known. */
@@ -98,6 +111,13 @@ void story_prefix(lua_State *l, const char *text, struct tcpwhy_addr *a, unsigne
 struct line_pick story_pick(lua_State *l, const char *text);
 uint64_t story_ns(lua_State *l, double seconds);
 
+/* Raises in a case that did not come with tcpwhy. */
+void story_need_trust(lua_State *l, const char *what);
+/* Pushes the words of a text, between single quotes with their blanks, and returns how many. */
+int story_push_words(lua_State *l, const char *text);
+/* A remark in the ladder; node -1: of no host. */
+void story_note(struct story *s, int node, int line, const char *text);
+
 /* Methods of a host that make sockets. */
 int story_socket_word(lua_State *l);
 int story_listen_word(lua_State *l);
@@ -106,6 +126,13 @@ int story_start_connect_word(lua_State *l);
 /* And applications. */
 int story_serve_word(lua_State *l);
 int story_load_word(lua_State *l);
+/* And programs, tcpwhy's own cures among them. */
+int story_run_word(lua_State *l);
+int story_try_run_word(lua_State *l);
+int story_spawn_word(lua_State *l);
+int story_stop_word(lua_State *l);
+int story_cure_word(lua_State *l);
+int story_undo_word(lua_State *l);
 
 void story_open_nodes(lua_State *l);
 void story_open_lines(lua_State *l);
@@ -113,5 +140,6 @@ void story_open_sockets(lua_State *l);
 void story_open_apps(lua_State *l);
 void story_open_figures(lua_State *l);
 void story_open_logs(lua_State *l);
+void story_open_programs(lua_State *l);
 
 #endif

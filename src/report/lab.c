@@ -16,7 +16,8 @@ static bool is_played(const struct play *p)
 
 static bool holds(const struct play *p)
 {
-	return play_held(p) == p->expects_n && p->end != PLAY_FAILED && p->end != PLAY_WRONG;
+	return play_held(p) + play_skipped(p) == p->expects_n && p->end != PLAY_FAILED &&
+	       p->end != PLAY_WRONG;
 }
 
 enum lab_verdict lab_verdict(const struct lab_case *c)
@@ -83,6 +84,11 @@ static void plays_text(const struct lab_case *c, const bool marked[static LAB_PL
 					      stage_text(c->plays[i]));
 }
 
+static const char *expect_word(const struct play_expect *e)
+{
+	return e->skipped ? "        skip " : e->holds ? "        ok   " : "        BAD  ";
+}
+
 static bool is_same(const struct play_expect *a, const struct play_expect *b)
 {
 	return a->line == b->line && a->holds == b->holds && !strcmp(a->text, b->text) &&
@@ -101,17 +107,21 @@ static bool find_same(const struct play *p, const struct play_expect *e)
 static void print_expect(const struct lab_case *c, const struct play_expect *e, FILE *out)
 {
 	bool marked[LAB_PLAYS_MAX] = {false};
-	char line[PLAY_TEXT_MAX + 128], where[160];
+	char line[2 * PLAY_TEXT_MAX + 128], where[160];
 
 	for (unsigned i = 0; i < c->plays_n; i++)
 		marked[i] = find_same(c->plays[i], e);
 	plays_text(c, marked, where, sizeof(where));
 	snprintf(line, sizeof(line), "%s.lua:%d %s", c->head.name, e->line, e->text);
-	indented(out, ABOUT + 5, "        BAD  ", line);
-	snprintf(line, sizeof(line), "got %s, wanted %s: %s", e->got, e->want, where);
+	indented(out, ABOUT + 5, expect_word(e), line);
+	if (e->skipped)
+		snprintf(line, sizeof(line), "%s: %s", e->got, where);
+	else
+		snprintf(line, sizeof(line), "got %s, wanted %s: %s", e->got, e->want, where);
 	indented(out, ABOUT + 5, "             ", line);
 }
 
+/* What failed, and what could not be made here. */
 static void print_failures(const struct lab_case *c, FILE *out)
 {
 	for (unsigned i = 0; i < c->plays_n; i++) {
@@ -156,26 +166,29 @@ static void print_play(const struct play *p, FILE *out)
 	for (uint32_t i = 0; i < p->expects_n; i++) {
 		const struct play_expect *e = &p->expects[i];
 		snprintf(line, sizeof(line), "line %d: %s", e->line, e->text);
-		indented(out, ABOUT + 5, e->holds ? "        ok   " : "        BAD  ", line);
+		indented(out, ABOUT + 5, expect_word(e), line);
 	}
 	if (p->expects_n)
 		fputc('\n', out);
 }
 
-/* "28 of 28 hold: 3.10, 6.18.y, this kernel" */
+/* "27 of 28 hold, 1 skipped: 3.10, 6.18.y, this kernel" */
 static void summary(const struct lab_case *c, char *out, size_t size)
 {
 	bool marked[LAB_PLAYS_MAX] = {false};
-	unsigned total = 0, held = 0;
-	char where[160];
+	unsigned total = 0, held = 0, skipped = 0;
+	char where[160], also[32] = "";
 
 	for (unsigned i = 0; i < c->plays_n; i++) {
 		total += c->plays[i]->expects_n;
 		held += play_held(c->plays[i]);
+		skipped += play_skipped(c->plays[i]);
 		marked[i] = is_played(c->plays[i]);
 	}
 	plays_text(c, marked, where, sizeof(where));
-	snprintf(out, size, "%u of %u hold: %s", held, total, where);
+	if (skipped)
+		snprintf(also, sizeof(also), ", %u skipped", skipped);
+	snprintf(out, size, "%u of %u hold%s: %s", held, total, also, where);
 }
 
 static void print_agreement(const struct lab_case *c, FILE *out)

@@ -51,9 +51,10 @@ static json_t *expects_of(const struct play *p, bool *ok)
 		json_t *j = json_object();
 		value_put(j, "line", json_integer(e->line), ok);
 		value_put(j, "text", value_string(e->text), ok);
-		value_put(j, "holds", json_boolean(e->holds), ok);
-		value_put(j, "got", value_string(e->got), ok);
-		value_put(j, "wanted", value_string(e->want), ok);
+		value_put(j, "holds", e->skipped ? json_null() : json_boolean(e->holds), ok);
+		value_put(j, "got", e->skipped ? json_null() : value_string(e->got), ok);
+		value_put(j, "wanted", e->skipped ? json_null() : value_string(e->want), ok);
+		value_put(j, "skipped", value_string_or_null(e->skipped ? e->got : ""), ok);
 		value_append(list, j, ok);
 	}
 	return list;

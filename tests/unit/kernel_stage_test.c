@@ -567,6 +567,30 @@ static void a_wait_costs_no_processor(void **state)
  * programs
  */
 
+/* What one leaves in /run the next one sees, and we do not; tcpwhy is in PATH. */
+static void programs_have_a_run_of_their_own(void **state)
+{
+	(void)state;
+	const char *const leaves[] = {"sh", "-c", "echo x >/run/x", NULL};
+	const char *const empty[] = {"sh", "-c", "ls -A /run", NULL};
+	const char *const where[] = {"sh", "-c", "readlink \"$(command -v tcpwhy)\"", NULL};
+	char out[4096], exe[512];
+
+	open_pair(false);
+	assert_int_equal(on->run(st, client, empty, LIMIT, out, sizeof(out), &err), 0);
+	assert_string_equal(out, "tcpwhy-lab\n");
+	assert_int_equal(on->run(st, client, leaves, LIMIT, NULL, 0, &err), 0);
+	assert_int_equal(on->run(st, server, empty, LIMIT, out, sizeof(out), &err), 0);
+	assert_non_null(strstr(out, "x\n"));
+	assert_int_equal(access("/run/x", F_OK), -1);
+	assert_int_equal(on->run(st, client, where, LIMIT, out, sizeof(out), &err), 0);
+	const ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 2);
+	assert_in_range(n, 1, sizeof(exe) - 2);
+	strcpy(exe + n, "\n");
+	assert_string_equal(out, exe);
+	on->free(st);
+}
+
 static void programs_run_in_a_host(void **state)
 {
 	(void)state;
@@ -660,6 +684,7 @@ int main(void)
 		cmocka_unit_test(a_driver_hears_and_is_on_time),
 		cmocka_unit_test(a_wait_costs_no_processor),
 		cmocka_unit_test(programs_run_in_a_host),
+		cmocka_unit_test(programs_have_a_run_of_their_own),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(says_what_a_play_costs),
 	};

@@ -131,6 +131,26 @@ static void test_does_not_hold(void **state)
 	tear_down(&s);
 }
 
+/* What could not be made here is said, and breaks nothing. */
+static void test_skipped(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	s.kernel.expects[0].holds = false;
+	s.kernel.expects[0].skipped = true;
+	strcpy(s.kernel.expects[0].got, "CAP_BPF is missing");
+	char *out = shown(&s, true);
+	assert_int_equal(lab_verdict(&s.c), LAB_HOLDS);
+	has(out, "1 of 2 hold, 1 skipped: 6.18.y, this kernel\n");
+	has(out, "skip scene.lua:6 one SYN is lost\n");
+	has(out, "CAP_BPF is missing: this kernel\n");
+	has(out, "        skip line 6: one SYN is lost\n");
+	free(out);
+	tear_down(&s);
+}
+
 /* A disagreement shows both sides, and both ladders. */
 static void test_stages_differ(void **state)
 {
@@ -172,7 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holds),         cmocka_unit_test(test_verbose),
 		cmocka_unit_test(test_does_not_hold), cmocka_unit_test(test_stages_differ),
-		cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_skipped),
 	};
 
 	return unit_run("lab", tests);

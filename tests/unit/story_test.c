@@ -15,13 +15,19 @@
 #define HEAD "case{about='x'} "
 #define PAIR HEAD "local client, server, wire = pair('client 10.0.0.1', 'server 10.0.0.2') "
 
+static bool is_trusted; /* the case came with tcpwhy */
+
 static void play_on(const char *row, const char *text, struct play *out)
 {
 	const struct tcpwhy_row *r = tcpwhy_row_find(row);
 	const struct stage_world_config world = {
 		.row = r, .seed = 7, .memory_limit = (size_t)256 << 20};
-	const struct story_config config = {
-		.name = "t", .text = text, .text_n = strlen(text), .seed = 7, .observe = true};
+	const struct story_config config = {.name = "t",
+					    .text = text,
+					    .text_n = strlen(text),
+					    .seed = 7,
+					    .trusted = is_trusted,
+					    .observe = true};
 	struct stage *stage;
 	struct err err;
 
@@ -99,6 +105,79 @@ static void test_words(void **state)
 }
 
 /* A box that translates: the server sees its address. */
+/* What the model knows of tcpwhy's cures; the newest of a host is undone first. */
+#define REUSE(host, value) "expect(" host ":sysctl 'net.ipv4.tcp_tw_reuse', " value ") "
+static void test_cures(void **state)
+{
+	(void)state;
+	is_trusted = true;
+	check_holds(PAIR "expect(client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=1', true) " REUSE(
+			    "client", "1")
+			    REUSE("server", "2") "client:undo() " REUSE("client", "2"),
+		    4);
+	check_holds(PAIR
+		    "client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=1'"
+		    "server:cure 'fix sysctl net.ipv4.tcp_tw_reuse=0'"
+		    "client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=0'"
+		    "client:undo() " REUSE("client", "1") REUSE("server", "0")
+			    REUSE("client", "1") "client:undo() server:undo() " REUSE("client", "2")
+				    REUSE("server", "2"),
+		    5);
+	check_holds(PAIR "client:cure \"fix sysctl net.ipv4.ip_local_port_range='5000 5001'\""
+			 "server:listen '0.0.0.0:80' "
+			 "expect_between(client:connect('10.0.0.2:80').port, 5000, 5001)",
+		    1);
+	/* Of two ports in TIME_WAIT the one that is named, on the address that is named. */
+	check_holds(PAIR "for port = 80, 81 do "
+			 "local l = server:listen('0.0.0.0:' .. port)"
+			 "local c = client:connect('10.0.0.2:' .. port)"
+			 "l:accept():close() c:recv() c:close() l:close() end "
+			 "eventually(server, 'TIME_WAIT', 2)"
+			 "server:cure 'fix destroy-time-wait 10.0.0.3:80'"
+			 "expect(server.TIME_WAIT, 2)"
+			 "server:cure 'fix destroy-time-wait 0.0.0.0:80'"
+			 "expect(server.TIME_WAIT, 1) expect(server:count('TIME_WAIT', 81), 1)",
+		    4);
+	check_holds(HEAD "local a, b, c = words \" tcpwhy  fix 'a b'c \""
+			 "expect(a .. '|' .. b .. '|' .. c, 'tcpwhy|fix|a bc')"
+			 "local t = read_json '{\"a\": [1, null, \"x\", {\"b\": true}]}'"
+			 "expect(t.a[1] == 1 and t.a[3] == 'x' and t.a[4].b, true)",
+		    2);
+	is_trusted = false;
+}
+
+static void test_cures_that_are_none(void **state)
+{
+	static const struct {
+		const char *text, *why;
+		enum play_end end;
+	} rows[] = {
+		{PAIR "client:cure 'fix hook --cgroup /x reuseaddr'", "the model knows",
+		 PLAY_CANNOT},
+		{PAIR "client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=7'", "t.lua:1: ", PLAY_WRONG},
+		{PAIR "client:cure 'fix sysctl net.ipv4.tcp_tw_reuse'", "KEY=VALUE", PLAY_WRONG},
+		{PAIR "client:cure 'run -- true'", "fix ...", PLAY_WRONG},
+		{PAIR "client:undo()", "nothing to be undone", PLAY_WRONG},
+		{HEAD "words \"a 'b\"", "a quote without its end", PLAY_WRONG},
+		{HEAD "read_json '{'", "no JSON", PLAY_WRONG},
+	};
+	struct play p;
+
+	(void)state;
+	play_on("6.18.y", PAIR "client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=1'", &p);
+	assert_int_equal(p.end, PLAY_WRONG);
+	assert_non_null(strstr(p.why, "only the cases that came with tcpwhy"));
+	play_free(&p);
+	is_trusted = true;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		play_on("6.18.y", rows[i].text, &p);
+		if (p.end != rows[i].end || !strstr(p.why, rows[i].why))
+			fail_msg("%s: end %d, %s", rows[i].text, p.end, p.why);
+		play_free(&p);
+	}
+	is_trusted = false;
+}
+
 static void test_box(void **state)
 {
 	(void)state;
@@ -414,6 +493,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_cures),
+		cmocka_unit_test(test_cures_that_are_none),
 		cmocka_unit_test(test_box),
 		cmocka_unit_test(test_applications),
 		cmocka_unit_test(test_head),
