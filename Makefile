@@ -95,14 +95,17 @@ $(BUILD)/src/base/text.o: ALL_CFLAGS += -ffreestanding
 $(BUILD)/src/cli/lab_cases.o: ALL_CFLAGS += -DLAB_CASES='"$(CASES)"'
 
 # BPF programs: their own few type declarations with CO-RE relocations, so no header is dumped from this host.
-$(BUILD)/gen/%.bpf.o: src/live/%.bpf.c
-	@mkdir -p $(@D)
-	$(CLANG) -O2 -g -Wall -Wno-unused-function -target bpf -mcpu=v3 -Isrc -Iinclude -MMD -MP -c -o $@ $<
+define bpf_object
+$(BUILD)/gen/$(notdir $(1:.c=.o)): $(1)
+	@mkdir -p $$(@D)
+	$$(CLANG) -O2 -g -Wall -Wno-unused-function -target bpf -mcpu=v3 -Isrc -Iinclude -MMD -MP -c -o $$@ $$<
+endef
+$(foreach f,$(BPF),$(eval $(call bpf_object,$(f))))
 
 $(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
 	bpftool gen skeleton $< name $(basename $(notdir $(basename $<))) > $@
 
-$(call obj_of,live) $(UNIT:=.o): | $(SKEL)
+$(call obj_of,live) $(call obj_of,cure) $(UNIT:=.o): | $(SKEL)
 
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka

@@ -15,6 +15,8 @@ static const struct {
 } verbs[] = {
 	{"destroy-time-wait", fix_destroy_time_wait, "ADDR:PORT",
 	 "frees a port of TIME_WAIT, so that a server can bind it again at once"},
+	{"hook", fix_hook, "--cgroup PATH reuseaddr|spread=ADDR[,ADDR...]",
+	 "SO_REUSEADDR, or more source addresses, for all that runs in a cgroup"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

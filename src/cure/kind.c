@@ -7,6 +7,7 @@
 
 static const struct kind *const kinds[] = {
 	&destroy_kind,
+	&hook_kind,
 	&sysctl_kind,
 };
 

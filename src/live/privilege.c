@@ -28,6 +28,18 @@ bool privilege_may_trace(void)
 	       (has_capability(CAP_BPF) && has_capability(CAP_PERFMON));
 }
 
+const char *privilege_for_hooks(void)
+{
+	bool bpf = has_capability(CAP_BPF), net = has_capability(CAP_NET_ADMIN);
+
+	if (has_capability(CAP_SYS_ADMIN) || (bpf && net))
+		return NULL;
+	if (!bpf && !net)
+		return "BPF programs on a cgroup need CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN";
+	return bpf ? "BPF programs on a cgroup need CAP_NET_ADMIN beside CAP_BPF"
+		   : "BPF programs on a cgroup need CAP_BPF beside CAP_NET_ADMIN";
+}
+
 /* Walks from the owner up to our own user namespace. fd is closed. */
 static enum tcpwhy_tri search_up(int fd, ino_t own, unsigned capability)
 {

@@ -18,6 +18,9 @@ enum tcpwhy_tri privilege_may_destroy(int netns_fd);
  * CAP_SYS_ADMIN. */
 bool privilege_may_trace(void);
 
+/* What is missing to attach BPF programs to cgroups, in words; NULL if nothing is. */
+const char *privilege_for_hooks(void);
+
 /* Makes the sockets of the calling thread belong to uid from now on. 0, or -EPERM. */
 int privilege_become(uint32_t uid);
 
