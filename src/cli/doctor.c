@@ -2,6 +2,8 @@
  *
  * tcpwhy, tcpwhy doctor: how the TCP ports of a namespace stand, and what is wrong there
  */
+#include "cli/doctor.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -21,12 +23,6 @@ struct doctor_options {
 	const char *netns;
 	int pid;
 	bool all, json, help, version;
-};
-
-/* One namespace, looked at. */
-struct look {
-	struct overview seen;
-	struct diagnosis found;
 };
 
 static const char usage_text[] =
@@ -124,7 +120,7 @@ static const char *parse(int argc, char **argv, struct doctor_options *o, const 
 
 /* Asks connect() itself about a destination that has no port left: the count may be of a moment
  * that never was, and the cures are proven there. */
-static void confirm(struct live *live, const struct doctor_options *o, struct look *look,
+static void confirm(struct live *live, const char *netns, int pid, struct doctor_look *look,
 		    struct finding *f)
 {
 	const struct overview_destination *d = &look->seen.destinations[f->destination];
@@ -133,8 +129,8 @@ static void confirm(struct live *live, const struct doctor_options *o, struct lo
 				     .port = d->peer_port,
 				     .from_given = true,
 				     .from = d->local,
-				     .netns = o->netns,
-				     .pid = o->pid};
+				     .netns = netns,
+				     .pid = pid};
 	struct result *r = malloc(sizeof(*r));
 	struct err err;
 
@@ -146,14 +142,14 @@ static void confirm(struct live *live, const struct doctor_options *o, struct lo
 }
 
 /* From the last to the first: a finding that is only a warning after all moves behind these. */
-static void confirm_bad(struct live *live, const struct doctor_options *o, struct look *look)
+static void confirm_bad(struct live *live, const char *netns, int pid, struct doctor_look *look)
 {
 	size_t bad = look->found.bad < CONFIRM_MAX ? look->found.bad : CONFIRM_MAX;
 
 	for (size_t i = bad; i-- > 0;)
 		if (look->found.findings[i].destination >= 0 &&
 		    !look->seen.destinations[look->found.findings[i].destination].device)
-			confirm(live, o, look, &look->found.findings[i]);
+			confirm(live, netns, pid, look, &look->found.findings[i]);
 }
 
 static void name_listeners(struct live *live, struct overview *seen)
@@ -168,25 +164,23 @@ static void name_listeners(struct live *live, struct overview *seen)
 		seen->listeners[i].who = holders[i];
 }
 
-/* 0, or -errno with err->text. */
-static int look_at(struct live *live, const struct doctor_options *o, struct look *look,
-		   struct err *err)
+int doctor_ask(struct live *live, const char *netns, int pid, struct doctor_look *look,
+	       struct err *err)
 {
 	int failed = live_overview(live, &look->seen, err);
 
 	if (failed)
 		return failed;
 	name_listeners(live, &look->seen);
-	failed = explain_overview(&look->seen, live_row(live), o->netns, o->pid, &cli_heap,
-				  &look->found);
+	failed = explain_overview(&look->seen, live_row(live), netns, pid, &cli_heap, &look->found);
 	if (failed)
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));
 	else
-		confirm_bad(live, o, look);
+		confirm_bad(live, netns, pid, look);
 	return failed;
 }
 
-static int show_one(const struct look *look, const struct doctor_options *o)
+static int show_one(const struct doctor_look *look, const struct doctor_options *o)
 {
 	int status = look->found.bad ? STATUS_REFUSED : STATUS_OK;
 	char where[OVERVIEW_NAME_MAX + 16] = "this namespace";
@@ -204,7 +198,7 @@ static int show_one(const struct look *look, const struct doctor_options *o)
 	return command_written("doctor", true, status);
 }
 
-static int doctor_one(const struct doctor_options *o, struct look *look)
+static int doctor_one(const struct doctor_options *o, struct doctor_look *look)
 {
 	struct live_target target = {.netns = o->netns, .pid = o->pid};
 	struct err err = {""};
@@ -213,7 +207,7 @@ static int doctor_one(const struct doctor_options *o, struct look *look)
 
 	if (live_open(&target, 0, &live, &err))
 		return command_failed("doctor", o->json, err.text);
-	failed = look_at(live, o, look, &err);
+	failed = doctor_ask(live, o->netns, o->pid, look, &err);
 	live_close(live);
 	return failed ? command_failed("doctor", o->json, err.text) : show_one(look, o);
 }
@@ -222,7 +216,7 @@ static int doctor_one(const struct doctor_options *o, struct look *look)
 
 struct round {
 	const struct doctor_options *o;
-	struct look *look;
+	struct doctor_look *look;
 	struct report_all all;
 	json_t *list;
 	bool no_memory;
@@ -231,7 +225,7 @@ struct round {
 
 static void show_in_round(struct round *r, const struct namespace_place *place)
 {
-	struct look *look = r->look;
+	struct doctor_look *look = r->look;
 	char where[OVERVIEW_NAME_MAX + 16] = "this namespace";
 
 	snprintf(look->seen.name, sizeof(look->seen.name), "%s", place->name);
@@ -261,7 +255,6 @@ static void pass_over(struct round *r, int failed)
 static void visit(struct round *r, const struct namespace_place *place)
 {
 	struct live_target target = {.netns = place->path};
-	struct doctor_options there = {.netns = place->name[0] ? place->path : NULL};
 	struct err err = {""};
 	struct live *live;
 	int failed = live_open(&target, 0, &live, &err);
@@ -275,7 +268,7 @@ static void visit(struct round *r, const struct namespace_place *place)
 		live_close(live);
 		return;
 	}
-	failed = look_at(live, &there, r->look, &err);
+	failed = doctor_ask(live, place->name[0] ? place->path : NULL, 0, r->look, &err);
 	/* Another one has its place by now. */
 	if (!failed && r->look->seen.netns != place->inode)
 		failed = -ENOENT;
@@ -286,7 +279,7 @@ static void visit(struct round *r, const struct namespace_place *place)
 	live_close(live);
 }
 
-static int doctor_all(const struct doctor_options *o, struct look *look)
+static int doctor_all(const struct doctor_options *o, struct doctor_look *look)
 {
 	struct round r = {.o = o, .look = look, .list = json_array()};
 	struct namespaces list;
@@ -329,7 +322,7 @@ int cmd_doctor(int argc, char **argv)
 	if (o.help || o.version)
 		return STATUS_OK;
 	/* Too big for comfort on a stack. */
-	struct look *look = calloc(1, sizeof(*look));
+	struct doctor_look *look = calloc(1, sizeof(*look));
 	if (!look)
 		return fail(STATUS_UNDECIDED, "no memory");
 	status = o.all ? doctor_all(&o, look) : doctor_one(&o, look);

@@ -13,10 +13,14 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *form, *line;
 } verbs[] = {
+	{"sysctl", fix_sysctl, "KEY=VALUE",
+	 "sets a sysctl of one network namespace: of a container or a pod, too"},
 	{"destroy-time-wait", fix_destroy_time_wait, "ADDR:PORT",
 	 "frees a port of TIME_WAIT, so that a server can bind it again at once"},
 	{"hook", fix_hook, "--cgroup PATH reuseaddr|spread=ADDR[,ADDR...]",
 	 "SO_REUSEADDR, or more source addresses, for all that runs in a cgroup"},
+	{"list", fix_list, "", "what was changed, and how each of it stands now"},
+	{"undo", fix_undo, "[ID]", "takes back a change, or the newest one that is in force"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -173,13 +173,19 @@ static int undo(const json_t *change, bool force, struct kind_look *after, struc
 static void describe(const json_t *change, char what[static 128], char where[static 64])
 {
 	const char *old = journal_text(change, "old"), *new = journal_text(change, "new");
+	const char *place = journal_text(change, "where");
 
 	snprintf(what, 128, "%.60s %.24s%s -> %.24s%s", journal_text(change, "key"),
 		 *old ? old : "\"\"", strlen(old) > 24 ? "..." : "", *new ? new : "\"\"",
 		 strlen(new) > 24 ? "..." : "");
 	for (char *c = what; *c; c++)
 		*c = *c == '\t' ? ' ' : *c;
-	snprintf(where, 64, "%s", journal_text(change, "where"));
+	/* "this namespace" is the namespace of who made the change. */
+	if (!strcmp(place, "this namespace"))
+		place = "";
+	snprintf(where, 64, "%.36s%snet:[%lld]%s", place, *place ? " (" : "",
+		 (long long)json_integer_value(json_object_get(change, "netns")),
+		 *place ? ")" : "");
 }
 
 static bool same(const json_t *a, const json_t *b)

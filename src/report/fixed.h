@@ -25,7 +25,7 @@ enum fixed_end {
 	FIXED_UNDONE,
 };
 
-/* Labels: before, after, proof, given up, lasts, found, spared, unknown, why, undo, journal, hint.
+/* Labels: before, after, proof, given up, what, reach, lasts, now, found, spared, unknown, why, undo, journal, hint.
  */
 struct fixed_part {
 	const char *label;
