@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/fix_options.h"
+#include "cli/fix_yaml.h"
 
 static const struct {
 	const char *word;
@@ -21,6 +22,8 @@ static const struct {
 	 "SO_REUSEADDR, or more source addresses, for all that runs in a cgroup"},
 	{"list", fix_list, "", "what was changed, and how each of it stands now"},
 	{"undo", fix_undo, "[ID]", "takes back a change, or the newest one that is in force"},
+	{"yaml", fix_yaml, "sysctl|init-container|cni-tuning --kube VERSION KEY=VALUE...",
+	 "prints what sets sysctls in the pods of a cluster"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
