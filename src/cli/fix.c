@@ -18,12 +18,14 @@ static const struct {
 	 "sets a sysctl of one network namespace: of a container or a pod, too"},
 	{"destroy-time-wait", fix_destroy_time_wait, "ADDR:PORT",
 	 "frees a port of TIME_WAIT, so that a server can bind it again at once"},
+	{"reuseaddr", fix_reuseaddr, "--pid N [--port PORT | ADDR:PORT]",
+	 "SO_REUSEADDR for a server that runs, so that its next restart works"},
 	{"hook", fix_hook, "--cgroup PATH reuseaddr|spread=ADDR[,ADDR...]",
 	 "SO_REUSEADDR, or more source addresses, for all that runs in a cgroup"},
-	{"list", fix_list, "", "what was changed, and how each of it stands now"},
-	{"undo", fix_undo, "[ID]", "takes back a change, or the newest one that is in force"},
 	{"yaml", fix_yaml, "sysctl|init-container|cni-tuning --kube VERSION KEY=VALUE...",
 	 "prints what sets sysctls in the pods of a cluster"},
+	{"list", fix_list, "", "what was changed, and how each of it stands now"},
+	{"undo", fix_undo, "[ID]", "takes back a change, or the newest one that is in force"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -66,6 +66,7 @@ int fix_end(struct fixed *f, const struct fix_options *o);
 /* The verbs, each in a file of its own. */
 int fix_destroy_time_wait(int argc, char **argv);
 int fix_hook(int argc, char **argv);
+int fix_reuseaddr(int argc, char **argv);
 int fix_sysctl(int argc, char **argv);
 int fix_list(int argc, char **argv);
 int fix_undo(int argc, char **argv);

@@ -8,6 +8,7 @@
 static const struct kind *const kinds[] = {
 	&destroy_kind,
 	&hook_kind,
+	&reuse_kind,
 	&sysctl_kind,
 };
 

@@ -54,6 +54,6 @@ const char *kind_state_word(enum kind_state state);
 /* Whether the change was made under another boot: all that it named is gone. */
 bool kind_other_boot(const json_t *change);
 
-extern const struct kind destroy_kind, hook_kind, sysctl_kind;
+extern const struct kind destroy_kind, hook_kind, reuse_kind, sysctl_kind;
 
 #endif
