@@ -29,17 +29,17 @@ __attribute__((format(printf, 3, 4))) static void say(struct kind_look *out, enu
 	va_end(args);
 }
 
+/* True too where no cgroup can be seen at all. */
 static bool is_cgroup_there(const struct hook_record *record)
 {
 	struct cgroup2 c;
 	struct err err;
-	bool there = !cgroup2_open(record->cgroup, &c, &err);
+	int rc = cgroup2_open(record->cgroup, &c, &err);
+	bool there = !rc && c.id == record->cgroup_id;
 
-	if (!there)
-		return false;
-	there = c.id == record->cgroup_id;
-	cgroup2_close(&c);
-	return there;
+	if (!rc)
+		cgroup2_close(&c);
+	return there || (rc && rc != -ENOENT);
 }
 
 /* Whether programs of this kind act there from a place that we do not see. */
@@ -91,13 +91,19 @@ static void look_at(const struct hook_record *record, struct kind_look *out)
 		    record->folder);
 	else if (t.by[HOOK_PIN_OTHER])
 		say(out, KIND_OTHER, "%s is another thing now", path);
-	else if (t.by[HOOK_PIN_DEAD])
+	/* The kernel comes to the links of a removed cgroup some time later (cgroup_bpf_release()).
+	 */
+	else if (t.by[HOOK_PIN_LIVE] + t.by[HOOK_PIN_DEAD] && !is_cgroup_there(record))
 		say(out, KIND_GONE, "the cgroup is gone; names in %s are left, which undo removes",
 		    record->folder);
 	else if (t.by[HOOK_PIN_LIVE] == record->pins_n)
 		say(out, KIND_IN_FORCE, "pinned as %s", hook_record_path(record, 0, path));
 	else if (t.by[HOOK_PIN_LIVE])
 		say(out, KIND_PARTLY, "%u of %u programs", t.by[HOOK_PIN_LIVE], record->pins_n);
+	/* Also what an undo that was cut short has detached already. */
+	else if (t.by[HOOK_PIN_DEAD])
+		say(out, KIND_PARTLY, "its programs are detached; names in %s are left",
+		    record->folder);
 	else
 		look_without(record, out);
 }
