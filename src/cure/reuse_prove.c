@@ -16,6 +16,7 @@
 struct world {
 	struct snapshot snap; /* a copy of the view's; only owners are new memory */
 	struct snapshot_owner *owners;
+	struct tcpwhy_bucket bucket;
 };
 
 /* The flags that were read from the sockets themselves, or the wanted ones. */
@@ -28,6 +29,21 @@ static void put_options(const struct reuse_view *view, size_t port, bool with, s
 			continue;
 		w->owners[s->owner].o.reuse = with || s->reuse ? TCPWHY_REUSE_CAN : TCPWHY_REUSE_NO;
 	}
+}
+
+/* Where the bucket cannot be seen, its listener tells: one without the option left fastreuse at 0
+ * when it bound (inet_csk_update_fastreuse()), and nothing raises that while it is there. Zeros
+ * have the engine look at every owner. */
+static void put_bucket(const struct tcpwhy_owner *listener, struct world *w)
+{
+	if (w->snap.buckets_n || listener->reuse == TCPWHY_REUSE_UNKNOWN)
+		return;
+	w->bucket = (struct tcpwhy_bucket){.port = listener->port,
+					   .l3mdev = listener->l3mdev,
+					   .known = true,
+					   .fast_family = listener->family};
+	w->snap.buckets = &w->bucket;
+	w->snap.buckets_n = 1;
 }
 
 /* What waits for accept() is reset when its listener closes (inet_csk_listen_stop()) and leaves
@@ -99,6 +115,7 @@ static int ask(const struct trial *t, const struct reuse_proof *proof, bool with
 	put_options(t->view, (size_t)(t->port - t->view->ports), with, &w);
 	listener = w.owners[t->listener].o;
 	drop(t->port, dead_gone, &w);
+	put_bucket(&listener, &w);
 	if (proof->sample)
 		add_sample(&listener, with, &w);
 	rc = load_engine(&w.snap, t->row, &restart, t->memory, &e);
