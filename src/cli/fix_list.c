@@ -84,7 +84,7 @@ static json_t *json_of(const struct stand *s)
 {
 	const json_t *change = s->entry->change;
 
-	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:O, s:O?}", "id",
+	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:O, s:O?}", "id",
 			 s->entry->id ? json_integer((json_int_t)s->entry->id) : json_null(),
 			 "when", journal_text(change, "when"), "action",
 			 journal_text(change, "action"), "what", s->what, "where", s->where,
@@ -139,8 +139,8 @@ static void list_text(const struct journal *journal, const struct journal_entrie
 		print_line(&s);
 	}
 	if (entries->skipped)
-		printf("%zu lines of %s were cut short or are not of this form\n", entries->skipped,
-		       journal->path);
+		printf("%zu line%s of %s: cut short, or not of this form\n", entries->skipped,
+		       entries->skipped == 1 ? "" : "s", journal->path);
 }
 
 int fix_list(int argc, char **argv)
@@ -235,7 +235,6 @@ static const struct journal_entry *later(const struct journal_entries *entries,
 	return NULL;
 }
 
-/* Whether the journal has to be told: not what it says already. */
 static void mark_undone(struct journal *journal, const struct stand *s,
 			const struct kind_look *after, struct fixed *f)
 {
@@ -272,7 +271,9 @@ static void take_back(struct journal *journal, const struct stand *s, bool force
 					    : " is not in force: nothing to do",
 		 s->what);
 	fixed_add(f, "now", "%s", after.words);
-	mark_undone(journal, s, &after, f);
+	/* What is gone went by itself, which is seen anew each time. */
+	if (after.state != KIND_GONE)
+		mark_undone(journal, s, &after, f);
 }
 
 static void refuse(struct fixed *f, int error, const struct stand *s, const char *why)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "live/namespaces.h"
@@ -62,6 +63,15 @@ static int try_path(const struct netns_id *id, const char *path, struct netns *n
 	return rc;
 }
 
+/* From a PID namespace of a container, processes of others are not shown at all. The first one has
+ * this number on every kernel from 3.8 (PROC_PID_INIT_INO). */
+static bool sees_all_processes(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == 0xEFFFFFFCu;
+}
+
 static int tell_gone(const struct netns_id *id, struct err *err)
 {
 	snprintf(err->text, sizeof(err->text),
@@ -85,12 +95,12 @@ static int search(const struct netns_id *id, struct netns *ns, struct err *err)
 	for (size_t i = 0; i < list.n && rc == 1; i++)
 		if (list.all[i].inode == id->inode)
 			rc = try_path(id, list.all[i].path, ns, err);
-	unseen = list.unseen || list.full;
+	unseen = list.unseen || list.full || !sees_all_processes();
 	namespaces_free(&list);
 	if (rc == 1 && unseen) {
 		snprintf(err->text, sizeof(err->text),
-			 "network namespace %llu is gone, or cannot be seen from here (needs "
-			 "CAP_SYS_PTRACE)",
+			 "network namespace %llu is gone, or cannot be seen from here: not every "
+			 "process may be looked into (CAP_SYS_PTRACE, on the host)",
 			 (unsigned long long)id->inode);
 		return -EPERM;
 	}
