@@ -186,6 +186,9 @@ enum tcpwhy_packet_feature {
 	/* a SYN with an old timestamp gets a challenge ACK (6.12); before: what any old timestamp
 	 * gets */
 	TCPWHY_P_PAWS_SYN_CHALLENGED = 1u << 25,
+	/* only an ICMP error that does not say why for good ends a handshake at a listener (4.5):
+	 * of IPv4 host or network unreachable, of IPv6 the others; before, any */
+	TCPWHY_P_ICMP_SPARES_REQUEST = 1u << 30,
 	/* tcp_tw_recycle exists (before 4.12) */
 	TCPWHY_P_TW_RECYCLE = 1u << 18,
 	/* and refuses a SYN without timestamp, too (3.17 to 4.11) */

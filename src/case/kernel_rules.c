@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "case/conntrack.h"
+#include "case/hostns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ static struct nat_rule rule_of(const struct rule *r, enum tcpwhy_family family)
 		.port = r->port,
 		.flags_set = r->flags_set,
 		.flags_clear = r->flags_clear,
+		.error = r->error,
 		/* the model translates to the first address; only a balancer takes turns */
 		.to = {r->to[0]},
 		.n_to = r->n_to ? 1 : 0,
@@ -65,6 +67,22 @@ static bool speaks_of(const struct rule *r, bool v4)
 	return !translates || address_is_v4(&r->to[0]) == v4;
 }
 
+/* The kernel answers a peer by ICMP once a second, after a burst of six; the model always. */
+static int answer_each(const struct netns *ns, struct err *err)
+{
+	const int rc = hostns_set_sysctl(ns, "ipv4/icmp_ratelimit", "0", err);
+
+	return rc ? rc : hostns_set_sysctl(ns, "ipv6/icmp/ratelimit", "0", err);
+}
+
+static bool has_action(const struct rule *rules, size_t n, enum rule_action action)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].action == action)
+			return true;
+	return false;
+}
+
 static int set_in_kernel(struct kernel_stage *k, int node, const struct rule *rules, size_t n,
 			 struct err *err)
 {
@@ -78,18 +96,12 @@ static int set_in_kernel(struct kernel_stage *k, int node, const struct rule *ru
 		if (speaks_of(&rules[i], false))
 			all[used++] = rule_of(&rules[i], TCPWHY_IPV6);
 	}
-	const int rc = nat_set(ns, all, used, err);
+	int rc = nat_set(ns, all, used, err);
+	if (!rc && has_action(rules, n, RULE_REJECT_ICMP))
+		rc = answer_each(ns, err);
 	if (!rc && used)
 		conntrack_note_times(ns);
 	return kernel_lacks(rc);
-}
-
-static bool has_balancer(const struct rule *rules, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (rules[i].action == RULE_BALANCE)
-			return true;
-	return false;
 }
 
 static int put_off(struct kernel_node *box, const struct rule *rules, size_t n, struct err *err)
@@ -128,13 +140,16 @@ int kernel_set_rules(struct stage *st, int node, const struct rule *rules, size_
 	struct kernel_node *box = &k->nodes[node];
 	if (n > KERNEL_RULES)
 		return kernel_fail(err, -ENOSPC, "rules");
-	if (!box->balance && !has_balancer(rules, n)) {
+	if (!box->balance && !has_action(rules, n, RULE_BALANCE)) {
 		free(box->early);
 		box->early = NULL;
 		return set_in_kernel(k, node, rules, n, err);
 	}
 	if (!box->is_box)
 		return kernel_fail(err, STAGE_CANNOT, "only a box can balance");
+	if (has_action(rules, n, RULE_REJECT_ICMP))
+		return kernel_fail(err, STAGE_CANNOT,
+				   "a box that balances does not answer by ICMP");
 	if (!k->begin_ns)
 		return put_off(box, rules, n, err);
 	if (!box->balance) {

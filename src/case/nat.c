@@ -93,6 +93,23 @@ static void add_translation(struct text *t, const char *verb, const struct nat_r
 	}
 }
 
+/* nft's words for both families. */
+static const char *error_text(uint8_t error)
+{
+	switch ((enum segment_error)error) {
+	case SEGMENT_NO_ERROR:
+	case SEGMENT_PORT_UNREACHABLE:
+		break;
+	case SEGMENT_HOST_UNREACHABLE:
+		return "host-unreachable";
+	case SEGMENT_NO_ROUTE:
+		return "no-route";
+	case SEGMENT_ADMIN_PROHIBITED:
+		return "admin-prohibited";
+	}
+	return "port-unreachable";
+}
+
 static void add_action(struct text *t, const struct nat_rule *r)
 {
 	text_add(t, " counter ");
@@ -107,7 +124,8 @@ static void add_action(struct text *t, const struct nat_rule *r)
 		text_add(t, "reject with tcp reset");
 		break;
 	case NAT_REJECT_ICMP:
-		text_add(t, "reject with icmpx type port-unreachable");
+		text_add(t, "reject with icmpx type ");
+		text_add(t, error_text(r->error));
 		break;
 	case NAT_DROP:
 		text_add(t, "drop");

@@ -12,6 +12,7 @@
 
 #include "base/address.h"
 #include "live/netns.h"
+#include "segment/segment.h"
 
 #include <stddef.h>
 
@@ -19,7 +20,7 @@ enum nat_action {
 	NAT_SOURCE, /* what leaves gets the source address to[0] (and a port, if there is one) */
 	NAT_DESTINATION, /* goes to to[0], or in turn to each of to[] (a load balancer) */
 	NAT_REJECT_RST,  /* is answered with a RST in the name of the destination */
-	NAT_REJECT_ICMP, /* is answered with "port unreachable" */
+	NAT_REJECT_ICMP, /* is answered with an ICMP error: .error */
 	NAT_DROP,
 };
 
@@ -37,6 +38,7 @@ struct nat_rule {
 	uint8_t from_len, at_len;            /* their prefixes, 0: all bits */
 	uint16_t from_port, port;            /* source and destination port */
 	uint8_t flags_set, flags_clear;      /* FRAME_SYN ... of frame.h */
+	uint8_t error;                       /* enum segment_error; 0: port unreachable */
 	struct tcpwhy_addr to[NAT_TARGETS];
 	uint8_t n_to;
 	uint16_t to_port; /* 0: the port stays */

@@ -413,8 +413,7 @@ static int set_rules(struct stage *st, int node, const struct rule *rules, size_
 	int error = world_set_rules(w->world, (uint32_t)node, rules, n);
 
 	if (error == -EOPNOTSUPP)
-		return fail(err, STAGE_CANNOT,
-			    "the world has no ICMP, and translates addresses in boxes only");
+		return fail(err, STAGE_CANNOT, "the world translates addresses in boxes only");
 	return of_world(error, "rules", err);
 }
 

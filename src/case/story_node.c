@@ -425,17 +425,39 @@ static int node_drop(lua_State *l)
 	return add_rule(l, node, &r);
 }
 
+/* with = what a filter answers; 0: a RST. */
+static enum segment_error error_of(lua_State *l)
+{
+	static const struct {
+		const char *word;
+		enum segment_error error;
+	} words[] = {
+		{"rst", SEGMENT_NO_ERROR},
+		{"icmp", SEGMENT_PORT_UNREACHABLE},
+		{"port-unreachable", SEGMENT_PORT_UNREACHABLE},
+		{"host-unreachable", SEGMENT_HOST_UNREACHABLE},
+		{"no-route", SEGMENT_NO_ROUTE},
+		{"admin-prohibited", SEGMENT_ADMIN_PROHIBITED},
+	};
+	const char *with = story_text_field(l, 2, "with");
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(with ? with : "rst", words[i].word))
+			return words[i].error;
+	luaL_error(l, "with is 'rst', 'port-unreachable', 'host-unreachable', 'no-route' or "
+		      "'admin-prohibited'");
+	return SEGMENT_NO_ERROR;
+}
+
 static int node_reject(lua_State *l)
 {
 	static const char *const names[] = {MATCH, "with", NULL};
 	int node = story_check(l, 1, STORY_NODE);
 
 	story_only(l, 2, names);
-	const char *with = story_text_field(l, 2, "with");
-	bool icmp = with && !strcmp(with, "icmp");
-	if (with && !icmp && strcmp(with, "rst") != 0)
-		return luaL_error(l, "with is 'rst' or 'icmp'");
-	struct rule r = match_of(l, icmp ? RULE_REJECT_ICMP : RULE_REJECT_RST);
+	const enum segment_error error = error_of(l);
+	struct rule r = match_of(l, error ? RULE_REJECT_ICMP : RULE_REJECT_RST);
+	r.error = (uint8_t)error;
 	return add_rule(l, node, &r);
 }
 

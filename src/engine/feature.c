@@ -136,6 +136,9 @@ static const struct tcpwhy_feature_info features[] = {
 	       "While closing, a wrong ACK drops the segment; before, its data and FIN are taken."),
 	PACKET(CROSSED_SYN_ACK_PASSES, "crossed-syn-ack-passes", "6.11, 6.1.y",
 	       "The SYN-ACK of a simultaneous open is taken; before, it gets a challenge ACK."),
+	PACKET(ICMP_SPARES_REQUEST, "icmp-spares-request", "4.5",
+	       "Of IPv4 only host or network unreachable ends a handshake at a listener, of IPv6 "
+	       "only what they are not; before, any ICMP error."),
 	PACKET(SYN_RECV_RST_EXACT, "syn-recv-rst-exact", "6.18.y, 6.12.105, 6.1.191",
 	       "In SYN_RECV a RST that is in the window but not exact gets a challenge ACK."),
 };

@@ -317,7 +317,14 @@ int host_error(struct host *h, tcpwhy_sock s)
 {
 	struct tcb *t = held(h, s);
 
-	return t ? take_error(t) : -EBADF;
+	if (!t)
+		return -EBADF;
+	const int error = take_error(t);
+	if (error)
+		return error;
+	const int soft = t->soft_error;
+	t->soft_error = 0;
+	return soft;
 }
 
 bool host_has_peer(const struct host *h, tcpwhy_sock s)

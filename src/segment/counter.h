@@ -13,6 +13,7 @@
 	/* Tcp */                                                                                  \
 	X(ActiveOpens) X(PassiveOpens) X(AttemptFails) X(EstabResets) X(OutRsts) X(RetransSegs)     \
 	/* TcpExt */                                                                               \
+	X(OutOfWindowIcmps)                                                                        \
 	X(SyncookiesSent) X(SyncookiesRecv) X(SyncookiesFailed) X(EmbryonicRsts)                    \
 	X(TW) X(TWRecycled) X(TWKilled)                                                            \
 	X(PAWSActive) X(PAWSPassive) X(PAWSEstab) X(PAWSTimewait) X(PAWSOldAck)                     \

@@ -162,8 +162,17 @@ static void to_socket(struct host *h, struct tcb *t, const struct segment *s)
 	ready(h, sock);
 }
 
+void host_error_in_call(struct host *h, const struct segment *s)
+{
+	icmp_error(h, s, true);
+}
+
 void host_segment_in(struct host *h, const struct segment *s)
 {
+	if (s->error) {
+		icmp_error(h, s, false);
+		return;
+	}
 	tcpwhy_sock sock =
 		tcpwhy_find_tuple(h->engine, &s->to, s->to_port, &s->from, s->from_port, s->device);
 	struct tcb *t = sock ? tcb_of(h, sock) : NULL;
@@ -197,7 +206,7 @@ static void look(const struct host *h, const struct tcb *t, struct host_view *v)
 		.rcv_nxt = t->rcv_nxt,
 		.window = t->mini ? t->rcv_wnd : receive_window(t),
 		.unread = t->unread,
-		.error = t->error,
+		.error = t->error ? t->error : t->soft_error,
 		.accept_queue = t->accept_used,
 		.backlog = t->backlog,
 		.syn_queue = t->requests,

@@ -77,6 +77,9 @@ uint64_t host_counter(const struct host *h, enum counter c);
 /* A segment arrives. The receiver's address is taken to be this host's. Its answers wait in
  * host_segment_out(). */
 void host_segment_in(struct host *h, const struct segment *s);
+/* An ICMP error that a filter of this host answers while the call that sends is still going on. The
+ * socket is locked then: the error is noted, and connect() learns of it at the next one. */
+void host_error_in_call(struct host *h, const struct segment *s);
 /* The next segment that leaves, oldest first. False: none. */
 bool host_segment_out(struct host *h, struct segment *s);
 

@@ -33,7 +33,7 @@ static void first_acknowledged(struct host *h, struct tcb *t)
 	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV)
 		rtt_sample(t, now(h) - t->sent_ns);
 	t->sent_end = t->snd_una + (out < most ? out : most);
-	t->retransmits = 0;
+	t->retransmits = t->reverted = 0;
 	retransmit_start(h, t);
 }
 
@@ -48,13 +48,14 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 			t->max_window = s->window;
 	}
 	t->snd_una = s->ack;
+	t->soft_error = 0;
 	if (!news)
 		return;
 	t->bytes_acked += news;
 	t->syn_out = false;
 	if (!seq_before(s->ack, t->sent_end))
 		first_acknowledged(h, t);
-	t->retransmits = 0;
+	t->retransmits = t->reverted = 0;
 }
 
 /* RFC 5961 5.2: an ACK further back than a window is not a late one. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * segment.h - one TCP segment, as far as a connection's fate hangs on it
+ * segment.h - one TCP segment, or an ICMP error about one, as far as a connection's fate hangs on
+ * it
  *
  * No payload, only its length; no urgent pointer, no window scaling (a window is in bytes), and of
  * SACK only the option in a SYN and the right-most edge. Congestion control does not live here, so
@@ -20,11 +21,24 @@ enum segment_flag {
 	SEGMENT_ACK = 1u << 4,
 };
 
+/* What an ICMP error says (RFC 792, RFC 4443 3.1): as nftables names them. */
+enum segment_error {
+	SEGMENT_NO_ERROR,
+	SEGMENT_PORT_UNREACHABLE,
+	SEGMENT_HOST_UNREACHABLE, /* IPv6: address unreachable */
+	SEGMENT_NO_ROUTE,         /* IPv4: network unreachable */
+	SEGMENT_ADMIN_PROHIBITED, /* IPv4: communication administratively prohibited */
+};
+
+/* With an error it is no segment but ICMP about one, written as that one's answer: addresses and
+ * ports are exchanged, seq is the one that is quoted, and nothing else counts. Who sent it does not
+ * matter to TCP. */
 struct segment {
 	struct tcpwhy_addr from, to;
 	uint16_t from_port, to_port;
 	uint32_t device; /* arriving: on it, ifindex; leaving: its socket is bound to it, or 0 */
 	uint8_t flags;   /* of enum segment_flag */
+	uint8_t error;   /* enum segment_error; 0: a segment */
 	bool sack_permitted; /* only in a SYN */
 	bool has_timestamp, has_sack;
 	uint32_t seq, ack; /* ack is 0 without SEGMENT_ACK */

@@ -72,6 +72,7 @@ struct tcb {
 				has it in FIN_WAIT1 */
 	int16_t linger2_s;   /* TCP_LINGER2: 0 unset, negative off */
 	int error;           /* sk_err, positive */
+	int soft_error;      /* sk_err_soft: what an ICMP error said, until an ACK comes */
 
 	uint32_t snd_wl1; /* the segment that the window was taken from */
 	uint32_t snd_una, snd_nxt, write_seq, snd_wnd, max_window, bytes_acked;
@@ -89,6 +90,7 @@ struct tcb {
 	uint64_t rto_ns, sent_ns; /* sent_ns: of what the one RTT sample is taken from, */
 	uint32_t sent_end;        /* and where that ends */
 	uint32_t retransmits;
+	uint32_t reverted;         /* doublings of the time-out that ICMP took back (RFC 6069) */
 	uint64_t retransmitted_ns; /* when the first of them was */
 	uint8_t timer_kind;        /* enum host_timer */
 	struct timer timer;
@@ -225,6 +227,8 @@ bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_n
 void timer_clear(struct host *h, struct timer *timer);
 void retransmit_start(struct host *h, struct tcb *t); /* rearms; stops if all is acknowledged */
 void retransmit_stop(struct host *h, struct tcb *t);
+/* Takes one doubling of the time-out back; what is due by then is sent again now. */
+void retransmit_revert(struct host *h, struct tcb *t);
 /* The last segment of the handshake: it tells the round trip, or not. */
 void rtt_settle(struct host *h, struct tcb *t, const struct segment *s);
 /* The first round trip that is known. */
@@ -324,6 +328,11 @@ bool recycle_asks(const struct host *h, const struct segment *syn);
 bool recycle_note(struct host *h, const struct tcb *t);
 /* What an outgoing connection inherits: false if nothing. */
 bool recycle_inherit(const struct host *h, struct tcb *t);
+
+/* ---------------------------------------------------------------------------------- unreachable.c
+ */
+/* s has an error. locked: its socket's owner is within a call. */
+void icmp_error(struct host *h, const struct segment *s, bool locked);
 
 /* ---------------------------------------------------------------------------------- end.c */
 /* tcp_done(): out of the engine's tables, with that error for the application (0 none). */

@@ -43,6 +43,7 @@ static void connected(struct host *h, struct tcb *t, const struct segment *s)
 {
 	t->bytes_acked = s->ack - t->snd_una;
 	t->snd_una = s->ack;
+	t->soft_error = 0;
 	take_peer(h, t, s);
 	t->state = TCPWHY_ESTABLISHED;
 	t->syn_out = false;

@@ -117,7 +117,7 @@ void retransmit_stop(struct host *h, struct tcb *t)
 {
 	timer_clear(h, &t->timer);
 	t->timer_kind = HOST_TIMER_NONE;
-	t->retransmits = 0;
+	t->retransmits = t->reverted = 0;
 }
 
 static uint64_t backed_off(uint64_t rto_ns, uint32_t times)
@@ -135,17 +135,23 @@ static uint32_t linear_timeouts(const struct host *h, const struct tcb *t)
 		       : 0;
 }
 
+/* icsk_backoff: how often the time-out has doubled. */
+static uint32_t doublings(const struct host *h, const struct tcb *t)
+{
+	const uint32_t not = linear_timeouts(h, t) + t->reverted;
+
+	return t->retransmits > not ? t->retransmits - not : 0;
+}
+
 void retransmit_start(struct host *h, struct tcb *t)
 {
-	uint32_t linear = linear_timeouts(h, t);
-	uint32_t times = t->retransmits > linear ? t->retransmits - linear : 0;
-
 	if (t->snd_una == t->snd_nxt) {
 		retransmit_stop(h, t);
 		return;
 	}
 	t->timer_kind = HOST_TIMER_RETRANSMIT;
-	timer_set(h, &t->timer, tcb_number(t->sock) << 1, now(h) + backed_off(t->rto_ns, times));
+	timer_set(h, &t->timer, tcb_number(t->sock) << 1,
+		  now(h) + backed_off(t->rto_ns, doublings(h, t)));
 }
 
 /* retransmits_timed_out(): a number of retries stands for the time that they would take from 200 ms
@@ -169,8 +175,10 @@ static bool gives_up(const struct host *h, const struct tcb *t)
 		return t->retransmits >= h->sysctls.syn_retries + linear_timeouts(h, t);
 	if (!t->orphan)
 		return out_of_time(h, t, h->sysctls.retries2);
-	if (!retries && backed_off(t->rto_ns, t->retransmits) < RTO_MAX_NS)
-		retries = 8;
+	if (backed_off(t->rto_ns, doublings(h, t)) < RTO_MAX_NS)
+		retries = retries ? retries : 8;
+	else if (t->soft_error)
+		retries = 0;
 	return out_of_time(h, t, retries);
 }
 
@@ -179,13 +187,28 @@ static void retransmit_timer(struct host *h, struct tcb *t)
 	count(h, COUNTER_TCPTimeouts);
 	if (gives_up(h, t)) {
 		count(h, COUNTER_TCPAbortOnTimeout);
-		tcb_done(h, t, ETIMEDOUT);
+		tcb_done(h, t, t->soft_error ? t->soft_error : ETIMEDOUT);
 		return;
 	}
 	if (!t->retransmits++)
 		t->retransmitted_ns = now(h);
 	send_first_again(h, t);
 	retransmit_start(h, t);
+}
+
+void retransmit_revert(struct host *h, struct tcb *t)
+{
+	const uint32_t times = doublings(h, t);
+
+	if (t->timer_kind != HOST_TIMER_RETRANSMIT || !times)
+		return;
+	const uint64_t sent_ns = t->timer.when_ns - backed_off(t->rto_ns, times);
+	const uint64_t due_ns = sent_ns + backed_off(t->rto_ns, times - 1);
+	t->reverted++;
+	if (due_ns > now(h))
+		timer_set(h, &t->timer, tcb_number(t->sock) << 1, due_ns);
+	else
+		retransmit_timer(h, t);
 }
 
 /* Beyond sixty seconds of FIN_WAIT2 the engine leaves a mini-socket for the rest. */

@@ -24,6 +24,15 @@ static bool is_new(const struct segment *s)
 	return (s->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_SYN;
 }
 
+static void answer_by(struct world *w, const struct node *n, const struct rule *filter,
+		      const struct segment *s)
+{
+	struct segment answer;
+
+	if (filter_answer(filter, s, &answer))
+		node_send(w, n->number, &answer);
+}
+
 static void answer_reset(struct world *w, const struct node *n, const struct segment *s)
 {
 	struct segment reset;
@@ -82,10 +91,10 @@ static const struct rule *balancer_of_stray(const struct node *n, const struct s
 
 static void forward(struct world *w, const struct node *n, const struct segment *s)
 {
-	if (route_is_local(w, n->number, &s->to))
-		answer_reset(w, n, s);
-	else
+	if (!route_is_local(w, n->number, &s->to))
 		node_send(w, n->number, s);
+	else if (!s->error)
+		answer_reset(w, n, s);
 }
 
 static void without_session(struct world *w, const struct node *n, const struct segment *s)
@@ -93,20 +102,15 @@ static void without_session(struct world *w, const struct node *n, const struct 
 	const struct rule *balancer = balancer_of_stray(n, s);
 
 	if (balancer) {
-		if (balancer->balancer.resets_strays)
+		if (balancer->balancer.resets_strays && !s->error)
 			answer_reset(w, n, s);
 		return;
 	}
-	switch (filter_ask(n, RULE_FORWARD, s)) {
-	case FILTER_PASS:
+	const struct rule *filter = filter_find(n, RULE_FORWARD, s);
+	if (filter)
+		answer_by(w, n, filter, s);
+	else
 		forward(w, n, s);
-		break;
-	case FILTER_DROP:
-		break;
-	case FILTER_RESET:
-		answer_reset(w, n, s);
-		break;
-	}
 }
 
 static void with_session(struct world *w, struct node *n, uint32_t i, unsigned direction,
@@ -116,17 +120,15 @@ static void with_session(struct world *w, struct node *n, uint32_t i, unsigned d
 	struct segment passes = *s;
 
 	session_translate_to(&t, direction, &passes);
-	switch (filter_ask(n, RULE_FORWARD, &passes)) {
-	case FILTER_PASS:
-		session_learn(w, n, i, direction, s);
+	const struct rule *filter = filter_find(n, RULE_FORWARD, &passes);
+	if (filter) {
+		answer_by(w, n, filter, s);
+	} else {
+		/* ICMP tells nothing of the connection (nf_conntrack_icmp_error()). */
+		if (!s->error)
+			session_learn(w, n, i, direction, s);
 		session_translate_from(&t, direction, &passes);
 		forward(w, n, &passes);
-		break;
-	case FILTER_RESET:
-		answer_reset(w, n, s);
-		break;
-	case FILTER_DROP:
-		break;
 	}
 	if (!n->box.sessions[i].confirmed)
 		session_end(w, n, i);
@@ -138,7 +140,7 @@ void box_segment(struct world *w, struct node *n, const struct segment *s)
 	bool lost = false;
 	uint32_t i = session_find(&n->box, s, &direction);
 
-	if (i == NIL)
+	if (i == NIL && !s->error)
 		i = begin(w, n, s, &lost);
 	if (i != NIL)
 		with_session(w, n, i, direction, s);

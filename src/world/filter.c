@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Filters of a node: whom they drop, whom they reject, and with which RST (nf_send_reset())
+ * Filters of a node: whom they drop, whom they reject, and with what (nf_send_reset(),
+ * nf_send_unreach())
  */
 #include "world/state.h"
 
@@ -13,15 +14,36 @@ bool rule_fits(const struct rule *r, const struct segment *s)
 	       !(s->flags & r->flags_clear);
 }
 
-enum filter_answer filter_ask(const struct node *n, enum rule_place place, const struct segment *s)
+static bool is_filter(const struct rule *r)
 {
-	for (uint32_t i = 0; i < n->n_rules; i++) {
+	return r->action == RULE_DROP || r->action == RULE_REJECT_RST ||
+	       r->action == RULE_REJECT_ICMP;
+}
+
+/* Rules speak of TCP: ICMP passes. */
+const struct rule *filter_find(const struct node *n, enum rule_place place, const struct segment *s)
+{
+	for (uint32_t i = 0; i < n->n_rules && !s->error; i++) {
 		const struct rule *r = &n->rules[i];
-		bool filters = r->action == RULE_DROP || r->action == RULE_REJECT_RST;
-		if (filters && r->place == place && rule_fits(r, s))
-			return r->action == RULE_DROP ? FILTER_DROP : FILTER_RESET;
+		if (is_filter(r) && r->place == place && rule_fits(r, s))
+			return r;
 	}
-	return FILTER_PASS;
+	return NULL;
+}
+
+bool filter_answer(const struct rule *r, const struct segment *s, struct segment *answer)
+{
+	if (r->action == RULE_DROP)
+		return false;
+	if (r->action == RULE_REJECT_RST)
+		return filter_reset(s, answer);
+	*answer = (struct segment){.from = s->to,
+				   .to = s->from,
+				   .from_port = s->to_port,
+				   .to_port = s->from_port,
+				   .error = r->error ? r->error : SEGMENT_PORT_UNREACHABLE,
+				   .seq = s->seq};
+	return true;
 }
 
 bool filter_reset(const struct segment *s, struct segment *reset)

@@ -15,7 +15,7 @@ enum rule_action {
 	RULE_BALANCE, /* a session goes to one of to[], in turn, and stays there: .balancer says
 		       * how. Boxes only. */
 	RULE_REJECT_RST,  /* answered with a RST in the name of the destination */
-	RULE_REJECT_ICMP, /* answered with "port unreachable" */
+	RULE_REJECT_ICMP, /* answered with an ICMP error: .error */
 	RULE_DROP,
 };
 
@@ -52,6 +52,7 @@ struct rule {
 	unsigned from_len, at_len;      /* in the 16-byte form; 0: any */
 	uint16_t from_port, port;       /* source and destination port */
 	uint8_t flags_set, flags_clear; /* enum segment_flag: all of these, none of those */
+	uint8_t error; /* RULE_REJECT_ICMP: enum segment_error; 0: port unreachable */
 	struct tcpwhy_addr to[RULE_TARGETS];
 	uint8_t n_to;
 	uint16_t to_port; /* RULE_DNAT, RULE_BALANCE; 0: the port stays */

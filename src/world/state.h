@@ -186,8 +186,11 @@ void wire_loop(struct world *w, uint32_t node, const struct segment *s);
 void wire_arrive(struct world *w, uint32_t flight);
 
 /* ---------------------------------------------------------------------------------- filter.c */
-enum filter_answer { FILTER_PASS, FILTER_DROP, FILTER_RESET };
-enum filter_answer filter_ask(const struct node *n, enum rule_place place, const struct segment *s);
+/* The filter that stops a segment; NULL: it passes. */
+const struct rule *filter_find(const struct node *n, enum rule_place place,
+			       const struct segment *s);
+/* What it answers. False: nothing. */
+bool filter_answer(const struct rule *r, const struct segment *s, struct segment *answer);
 bool rule_fits(const struct rule *r, const struct segment *s);
 /* The RST that a filter sends in the name of the destination. False: none answers a RST. */
 bool filter_reset(const struct segment *s, struct segment *reset);

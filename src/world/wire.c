@@ -251,6 +251,11 @@ void wire_send(struct world *w, uint32_t link, uint8_t direction, const struct s
 
 	if (i == NIL)
 		return;
+	/* All that a line does and records is of TCP. */
+	if (s->error) {
+		depart(w, i, 0);
+		return;
+	}
 	record(w, i, LINE_SENT);
 	struct control *t = control_for(w, &w->flights[i]);
 	switch (t ? t->c.action : LINE_PASS) {

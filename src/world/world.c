@@ -280,9 +280,10 @@ void world_set_loss(struct world *w, uint32_t link, enum line_direction d, uint3
 
 static bool can(const struct node *n, const struct rule *r)
 {
-	bool filters = r->action == RULE_DROP || r->action == RULE_REJECT_RST;
+	bool translates =
+		r->action == RULE_SNAT || r->action == RULE_DNAT || r->action == RULE_BALANCE;
 
-	return filters || (!n->host && r->action != RULE_REJECT_ICMP);
+	return !n->host || !translates;
 }
 
 int world_set_rules(struct world *w, uint32_t node, const struct rule *rules, size_t n)
@@ -312,54 +313,55 @@ struct host *world_host(struct world *w, uint32_t node)
 	return w->nodes[node]->host;
 }
 
-static void leave(struct world *w, struct node *n, const struct segment *s)
+/* The host's own filter answers before a call that sends returns: ICMP finds the socket locked. A
+ * RST waits for the unlocking (the socket's backlog). */
+static void leave(struct world *w, struct node *n, const struct segment *s, bool in_call)
 {
-	struct segment reset;
+	const struct rule *filter = filter_find(n, RULE_OUT, s);
+	struct segment answer;
 
-	switch (filter_ask(n, RULE_OUT, s)) {
-	case FILTER_PASS:
+	if (!filter)
 		node_send(w, n->number, s);
-		break;
-	case FILTER_DROP:
-		break;
-	case FILTER_RESET:
-		if (filter_reset(s, &reset))
-			wire_loop(w, n->number, &reset);
-		break;
-	}
+	else if (!filter_answer(filter, s, &answer))
+		return;
+	else if (answer.error && in_call)
+		host_error_in_call(n->host, &answer);
+	else
+		wire_loop(w, n->number, &answer);
 }
 
 /* One timer event for a host is planned ahead; one that became too early only asks again. */
-void world_flush(struct world *w, uint32_t node)
+static void flush(struct world *w, uint32_t node, bool in_call)
 {
 	struct node *n = w->nodes[node];
 	struct segment s;
 
 	while (host_segment_out(n->host, &s))
-		leave(w, n, &s);
+		leave(w, n, &s, in_call);
 	uint64_t due = host_deadline(n->host);
 	if (due < n->queued_ns && event_plan(w, EVENT_HOST, due, node, node))
 		n->queued_ns = due;
 }
 
+void world_flush(struct world *w, uint32_t node)
+{
+	flush(w, node, true);
+}
+
 void host_take(struct world *w, uint32_t node, const struct segment *s, uint32_t device)
 {
 	struct node *n = w->nodes[node];
-	struct segment arrived = *s, reset;
+	const struct rule *filter = filter_find(n, RULE_IN, s);
+	struct segment arrived = *s, answer;
 
-	switch (filter_ask(n, RULE_IN, s)) {
-	case FILTER_PASS:
-		arrived.device = device;
-		host_segment_in(world_host(w, node), &arrived);
-		world_flush(w, node);
-		break;
-	case FILTER_DROP:
-		break;
-	case FILTER_RESET:
-		if (filter_reset(s, &reset))
-			node_send(w, node, &reset);
-		break;
+	if (filter) {
+		if (filter_answer(filter, s, &answer))
+			node_send(w, node, &answer);
+		return;
 	}
+	arrived.device = device;
+	host_segment_in(world_host(w, node), &arrived);
+	flush(w, node, false);
 }
 
 /* ------------------------------------------------------------------------------------------- time
@@ -383,7 +385,7 @@ static void host_due(struct world *w, uint32_t node, uint64_t when_ns)
 		return;
 	n->queued_ns = NEVER;
 	world_host(w, node);
-	world_flush(w, node);
+	flush(w, node, false);
 }
 
 void world_step(struct world *w)

@@ -78,8 +78,7 @@ int world_start(struct world *w);
 
 void world_set_delay(struct world *w, uint32_t link, enum line_direction d, uint64_t delay_ns);
 void world_set_loss(struct world *w, uint32_t link, enum line_direction d, uint32_t loss_ppm);
-/* 0; -ENOSPC: more than WORLD_RULES; -EOPNOTSUPP: translation on a host, or RULE_REJECT_ICMP, which
- * hosts do not know. */
+/* 0; -ENOSPC: more than WORLD_RULES; -EOPNOTSUPP: translation on a host. */
 int world_set_rules(struct world *w, uint32_t node, const struct rule *rules, size_t n);
 /* Up to max, oldest first; how many there are. */
 size_t world_sessions(const struct world *w, uint32_t box, struct session *out, size_t max);

@@ -214,6 +214,22 @@ static void filters_drop_and_reject(void **state)
 	connected(phone[0], "10.0.0.2");
 }
 
+/* It is no segment: no control takes it, and nobody counts it. */
+static void a_filter_answers_by_icmp(void **state)
+{
+	(void)state;
+	const struct line_control drop = {.action = LINE_DROP};
+	struct rule r = {.action = RULE_REJECT_ICMP, .at = at("10.0.0.2"), .at_len = 128};
+
+	assert_true(on->add_control(st, inside[0], LINE_FROM_1, &drop, &err) >= 0);
+	rules(gate, &r, 1);
+	assert_int_equal(connect_sock(sock(phone[0]), "10.0.0.2", S), -ECONNREFUSED);
+	r.error = SEGMENT_NO_ROUTE;
+	rules(gate, &r, 1);
+	assert_int_equal(connect_sock(sock(phone[0]), "10.0.0.2", S), -ENETUNREACH);
+	assert_int_equal(on->trace_count(st), 2);
+}
+
 /* A reject that meets a translated connection answers in the name that the client knows. */
 static void a_reject_behind_dnat_wears_the_clients_name(void **state)
 {
@@ -224,6 +240,9 @@ static void a_reject_behind_dnat_wears_the_clients_name(void **state)
 	rules(gate, r, 2);
 	assert_int_equal(connect_sock(sock(phone[0]), "10.0.0.1", S), -ECONNREFUSED);
 	assert_int_equal(on->sessions(st, gate, NULL, 0, &err), 0);
+	r[1].action = RULE_REJECT_ICMP;
+	rules(gate, r, 2);
+	assert_int_equal(connect_sock(sock(phone[0]), "10.0.0.1", S), -ECONNREFUSED);
 }
 
 /* The firewall of a host: what comes in, and what goes out. */
@@ -269,9 +288,8 @@ static void a_ghost_by_a_filter_for_syn_acks(void **state)
 static void what_the_world_lacks_it_says(void **state)
 {
 	(void)state;
-	struct rule icmp = {.action = RULE_REJECT_ICMP}, nat = snat();
+	struct rule nat = snat();
 
-	assert_int_equal(on->set_rules(st, gate, &icmp, 1, &err), STAGE_CANNOT);
 	assert_int_equal(on->set_rules(st, server, &nat, 1, &err), STAGE_CANNOT);
 	assert_int_equal(on->set_rules(st, gate, &nat, 1, &err), 0);
 }
@@ -290,6 +308,7 @@ int main(void)
 		TEST(a_session_that_ends_may_reset_both_sides),
 		TEST(both_fins_close_a_session_and_a_syn_opens_it),
 		TEST(filters_drop_and_reject),
+		TEST(a_filter_answers_by_icmp),
 		TEST(a_reject_behind_dnat_wears_the_clients_name),
 		TEST(a_host_rejects_what_comes_with_an_exact_reset),
 		TEST(a_host_rejects_what_it_sends_to_itself),
