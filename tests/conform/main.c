@@ -10,51 +10,19 @@
 #include "generate.h"
 #include "shrink.h"
 
-#include "load/load.h"
+#include "differ/draw.h"
+#include "differ/program.h"
+#include "differ/jobs.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { MAX_JOBS = 64, MAX_FILES = 512 };
-
-struct options {
-	uint64_t calls, seed;
-	unsigned jobs;
-	unsigned mismatches;          /* given up after so many */
-	int shrink;                   /* -1: random scripts yes, files no */
-	const struct tcpwhy_row *row; /* the engine's rules */
-	bool kernel_only, print;
-	const char *corpus;
-	const char *files[MAX_FILES];
-	bool own_files; /* the paths are on the heap */
-	size_t n_files;
-};
 
 /* What the processes share. */
 struct shared {
-	atomic_uint_fast64_t calls, next_script;
-	atomic_uint mismatches, broken;
-	struct check_stats stats[MAX_JOBS];
-	uint64_t busy_ns[MAX_JOBS];
+	struct program_tally tally;
+	struct check_stats stats[JOBS_MAX];
 };
-
-static volatile int stopped;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopped = 1;
-}
 
 static const char *const class_names[] = {
 	[CHECK_AGREE] = "none",
@@ -78,19 +46,19 @@ static void print_mismatch(const struct script *s, const struct mismatch *m, FIL
 	fprintf(out, "# %s\n", m->text);
 }
 
-static const struct tcpwhy_row *engine_row(const struct options *o)
+static const struct tcpwhy_row *engine_row(const struct program_options *o)
 {
 	return o->kernel_only ? NULL : o->row;
 }
 
 /* Shrinks if asked, and prints in one write, so that processes do not mix their lines. */
-static int report(struct kernel *k, const struct options *o, struct script *s, struct mismatch *m,
-		  const char *from, struct err *err)
+static int report(struct kernel *k, const struct program_options *o, struct script *s,
+		  struct mismatch *m, const char *from, struct err *err)
 {
 	char *text = NULL;
 	size_t size = 0;
-	const bool shrink = o->shrink < 0 ? !o->n_files : o->shrink;
-	const int rc = shrink ? shrink_script(k, engine_row(o), s, m, &stopped, err) : 0;
+	const int rc =
+		program_shrinks(o) ? shrink_script(k, engine_row(o), s, m, &jobs_stopped, err) : 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
@@ -103,60 +71,47 @@ static int report(struct kernel *k, const struct options *o, struct script *s, s
 	return n < 0 ? -errno : rc;
 }
 
-static uint64_t script_seed(uint64_t seed, uint64_t number)
+struct work {
+	const struct program_options *o;
+	struct shared *shared;
+};
+
+/* The script of that number: played, and told if it shows a mismatch. */
+static int play_random(const struct work *w, struct kernel *k, uint64_t number,
+		       struct check_stats *stats, struct err *err)
 {
-	return seed * 0x9e3779b97f4a7c15u + number * 0xd1342543de82ef95u;
+	static struct script s;
+	const uint64_t before = stats->calls;
+	struct mismatch m;
+	char from[80];
+
+	generate_script(draw_seed(w->o->seed, number), w->o->row, &s);
+	const int rc = check_script(k, &s, engine_row(w->o), stats, &m, err);
+	atomic_fetch_add(&w->shared->tally.done, stats->calls - before);
+	if (rc || m.class == CHECK_AGREE || jobs_stopped)
+		return rc;
+	atomic_fetch_add(&w->shared->tally.mismatches, 1);
+	snprintf(from, sizeof(from), "seed %llu, script %llu", (unsigned long long)w->o->seed,
+		 (unsigned long long)number);
+	return report(k, w->o, &s, &m, from, err);
 }
 
 /* One process: takes the next script until enough calls were made, or a mismatch ends it. */
-static int work(const struct options *o, struct shared *shared, unsigned job, struct script *s,
-		struct err *err)
+static int work(void *ctx, unsigned job, struct err *err)
 {
-	struct check_stats *stats = &shared->stats[job];
+	const struct work *w = ctx;
+	struct program_tally *t = &w->shared->tally;
 	struct kernel k;
-	struct mismatch m;
 	int rc = netns_enter(err);
 
 	if (!rc)
 		rc = kernel_open(&k, err);
 	if (rc)
 		return rc;
-	const uint64_t start = kernel_now();
-	while (!rc && !stopped && atomic_load(&shared->calls) < o->calls &&
-	       atomic_load(&shared->mismatches) < o->mismatches) {
-		const uint64_t number = atomic_fetch_add(&shared->next_script, 1);
-		const uint64_t before = stats->calls;
-		char from[80];
-		generate_script(script_seed(o->seed, number), o->row, s);
-		rc = check_script(&k, s, engine_row(o), stats, &m, err);
-		atomic_fetch_add(&shared->calls, stats->calls - before);
-		if (rc || m.class == CHECK_AGREE || stopped)
-			continue;
-		atomic_fetch_add(&shared->mismatches, 1);
-		snprintf(from, sizeof(from), "seed %llu, script %llu", (unsigned long long)o->seed,
-			 (unsigned long long)number);
-		rc = report(&k, o, s, &m, from, err);
-	}
-	shared->busy_ns[job] = kernel_now() - start;
+	while (program_goes_on(w->o, t, rc) && atomic_load(&t->done) < w->o->amount)
+		rc = play_random(w, &k, atomic_fetch_add(&t->next, 1), &w->shared->stats[job], err);
 	kernel_close(&k);
 	return rc;
-}
-
-static int run_job(const struct options *o, struct shared *shared, unsigned job)
-{
-	struct script *s = malloc(sizeof(*s));
-	struct err err = {.text = "no memory"};
-
-	/* nothing is left behind, whatever ends the parent */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	const int rc = s ? work(o, shared, job, s, &err) : -ENOMEM;
-	if (rc) {
-		atomic_store(&shared->broken, 1);
-		fprintf(stdout, "# job %u: %s\n", job, err.text);
-	}
-	fflush(stdout);
-	free(s);
-	return rc ? 2 : 0;
 }
 
 /* ------------------------------------------------------------------------------------ summary */
@@ -203,54 +158,27 @@ static void print_stats(const struct check_stats *s, double seconds)
 		       (unsigned long long)s->skipped[i]);
 }
 
-static void wait_jobs(pid_t *pids, unsigned jobs)
+static bool run_random(const void *ctx, struct program_tally *tally)
 {
-	for (unsigned left = jobs; left;) {
-		const pid_t pid = wait(NULL);
-		if (pid > 0) {
-			left--;
-			continue;
-		}
-		if (errno != EINTR)
-			break;
-		for (unsigned i = 0; i < jobs; i++)
-			kill(pids[i], SIGTERM);
-	}
-}
-
-static bool run_random(const struct options *o, struct shared *shared, unsigned test)
-{
+	const struct program_options *o = ctx;
+	struct work w = {o, (struct shared *)tally};
 	struct check_stats sum = {0};
-	pid_t pids[MAX_JOBS];
-	unsigned jobs = 0;
 	const uint64_t start = kernel_now();
+	const unsigned jobs = program_jobs(o, tally, work, &w);
 
-	fflush(stdout);
-	for (; jobs < o->jobs; jobs++) {
-		pids[jobs] = fork();
-		if (!pids[jobs])
-			_exit(run_job(o, shared, jobs));
-		if (pids[jobs] < 0)
-			break;
-	}
-	wait_jobs(pids, jobs);
 	for (unsigned i = 0; i < jobs; i++)
-		add_stats(&sum, &shared->stats[i]);
+		add_stats(&sum, &w.shared->stats[i]);
 	print_stats(&sum, (double)(kernel_now() - start) / 1e9);
-	const unsigned mismatches = atomic_load(&shared->mismatches);
-	const bool complete = sum.calls >= o->calls;
-	const bool ok = jobs && complete && !mismatches && !atomic_load(&shared->broken);
-	printf("# seed %llu, %u jobs, mismatches %u%s\n", (unsigned long long)o->seed, jobs,
-	       mismatches, complete || mismatches ? "" : ", ended early");
-	printf("%sok %u - %llu random calls agree\n", ok ? "" : "not ", test,
+	const bool ok = program_judge(o, tally, jobs, sum.calls >= o->amount);
+	printf("%sok 1 - %llu random calls agree\n", ok ? "" : "not ",
 	       (unsigned long long)sum.calls);
 	return ok;
 }
 
 /* -------------------------------------------------------------------------------------- files */
 
-static bool play_file(struct kernel *k, const struct options *o, const char *path, unsigned test,
-		      struct check_stats *sum)
+static bool play_file(struct kernel *k, const struct program_options *o, const char *path,
+		      unsigned test, struct check_stats *sum)
 {
 	struct script *s = calloc(1, sizeof(*s));
 	struct check_stats stats = {0};
@@ -273,8 +201,9 @@ static bool play_file(struct kernel *k, const struct options *o, const char *pat
 	return ok;
 }
 
-static int play_files(const struct options *o)
+static int play_files(const void *ctx)
 {
+	const struct program_options *o = ctx;
 	struct check_stats sum = {0};
 	struct kernel k;
 	struct err err;
@@ -287,41 +216,30 @@ static int play_files(const struct options *o)
 		printf("Bail out! %s\n", err.text);
 		return 2;
 	}
-	for (unsigned i = 0; i < o->n_files && !stopped; i++)
+	for (unsigned i = 0; i < o->n_files && !jobs_stopped; i++)
 		failed |= !play_file(&k, o, o->files[i], i + 1, &sum);
 	print_lacking(&sum);
 	kernel_close(&k);
 	return failed;
 }
 
-static int by_name(const void *a, const void *b)
+static int print_script(const void *ctx)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+	const struct program_options *o = ctx;
+	static struct script s;
+	struct err err;
 
-/* Adds every *.script of a directory, in the order of their names. The paths live as long as the
- * process. */
-static int add_corpus(struct options *o, const char *dir)
-{
-	DIR *d = opendir(dir);
-
-	if (!d)
-		return -errno;
-	for (struct dirent *e; (e = readdir(d)) && o->n_files < MAX_FILES;) {
-		const size_t len = strlen(e->d_name);
-		char *path;
-		if (len < 8 || strcmp(e->d_name + len - 7, ".script"))
-			continue;
-		if (asprintf(&path, "%s/%s", dir, e->d_name) > 0)
-			o->files[o->n_files++] = path;
+	if (!o->n_files)
+		generate_script(draw_seed(o->seed, o->amount), o->row, &s);
+	else if (script_read(o->files[0], &s, &err)) {
+		fprintf(stderr, "conform: %s: %s\n", o->files[0], err.text);
+		return 2;
 	}
-	o->own_files = true;
-	closedir(d);
-	qsort(o->files, o->n_files, sizeof(o->files[0]), by_name);
+	script_print(&s, stdout);
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------ options */
+/* ---------------------------------------------------------------------------------- the program */
 
 static const char usage[] =
 	"usage: conform [--calls N] [--seed S] [--jobs J] [--mismatches N] [--no-shrink] "
@@ -331,128 +249,21 @@ static const char usage[] =
 	"       conform --print --seed S --calls N    only prints the script of that number\n"
 	"every run: --release ROW: by the rules of that release, not of the running kernel's\n";
 
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	static const struct option longs[] = {
-		{"calls", required_argument, NULL, 'n'},
-		{"seed", required_argument, NULL, 's'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"script", required_argument, NULL, 'f'},
-		{"corpus", required_argument, NULL, 'c'},
-		{"mismatches", required_argument, NULL, 'm'},
-		{"release", required_argument, NULL, 'r'},
-		{"shrink", no_argument, NULL, 'S'},
-		{"no-shrink", no_argument, NULL, 'N'},
-		{"kernel-only", no_argument, NULL, 'k'},
-		{"print", no_argument, NULL, 'p'},
-		{NULL, 0, NULL, 0},
-	};
-
-	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-		switch (c) {
-		case 'n':
-			o->calls = strtoull(optarg, NULL, 0);
-			break;
-		case 's':
-			o->seed = strtoull(optarg, NULL, 0);
-			break;
-		case 'j':
-			o->jobs = (unsigned)strtoul(optarg, NULL, 0);
-			break;
-		case 'm':
-			o->mismatches = (unsigned)strtoul(optarg, NULL, 0);
-			break;
-		case 'r':
-			o->row = tcpwhy_row_find(optarg);
-			break;
-		case 'f':
-			if (o->n_files < MAX_FILES)
-				o->files[o->n_files++] = optarg;
-			break;
-		case 'c':
-			o->corpus = optarg;
-			break;
-		case 'S':
-		case 'N':
-			o->shrink = c == 'S';
-			break;
-		case 'k':
-			o->kernel_only = true;
-			break;
-		case 'p':
-			o->print = true;
-			break;
-		default:
-			return -EINVAL;
-		}
-	}
-	while (optind < argc && o->n_files < MAX_FILES)
-		o->files[o->n_files++] = argv[optind++];
-	return o->row && o->jobs && o->jobs <= MAX_JOBS ? 0 : -EINVAL;
-}
-
-static int print_script(const struct options *o)
-{
-	static struct script s;
-	struct err err;
-
-	if (!o->n_files)
-		generate_script(script_seed(o->seed, o->calls), o->row, &s);
-	else if (script_read(o->files[0], &s, &err)) {
-		fprintf(stderr, "conform: %s: %s\n", o->files[0], err.text);
-		return 2;
-	}
-	script_print(&s, stdout);
-	return 0;
-}
-
-static int run(struct options *o)
-{
-	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (shared == MAP_FAILED)
-		return 2;
-	if (o->corpus && (o->n_files || add_corpus(o, o->corpus))) {
-		printf("Bail out! %s: %s\n", o->corpus,
-		       o->n_files ? "not together with scripts" : strerror(errno));
-		return 2;
-	}
-	printf("1..%zu\n# by the rules of %s\n", o->n_files ? o->n_files : 1, o->row->name);
-	const int rc = o->n_files || o->corpus ? play_files(o) : !run_random(o, shared, 1);
-	for (size_t i = 0; o->own_files && i < o->n_files; i++)
-		free((void *)(uintptr_t)o->files[i]);
-	munmap(shared, sizeof(*shared));
-	return rc;
-}
-
 int main(int argc, char **argv)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct utsname name = {0};
-	struct options o = {
-		.calls = 20000,
-		.seed = 1,
-		.jobs = cores > 0 && cores < MAX_JOBS / 2 ? (unsigned)cores * 2 : 4,
-		.mismatches = 1,
-		.shrink = -1,
+	struct program_options o;
+	const struct program_option calls[] = {{"calls", PROGRAM_AMOUNT, &o.amount}, {0}};
+	const struct program program = {
+		.usage = usage,
+		.jobs = cores > 0 && cores < JOBS_MAX / 2 ? (unsigned)cores * 2 : 4,
+		.options = calls,
+		.shared_size = sizeof(struct shared),
+		.print = print_script,
+		.play_files = play_files,
+		.play_random = run_random,
+		.ctx = &o,
 	};
-	const struct sigaction action = {.sa_handler = on_signal};
 
-	uname(&name);
-	o.row = load_row_for(name.release);
-	if (parse_options(argc, argv, &o)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	if (o.print)
-		return print_script(&o);
-	if (geteuid()) {
-		printf("1..0 # SKIP the real kernel is asked in network namespaces, and that takes "
-		       "root\n");
-		return 77;
-	}
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	return run(&o);
+	return program_parse(&program, argc, argv, &o) ? 2 : program_run(&program, &o);
 }

@@ -2,6 +2,8 @@
 #include "script.h"
 
 #include <arpa/inet.h>
+#include "differ/lines.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -51,47 +53,7 @@ const struct script_sysctl_info script_sysctls[SYSCTLS] = {
 	[SYSCTL_TIMESTAMPS] = {"tcp_timestamps", "ipv4/tcp_timestamps", 1, {1, 0}},
 };
 
-static const struct {
-	int error;
-	const char *name;
-} errno_names[] = {
-	{0, "OK"},
-	{EACCES, "EACCES"},
-	{EADDRINUSE, "EADDRINUSE"},
-	{EADDRNOTAVAIL, "EADDRNOTAVAIL"},
-	{EAFNOSUPPORT, "EAFNOSUPPORT"},
-	{EAGAIN, "EAGAIN"},
-	{EALREADY, "EALREADY"},
-	{EBADF, "EBADF"},
-	{ECONNABORTED, "ECONNABORTED"},
-	{ECONNREFUSED, "ECONNREFUSED"},
-	{ECONNRESET, "ECONNRESET"},
-	{EHOSTUNREACH, "EHOSTUNREACH"},
-	{EINPROGRESS, "EINPROGRESS"},
-	{EINVAL, "EINVAL"},
-	{EISCONN, "EISCONN"},
-	{ENETUNREACH, "ENETUNREACH"},
-	{ENODEV, "ENODEV"},
-	{ENOENT, "ENOENT"},
-	{ENOMEM, "ENOMEM"},
-	{ENOPROTOOPT, "ENOPROTOOPT"},
-	{ENOTCONN, "ENOTCONN"},
-	{EOPNOTSUPP, "EOPNOTSUPP"},
-	{EPERM, "EPERM"},
-	{ETIMEDOUT, "ETIMEDOUT"},
-};
-
 static const char *const how_names[] = {"rd", "wr", "rdwr"};
-
-enum { ERRNO_NAMES = sizeof(errno_names) / sizeof(errno_names[0]), LAST_STATE = TCPWHY_BOUND };
-
-const char *errno_name(int error)
-{
-	for (size_t i = 0; i < ERRNO_NAMES; i++)
-		if (errno_names[i].error == error)
-			return errno_names[i].name;
-	return "?";
-}
 
 const char *call_kind_name(enum call_kind kind)
 {
@@ -220,32 +182,6 @@ void script_print(const struct script *s, FILE *out)
 
 /* ----------------------------------------------------------------------------------- parsing */
 
-enum { MAX_WORDS = 6 };
-
-struct words {
-	size_t n;
-	char *w[MAX_WORDS];
-};
-
-static int parse_sock(const char *word, uint8_t *sock)
-{
-	if (word[0] < 'a' || word[0] > 'z' || word[1])
-		return -EINVAL;
-	*sock = (uint8_t)(word[0] - 'a');
-	return 0;
-}
-
-static int parse_state(const char *word, uint8_t *state)
-{
-	for (unsigned i = 1; i <= LAST_STATE; i++) {
-		if (strcmp(tcpwhy_state_name((enum tcpwhy_state)i), word))
-			continue;
-		*state = (uint8_t)i;
-		return 0;
-	}
-	return -EINVAL;
-}
-
 static int parse_values(const struct words *w, size_t from, unsigned n, struct call *c)
 {
 	if (w->n != from + n)
@@ -258,7 +194,7 @@ static int parse_values(const struct words *w, size_t from, unsigned n, struct c
 
 static int parse_set(const struct words *w, struct call *c)
 {
-	if (w->n < 3 || parse_sock(w->w[1], &c->sock))
+	if (w->n < 3 || word_parse_sock(w->w[1], &c->sock))
 		return -EINVAL;
 	for (uint8_t i = 0; i < SCRIPT_OPTIONS; i++) {
 		if (strcmp(script_options[i].name, w->w[2]))
@@ -282,25 +218,20 @@ static int parse_sysctl(const struct words *w, struct call *c)
 
 static int parse_shutdown(const struct words *w, struct call *c)
 {
-	if (w->n != 3 || parse_sock(w->w[1], &c->sock))
-		return -EINVAL;
-	for (uint8_t i = 0; i < 3; i++) {
-		if (strcmp(how_names[i], w->w[2]))
-			continue;
-		c->which = i;
-		return 0;
-	}
-	return -EINVAL;
+	return w->n != 3 || word_parse_sock(w->w[1], &c->sock)
+		       ? -EINVAL
+		       : word_parse(w->w[2], how_names, 3, &c->which);
 }
 
 static int parse_state_call(const struct words *w, struct call *c)
 {
 	if (w->n == 3)
-		return parse_sock(w->w[1], &c->sock) || parse_state(w->w[2], &c->which) ? -EINVAL
-											: 0;
+		return word_parse_sock(w->w[1], &c->sock) || word_parse_state(w->w[2], &c->which)
+			       ? -EINVAL
+			       : 0;
 	c->by_tuple = true;
 	return w->n != 4 || parse_endpoint(w->w[1], &c->at) || parse_endpoint(w->w[2], &c->peer) ||
-			       parse_state(w->w[3], &c->which)
+			       word_parse_state(w->w[3], &c->which)
 		       ? -EINVAL
 		       : 0;
 }
@@ -310,11 +241,11 @@ static int parse_made(const struct words *w, struct call *c)
 {
 	uint32_t family;
 
-	if (w->n != 4 || parse_sock(w->w[0], &c->sock))
+	if (w->n != 4 || word_parse_sock(w->w[0], &c->sock))
 		return -EINVAL;
 	if (!strcmp(w->w[2], "accept")) {
 		c->kind = CALL_ACCEPT;
-		return parse_sock(w->w[3], &c->listener);
+		return word_parse_sock(w->w[3], &c->listener);
 	}
 	c->kind = CALL_SOCKET;
 	if (strcmp(w->w[2], "socket") || parse_number(w->w[3], 6, &family))
@@ -330,12 +261,13 @@ static int parse_kind(const struct words *w, struct call *c)
 		return parse_set(w, c);
 	case CALL_BIND:
 	case CALL_CONNECT:
-		return w->n != 3 || parse_sock(w->w[1], &c->sock) || parse_endpoint(w->w[2], &c->at)
+		return w->n != 3 || word_parse_sock(w->w[1], &c->sock) ||
+				       parse_endpoint(w->w[2], &c->at)
 			       ? -EINVAL
 			       : 0;
 	case CALL_LISTEN:
 	case CALL_CLOSE:
-		return w->n != 2 ? -EINVAL : parse_sock(w->w[1], &c->sock);
+		return w->n != 2 ? -EINVAL : word_parse_sock(w->w[1], &c->sock);
 	case CALL_SHUTDOWN:
 		return parse_shutdown(w, c);
 	case CALL_DESTROY:
@@ -362,44 +294,29 @@ static int parse_kind(const struct words *w, struct call *c)
 
 static int parse_expect(const struct words *w, struct script *s)
 {
-	if (w->n != 2 || !s->n)
-		return -EINVAL;
-	for (size_t i = 0; i < ERRNO_NAMES; i++) {
-		if (strcmp(errno_names[i].name, w->w[1]))
-			continue;
-		s->calls[s->n - 1].expect = errno_names[i].error;
-		return 0;
-	}
+	return w->n != 2 || !s->n ? -EINVAL : errno_parse(w->w[1], &s->calls[s->n - 1].expect);
+}
+
+static int parse_call(const struct words *w, struct call *c)
+{
+	if (w->n > 1 && !strcmp(w->w[1], "="))
+		return parse_made(w, c);
+	for (c->kind = 0; c->kind < CALL_KINDS; c->kind++)
+		if (!strcmp(kind_names[c->kind], w->w[0]))
+			return parse_kind(w, c);
 	return -EINVAL;
 }
 
-static int parse_line(char *line, struct script *s)
+static int parse_line(const struct words *w, void *ctx)
 {
-	struct words w = {0};
+	struct script *s = ctx;
 	struct call c = {.expect = EXPECT_NOTHING};
-	char *rest = NULL;
 
-	line[strcspn(line, "#\r")] = '\0';
-	for (char *word = strtok_r(line, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest)) {
-		if (w.n == MAX_WORDS)
-			return -EINVAL;
-		w.w[w.n++] = word;
-	}
-	if (!w.n)
-		return 0;
-	if (!strcmp(w.w[0], "expect"))
-		return parse_expect(&w, s);
+	if (!strcmp(w->w[0], "expect"))
+		return parse_expect(w, s);
 	if (s->n == SCRIPT_CALLS)
 		return -EINVAL;
-	int rc = -EINVAL;
-	if (w.n > 1 && !strcmp(w.w[1], "="))
-		rc = parse_made(&w, &c);
-	else
-		for (c.kind = 0; c.kind < CALL_KINDS; c.kind++)
-			if (!strcmp(kind_names[c.kind], w.w[0])) {
-				rc = parse_kind(&w, &c);
-				break;
-			}
+	const int rc = parse_call(w, &c);
 	if (!rc)
 		s->calls[s->n++] = c;
 	return rc;
@@ -408,42 +325,23 @@ static int parse_line(char *line, struct script *s)
 int script_parse(const char *text, struct script *s, struct err *err)
 {
 	struct script *parsed = calloc(1, sizeof(*parsed));
-	char *copy = strdup(text), *rest = copy;
-	int rc = parsed && copy ? 0 : -ENOMEM;
-	unsigned number = 0;
+	int rc = -ENOMEM;
 
-	/* strsep, not strtok: empty lines count. */
-	for (char *line; !rc && (line = strsep(&rest, "\n"));) {
-		number++;
-		rc = parse_line(line, parsed);
-	}
-	if (rc)
-		snprintf(err->text, sizeof(err->text), "line %u: %s", number,
-			 rc == -ENOMEM ? "no memory" : "not a call of this language");
+	if (parsed)
+		rc = lines_parse(text, "call", parse_line, parsed, err);
 	else
+		snprintf(err->text, sizeof(err->text), "no memory");
+	if (!rc)
 		*s = *parsed;
-	free(copy);
 	free(parsed);
 	return rc;
 }
 
 int script_read(const char *path, struct script *s, struct err *err)
 {
-	enum { MAX_TEXT = 128 * 1024 };
-	FILE *f = fopen(path, "re");
-	char *text = malloc(MAX_TEXT);
-	int rc = -EINVAL;
+	char *text = lines_read(path, err);
+	const int rc = text ? script_parse(text, s, err) : -EINVAL;
 
-	if (!f || !text) {
-		rc = f ? -ENOMEM : -errno;
-		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));
-	} else {
-		const size_t n = fread(text, 1, MAX_TEXT - 1, f);
-		text[n] = '\0';
-		rc = script_parse(text, s, err);
-	}
 	free(text);
-	if (f)
-		fclose(f);
 	return rc;
 }

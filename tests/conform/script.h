@@ -27,6 +27,7 @@
 
 #include "base/address.h"
 #include "base/error.h"
+#include "differ/word.h"
 #include "case/diag.h" /* struct endpoint */
 
 #include <netinet/in.h>
@@ -110,8 +111,6 @@ enum { SCRIPT_OPTIONS = 12 };
 extern const struct script_option script_options[SCRIPT_OPTIONS];
 extern const struct script_sysctl_info script_sysctls[SYSCTLS];
 
-/* "EADDRINUSE", "OK" for 0. A number that is none gives "?". */
-const char *errno_name(int error);
 const char *call_kind_name(enum call_kind kind);
 
 /* One call as its line, without the expectation and without the newline. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "shrink.h"
 
+#include "differ/shorten.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +51,10 @@ static bool still_disagrees(struct shrink *sh)
 	return true;
 }
 
-static bool leave_out(struct shrink *sh, size_t from, size_t n)
+static bool leave_out(void *ctx, size_t from, size_t n)
 {
+	struct shrink *sh = ctx;
+
 	*sh->try = *sh->s;
 	memmove(&sh->try->calls[from], &sh->try->calls[from + n],
 		(sh->try->n - from - n) * sizeof(sh->try->calls[0]));
@@ -58,23 +62,8 @@ static bool leave_out(struct shrink *sh, size_t from, size_t n)
 	return still_disagrees(sh);
 }
 
-static bool leave_out_chunks(struct shrink *sh)
-{
-	bool shorter = false;
-
-	for (size_t chunk = sh->s->n / 2; chunk; chunk /= 2)
-		for (size_t end = sh->s->n; end >= chunk; end -= end < chunk + 1 ? end : chunk) {
-			if (end > sh->s->n)
-				end = sh->s->n;
-			if (end < chunk)
-				break;
-			shorter |= leave_out(sh, end - chunk, chunk);
-		}
-	return shorter;
-}
-
 /* Simpler arguments, tried on call i one at a time; false when there is no such simplification. */
-static bool simplify(struct call *c, unsigned how)
+static bool make_simpler(struct call *c, unsigned how)
 {
 	const struct call before = *c;
 
@@ -99,18 +88,14 @@ static bool simplify(struct call *c, unsigned how)
 	return memcmp(&before, c, sizeof(before)) != 0;
 }
 
-static bool simplify_all(struct shrink *sh)
-{
-	enum { WAYS = 4 };
-	bool simpler = false;
+enum { WAYS = 4 };
 
-	for (size_t i = 0; i < sh->s->n; i++)
-		for (unsigned how = 0; how < WAYS && i < sh->s->n; how++) {
-			*sh->try = *sh->s;
-			if (simplify(&sh->try->calls[i], how))
-				simpler |= still_disagrees(sh);
-		}
-	return simpler;
+static bool simplify(void *ctx, size_t i, unsigned how)
+{
+	struct shrink *sh = ctx;
+
+	*sh->try = *sh->s;
+	return make_simpler(&sh->try->calls[i], how) && still_disagrees(sh);
 }
 
 int shrink_script(struct kernel *k, const struct tcpwhy_row *row, struct script *s,
@@ -131,9 +116,13 @@ int shrink_script(struct kernel *k, const struct tcpwhy_row *row, struct script 
 	if (!sh.try)
 		return -ENOMEM;
 	s->n = m->at + 1;
-	for (int rounds = 0; rounds < 10; rounds++)
-		if (!leave_out_chunks(&sh) && !simplify_all(&sh))
-			break;
+	shorten(&(struct shorten){
+		.n = &s->n,
+		.leave_out = leave_out,
+		.simplify = simplify,
+		.ways = WAYS,
+		.ctx = &sh,
+	});
 	free(sh.try);
 	return sh.rc;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "generate.h"
 
+#include "differ/draw.h"
+
 #include <string.h>
 
 enum { CONNS = 4, LISTENER = 0, MIN_STEPS = 12, MORE_STEPS = 60, FIRST_SEQ = 1000 };
@@ -44,24 +46,14 @@ struct generator {
 	unsigned n_conns;
 };
 
-/* splitmix64: one multiplication chain, any seed is good. */
-static uint64_t next(struct generator *g)
-{
-	uint64_t z = g->rng += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
 static uint32_t below(struct generator *g, uint32_t n)
 {
-	return (uint32_t)((next(g) >> 32) * n >> 32);
+	return draw_below(&g->rng, n);
 }
 
 static bool chance(struct generator *g, unsigned percent)
 {
-	return below(g, 100) < percent;
+	return draw_chance(&g->rng, percent);
 }
 
 static int64_t pick(struct generator *g, const int64_t *list, size_t n)

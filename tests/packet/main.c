@@ -11,51 +11,28 @@
 #include "shrink.h"
 #include "table.h"
 
-#include "load/load.h"
+#include "differ/draw.h"
+#include "differ/program.h"
+#include "differ/jobs.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_JOBS = 32, MAX_FILES = 512, VOID_TRIES = 50, CHANCES = 6 };
+enum { VOID_TRIES = 50, CHANCES = 6 };
 
 struct options {
-	uint64_t events, seed;
-	unsigned jobs;
-	unsigned mismatches;                         /* given up after so many */
-	int shrink;                                  /* -1: random scripts yes, files no */
-	const struct tcpwhy_row *row;                /* the model's rules */
-	bool print, table, trace, kernel_only, ipv6; /* ipv6: the table */
-	const char *cells;                           /* only cells with this in their name */
-	const char *corpus;
-	const char *files[MAX_FILES];
-	bool own_files; /* the paths are on the heap */
-	size_t n_files;
+	struct program_options run;
+	bool table, trace, ipv6; /* ipv6: the table */
+	const char *cells;       /* only cells with this in their name */
 };
 
 /* What the processes share. */
 struct shared {
-	atomic_uint_fast64_t events, next;
-	atomic_uint mismatches, broken;
-	struct check_stats stats[MAX_JOBS];
+	struct program_tally tally;
+	struct check_stats stats[JOBS_MAX];
 };
-
-static volatile int stopped;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopped = 1;
-}
 
 static const char *const class_names[] = {
 	[CHECK_AGREE] = "none",
@@ -71,7 +48,7 @@ static const char *const class_names[] = {
 
 static struct check_how how_of(const struct options *o)
 {
-	return (struct check_how){.row = o->kernel_only ? NULL : o->row,
+	return (struct check_how){.row = o->run.kernel_only ? NULL : o->run.row,
 				  .trace = o->trace ? stdout : NULL};
 }
 
@@ -87,7 +64,8 @@ static int report(struct kernel *k, const struct options *o, struct script *s, s
 	const struct check_how how = how_of(o);
 	char *text = NULL;
 	size_t size = 0;
-	const int rc = o->shrink ? shrink_script(k, &how, s, m, &stopped, err) : 0;
+	const int rc =
+		program_shrinks(&o->run) ? shrink_script(k, &how, s, m, &jobs_stopped, err) : 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
@@ -108,7 +86,7 @@ static int check_again(struct kernel *k, const struct script *s, const struct ch
 	struct check_how how = *first;
 	int rc = 0, chances = 0;
 
-	for (int tries = 0; tries < VOID_TRIES && !stopped; tries++) {
+	for (int tries = 0; tries < VOID_TRIES && !jobs_stopped; tries++) {
 		rc = check_script(k, s, &how, stats, m, err);
 		if (rc || m->class == CHECK_AGREE)
 			break;
@@ -127,23 +105,18 @@ static int check_again(struct kernel *k, const struct script *s, const struct ch
 /* --------------------------------------------------------------------------- in several processes
  */
 
-static uint64_t script_seed(uint64_t seed, uint64_t number)
-{
-	return seed * 0x9e3779b97f4a7c15u + number * 0xd1342543de82ef95u;
-}
-
 /* The next script of a job: a cell of the table, or a random one. False: there are no more. */
-static bool next_script(const struct options *o, struct shared *shared, struct script *s,
+static bool next_script(const struct options *o, struct program_tally *t, struct script *s,
 			char from[static CELL_NAME])
 {
-	if (!o->table && atomic_load(&shared->events) >= o->events)
+	if (!o->table && atomic_load(&t->done) >= o->run.amount)
 		return false;
 	do {
-		const uint64_t number = atomic_fetch_add(&shared->next, 1);
+		const uint64_t number = atomic_fetch_add(&t->next, 1);
 		if (!o->table) {
-			generate_script(script_seed(o->seed, number), s);
+			generate_script(draw_seed(o->run.seed, number), s);
 			snprintf(from, CELL_NAME, "seed %llu, script %llu",
-				 (unsigned long long)o->seed, (unsigned long long)number);
+				 (unsigned long long)o->run.seed, (unsigned long long)number);
 			return true;
 		}
 		if (!table_cell(number, family_of(o), s, from))
@@ -152,48 +125,37 @@ static bool next_script(const struct options *o, struct shared *shared, struct s
 	return true;
 }
 
+struct work {
+	const struct options *o;
+	struct shared *shared;
+};
+
 /* One process: takes the next script until there are no more, or mismatches end it. */
-static int work(const struct options *o, struct shared *shared, unsigned job, struct script *s,
-		struct err *err)
+static int work(void *ctx, unsigned job, struct err *err)
 {
-	const struct check_how how = how_of(o);
-	struct check_stats *stats = &shared->stats[job];
+	const struct work *w = ctx;
+	const struct check_how how = how_of(w->o);
+	struct program_tally *t = &w->shared->tally;
+	struct check_stats *stats = &w->shared->stats[job];
 	static struct kernel k;
+	static struct script s;
 	struct mismatch m;
 	char from[CELL_NAME];
 	int rc = kernel_open(&k, err);
 
-	while (!rc && !stopped && atomic_load(&shared->mismatches) < o->mismatches &&
-	       next_script(o, shared, s, from)) {
+	while (program_goes_on(&w->o->run, t, rc) && next_script(w->o, t, &s, from)) {
 		const uint64_t before = stats->events;
-		if (o->trace)
+		if (w->o->trace)
 			printf("# %s\n", from);
-		rc = check_again(&k, s, &how, stats, &m, err);
-		atomic_fetch_add(&shared->events, stats->events - before);
-		if (rc || m.class == CHECK_AGREE || stopped)
+		rc = check_again(&k, &s, &how, stats, &m, err);
+		atomic_fetch_add(&t->done, stats->events - before);
+		if (rc || m.class == CHECK_AGREE || jobs_stopped)
 			continue;
-		atomic_fetch_add(&shared->mismatches, 1);
-		rc = report(&k, o, s, &m, from, err);
+		atomic_fetch_add(&t->mismatches, 1);
+		rc = report(&k, w->o, &s, &m, from, err);
 	}
 	kernel_close(&k);
 	return rc;
-}
-
-static int run_job(const struct options *o, struct shared *shared, unsigned job)
-{
-	struct script *s = malloc(sizeof(*s));
-	struct err err = {.text = "no memory"};
-
-	/* nothing is left behind, whatever ends the parent */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	const int rc = s ? work(o, shared, job, s, &err) : -ENOMEM;
-	if (rc) {
-		atomic_store(&shared->broken, 1);
-		fprintf(stdout, "# job %u: %s\n", job, err.text);
-	}
-	fflush(stdout);
-	free(s);
-	return rc ? 2 : 0;
 }
 
 static void add_stats(struct check_stats *sum, const struct check_stats *one)
@@ -251,45 +213,20 @@ static void print_stats(const struct check_stats *s, double seconds)
 	printf("\n");
 }
 
-static void wait_jobs(const pid_t *pids, unsigned jobs)
+static bool run_jobs(const void *ctx, struct program_tally *tally)
 {
-	for (unsigned left = jobs; left;) {
-		const pid_t pid = wait(NULL);
-		if (pid > 0) {
-			left--;
-			continue;
-		}
-		if (errno != EINTR)
-			break;
-		for (unsigned i = 0; i < jobs; i++)
-			kill(pids[i], SIGTERM);
-	}
-}
-
-static bool run_jobs(const struct options *o, struct shared *shared)
-{
+	const struct options *o = ctx;
+	struct work w = {o, (struct shared *)tally};
 	struct check_stats sum = {0};
-	pid_t pids[MAX_JOBS];
-	unsigned jobs = 0;
 	const uint64_t start = kernel_now();
+	const unsigned jobs = program_jobs(&o->run, tally, work, &w);
 
-	fflush(stdout);
-	for (; jobs < o->jobs; jobs++) {
-		pids[jobs] = fork();
-		if (!pids[jobs])
-			_exit(run_job(o, shared, jobs));
-		if (pids[jobs] < 0)
-			break;
-	}
-	wait_jobs(pids, jobs);
 	for (unsigned i = 0; i < jobs; i++)
-		add_stats(&sum, &shared->stats[i]);
+		add_stats(&sum, &w.shared->stats[i]);
 	print_stats(&sum, (double)(kernel_now() - start) / 1e9);
-	const unsigned mismatches = atomic_load(&shared->mismatches);
-	const bool complete = sum.scripts && (o->table || sum.events >= o->events) && !stopped;
-	const bool ok = jobs && complete && !mismatches && !atomic_load(&shared->broken);
-	printf("# seed %llu, %u jobs, mismatches %u%s\n", (unsigned long long)o->seed, jobs,
-	       mismatches, complete || mismatches ? "" : ", ended early");
+	const bool complete =
+		sum.scripts && (o->table || sum.events >= o->run.amount) && !jobs_stopped;
+	const bool ok = program_judge(&o->run, tally, jobs, complete);
 	if (o->table)
 		printf("%sok 1 - %llu cells of the table agree\n", ok ? "" : "not ",
 		       (unsigned long long)(sum.scripts - sum.voids - sum.chances));
@@ -327,8 +264,9 @@ static bool play_file(struct kernel *k, const struct options *o, const char *pat
 	return ok;
 }
 
-static int play_files(const struct options *o)
+static int play_files(const void *ctx)
 {
+	const struct options *o = ctx;
 	struct check_stats sum = {0};
 	static struct kernel k;
 	struct err err;
@@ -339,41 +277,51 @@ static int play_files(const struct options *o)
 		printf("Bail out! %s\n", err.text);
 		return 2;
 	}
-	for (unsigned i = 0; i < o->n_files && !stopped; i++)
-		failed |= !play_file(&k, o, o->files[i], i + 1, &sum);
+	for (unsigned i = 0; i < o->run.n_files && !jobs_stopped; i++)
+		failed |= !play_file(&k, o, o->run.files[i], i + 1, &sum);
 	print_lacking(&sum);
 	kernel_close(&k);
 	return failed;
 }
 
-static int by_name(const void *a, const void *b)
+/* ----------------------------------------------------------------------------------- printing */
+
+static void print_cells(const struct options *o)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	static struct script s;
+	char name[CELL_NAME];
+
+	for (size_t i = 0; table_cell(i, family_of(o), &s, name); i++) {
+		if (o->cells && !strstr(name, o->cells))
+			continue;
+		printf("# %s\n", name);
+		script_print(&s, "", stdout);
+		if (o->cells)
+			break;
+	}
 }
 
-/* Adds every *.script of a directory, in the order of their names. The paths live as long as the
- * process. */
-static int add_corpus(struct options *o, const char *dir)
+static int print_script(const void *ctx)
 {
-	DIR *d = opendir(dir);
+	const struct options *o = ctx;
+	static struct script s;
+	struct err err;
 
-	if (!d)
-		return -errno;
-	for (struct dirent *e; (e = readdir(d)) && o->n_files < MAX_FILES;) {
-		const size_t len = strlen(e->d_name);
-		char *path;
-		if (len < 8 || strcmp(e->d_name + len - 7, ".script"))
-			continue;
-		if (asprintf(&path, "%s/%s", dir, e->d_name) > 0)
-			o->files[o->n_files++] = path;
+	if (o->table) {
+		print_cells(o);
+		return 0;
 	}
-	o->own_files = true;
-	closedir(d);
-	qsort(o->files, o->n_files, sizeof(o->files[0]), by_name);
+	if (!o->run.n_files)
+		generate_script(draw_seed(o->run.seed, o->run.amount), &s);
+	else if (script_read(o->run.files[0], &s, &err)) {
+		fprintf(stderr, "packet: %s: %s\n", o->run.files[0], err.text);
+		return 2;
+	}
+	script_print(&s, "", stdout);
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------ options */
+/* ---------------------------------------------------------------------------------- the program */
 
 static const char usage[] =
 	"usage: packet [--events N] [--seed S] [--jobs J] [--mismatches N] [--no-shrink]\n"
@@ -386,157 +334,29 @@ static const char usage[] =
 	"every run: --kernel-only: no model; --trace: what each step gave;\n"
 	"           --release ROW: by the rules of that release, not of the running kernel's\n";
 
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	static const struct option longs[] = {
-		{"events", required_argument, NULL, 'n'},
-		{"seed", required_argument, NULL, 's'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"script", required_argument, NULL, 'f'},
-		{"corpus", required_argument, NULL, 'c'},
-		{"cells", required_argument, NULL, 'C'},
-		{"mismatches", required_argument, NULL, 'm'},
-		{"release", required_argument, NULL, 'r'},
-		{"table", no_argument, NULL, 'T'},
-		{"shrink", no_argument, NULL, 'S'},
-		{"no-shrink", no_argument, NULL, 'N'},
-		{"kernel-only", no_argument, NULL, 'k'},
-		{"trace", no_argument, NULL, 't'},
-		{"ipv6", no_argument, NULL, '6'},
-		{"print", no_argument, NULL, 'p'},
-		{NULL, 0, NULL, 0},
-	};
-
-	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-		switch (c) {
-		case 'n':
-			o->events = strtoull(optarg, NULL, 0);
-			break;
-		case 's':
-			o->seed = strtoull(optarg, NULL, 0);
-			break;
-		case 'j':
-			o->jobs = (unsigned)strtoul(optarg, NULL, 0);
-			break;
-		case 'm':
-			o->mismatches = (unsigned)strtoul(optarg, NULL, 0);
-			break;
-		case 'r':
-			o->row = tcpwhy_row_find(optarg);
-			break;
-		case 'f':
-			if (o->n_files < MAX_FILES)
-				o->files[o->n_files++] = optarg;
-			break;
-		case 'c':
-			o->corpus = optarg;
-			break;
-		case 'C':
-			o->cells = optarg;
-			o->table = true;
-			break;
-		case 'T':
-			o->table = true;
-			break;
-		case 'S':
-		case 'N':
-			o->shrink = c == 'S';
-			break;
-		case 'k':
-			o->kernel_only = true;
-			break;
-		case 't':
-			o->trace = true;
-			break;
-		case '6':
-			o->ipv6 = true;
-			break;
-		case 'p':
-			o->print = true;
-			break;
-		default:
-			return -EINVAL;
-		}
-	}
-	while (optind < argc && o->n_files < MAX_FILES)
-		o->files[o->n_files++] = argv[optind++];
-	if (o->shrink < 0)
-		o->shrink = !o->n_files && !o->corpus && !o->table;
-	return o->row && o->jobs && o->jobs <= MAX_JOBS ? 0 : -EINVAL;
-}
-
-static int print_script(const struct options *o)
-{
-	static struct script s;
-	char name[CELL_NAME];
-	struct err err;
-
-	if (o->table) {
-		for (size_t i = 0; table_cell(i, family_of(o), &s, name); i++)
-			if (!o->cells || strstr(name, o->cells)) {
-				printf("# %s\n", name);
-				script_print(&s, "", stdout);
-				if (o->cells)
-					return 0;
-			}
-		return 0;
-	}
-	if (!o->n_files)
-		generate_script(script_seed(o->seed, o->events), &s);
-	else if (script_read(o->files[0], &s, &err)) {
-		fprintf(stderr, "packet: %s: %s\n", o->files[0], err.text);
-		return 2;
-	}
-	script_print(&s, "", stdout);
-	return 0;
-}
-
-static int run(struct options *o)
-{
-	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (shared == MAP_FAILED)
-		return 2;
-	if (o->corpus && (o->n_files || add_corpus(o, o->corpus))) {
-		printf("Bail out! %s: %s\n", o->corpus,
-		       o->n_files ? "not together with scripts" : strerror(errno));
-		return 2;
-	}
-	printf("1..%zu\n# by the rules of %s\n", o->n_files ? o->n_files : 1, o->row->name);
-	const int rc = o->n_files || o->corpus ? play_files(o) : !run_jobs(o, shared);
-	for (size_t i = 0; o->own_files && i < o->n_files; i++)
-		free((void *)(uintptr_t)o->files[i]);
-	munmap(shared, sizeof(*shared));
-	return rc;
-}
-
 int main(int argc, char **argv)
 {
-	struct options o = {
-		.events = 20000,
-		.seed = 1,
-		.jobs = 2,
-		.mismatches = 1,
-		.shrink = -1,
+	struct options o = {0};
+	const struct program_option own[] = {
+		{"events", PROGRAM_AMOUNT, &o.run.amount}, {"table", PROGRAM_FLAG, &o.table},
+		{"cells", PROGRAM_TEXT, &o.cells},         {"ipv6", PROGRAM_FLAG, &o.ipv6},
+		{"trace", PROGRAM_FLAG, &o.trace},         {0},
 	};
-	const struct sigaction action = {.sa_handler = on_signal};
-	struct utsname name = {0};
+	const struct program program = {
+		.usage = usage,
+		.jobs = 2,
+		.options = own,
+		.shared_size = sizeof(struct shared),
+		.print = print_script,
+		.play_files = play_files,
+		.play_random = run_jobs,
+		.ctx = &o,
+	};
 
-	uname(&name);
-	o.row = load_row_for(name.release);
-	if (parse_options(argc, argv, &o)) {
-		fputs(usage, stderr);
+	if (program_parse(&program, argc, argv, &o.run))
 		return 2;
-	}
-	if (o.print)
-		return print_script(&o);
-	if (geteuid()) {
-		printf("1..0 # SKIP the real kernel is asked in network namespaces, and that takes "
-		       "root\n");
-		return 77;
-	}
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	return run(&o);
+	o.table |= o.cells != NULL;
+	if (o.table && o.run.shrink < 0)
+		o.run.shrink = false;
+	return program_run(&program, &o.run);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "script.h"
 
+#include "differ/lines.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -47,45 +49,10 @@ const struct script_sysctl_info script_sysctls[SYSCTLS] = {
 				    INT32_MAX},
 };
 
-static const struct {
-	int error;
-	const char *name;
-} errno_names[] = {
-	{0, "OK"},
-	{EADDRINUSE, "EADDRINUSE"},
-	{EADDRNOTAVAIL, "EADDRNOTAVAIL"},
-	{EAGAIN, "EAGAIN"},
-	{EALREADY, "EALREADY"},
-	{EBADF, "EBADF"},
-	{ECONNABORTED, "ECONNABORTED"},
-	{ECONNREFUSED, "ECONNREFUSED"},
-	{ECONNRESET, "ECONNRESET"},
-	{EHOSTUNREACH, "EHOSTUNREACH"},
-	{EINPROGRESS, "EINPROGRESS"},
-	{EINVAL, "EINVAL"},
-	{EISCONN, "EISCONN"},
-	{ENOMEM, "ENOMEM"},
-	{ENOPROTOOPT, "ENOPROTOOPT"},
-	{ENOTCONN, "ENOTCONN"},
-	{EOPNOTSUPP, "EOPNOTSUPP"},
-	{EPIPE, "EPIPE"},
-	{ETIMEDOUT, "ETIMEDOUT"},
-};
-
-enum { ERRNO_NAMES = sizeof(errno_names) / sizeof(errno_names[0]), LAST_STATE = TCPWHY_BOUND };
-
 static const char *const how_names[] = {"rd", "wr", "rdwr"};
 static const char *const timer_names[] = {"none", "retransmit", "keepalive", "timewait"};
 static const char *const base_names[BASES] = {"", "rcv", "edge", "sack", "iss", "nxt", "una"};
 static const char flag_letters[] = "FSRPA";
-
-const char *errno_name(int error)
-{
-	for (size_t i = 0; i < ERRNO_NAMES; i++)
-		if (errno_names[i].error == error)
-			return errno_names[i].name;
-	return "?";
-}
 
 const char *step_kind_name(enum step_kind kind)
 {
@@ -273,13 +240,6 @@ void script_print(const struct script *s, const char *before, FILE *out)
 
 /* ----------------------------------------------------------------------------------- parsing */
 
-enum { MAX_WORDS = 24 };
-
-struct words {
-	size_t n;
-	const char *w[MAX_WORDS];
-};
-
 static int parse_integer(const char *text, int64_t *out)
 {
 	char *end;
@@ -328,36 +288,6 @@ static int parse_flags(const char *text, uint8_t *flags)
 		*flags |= (uint8_t)(1u << (found - flag_letters));
 	}
 	return 0;
-}
-
-static int parse_word(const char *word, const char *const *names, size_t n, uint8_t *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(names[i], word))
-			continue;
-		*out = (uint8_t)i;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int parse_sock(const char *word, uint8_t *sock)
-{
-	if (word[0] < 'a' || word[0] > 'z' || word[1])
-		return -EINVAL;
-	*sock = (uint8_t)(word[0] - 'a');
-	return 0;
-}
-
-static int parse_state(const char *word, uint8_t *state)
-{
-	for (unsigned i = 1; i <= LAST_STATE; i++) {
-		if (strcmp(tcpwhy_state_name((enum tcpwhy_state)i), word))
-			continue;
-		*state = (uint8_t)i;
-		return 0;
-	}
-	return -EINVAL;
 }
 
 static int parse_flow(const char *word, struct flow *f)
@@ -438,15 +368,14 @@ static int parse_segment(const struct words *w, size_t at, struct pattern *p)
 
 static int parse_expect(const struct words *w, struct step *s)
 {
+	int error;
+
 	if (w->n != 2)
 		return -EINVAL;
-	for (size_t i = 0; i < ERRNO_NAMES; i++) {
-		if (strcmp(errno_names[i].name, w->w[1]))
-			continue;
-		s->value[0] = -errno_names[i].error;
-		return 0;
-	}
-	return parse_integer(w->w[1], &s->value[0]);
+	if (errno_parse(w->w[1], &error))
+		return parse_integer(w->w[1], &s->value[0]);
+	s->value[0] = -error;
+	return 0;
 }
 
 static int parse_counter(const char *word, uint8_t *which)
@@ -476,11 +405,11 @@ static int parse_made(const struct words *w, struct step *s)
 {
 	int64_t family;
 
-	if (w->n != 4 || parse_sock(w->w[0], &s->sock))
+	if (w->n != 4 || word_parse_sock(w->w[0], &s->sock))
 		return -EINVAL;
 	if (!strcmp(w->w[2], "accept")) {
 		s->kind = STEP_ACCEPT;
-		return parse_sock(w->w[3], &s->listener);
+		return word_parse_sock(w->w[3], &s->listener);
 	}
 	s->kind = STEP_SOCKET;
 	if (strcmp(w->w[2], "socket") || parse_integer(w->w[3], &family))
@@ -502,8 +431,8 @@ static int parse_rest(const struct words *w, struct step *s)
 			       ? -EINVAL
 			       : parse_integer(w->w[2], &s->value[0]);
 	case STEP_SET:
-		return w->n != 4 || parse_sock(w->w[1], &s->sock) ||
-				       parse_word(w->w[2], script_option_names, OPTIONS, &s->which)
+		return w->n != 4 || word_parse_sock(w->w[1], &s->sock) ||
+				       word_parse(w->w[2], script_option_names, OPTIONS, &s->which)
 			       ? -EINVAL
 			       : parse_integer(w->w[3], &s->value[0]);
 	case STEP_BIND:
@@ -512,16 +441,16 @@ static int parse_rest(const struct words *w, struct step *s)
 	case STEP_SEND:
 	case STEP_RECV:
 	case STEP_QUEUE:
-		return w->n != 3 || parse_sock(w->w[1], &s->sock)
+		return w->n != 3 || word_parse_sock(w->w[1], &s->sock)
 			       ? -EINVAL
 			       : parse_integer(w->w[2], &s->value[0]);
 	case STEP_ERROR:
 	case STEP_CLOSE:
-		return w->n != 2 ? -EINVAL : parse_sock(w->w[1], &s->sock);
+		return w->n != 2 ? -EINVAL : word_parse_sock(w->w[1], &s->sock);
 	case STEP_SHUTDOWN:
-		return w->n != 3 || parse_sock(w->w[1], &s->sock)
+		return w->n != 3 || word_parse_sock(w->w[1], &s->sock)
 			       ? -EINVAL
-			       : parse_word(w->w[2], how_names, 3, &s->which);
+			       : word_parse(w->w[2], how_names, 3, &s->which);
 	case STEP_WAIT:
 		return w->n != 2 ? -EINVAL : parse_integer(w->w[1], &s->value[0]);
 	case STEP_EXPECT:
@@ -532,14 +461,16 @@ static int parse_rest(const struct words *w, struct step *s)
 		return w->n < 3 || parse_flow(w->w[1], &s->flow) ? -EINVAL
 								 : parse_segment(w, 2, &s->seg);
 	case STEP_STATE:
-		return w->n != 3 || parse_flow(w->w[1], &s->flow) ? -EINVAL
-								  : parse_state(w->w[2], &s->which);
+		return w->n != 3 || parse_flow(w->w[1], &s->flow)
+			       ? -EINVAL
+			       : word_parse_state(w->w[2], &s->which);
 	case STEP_SOCK:
-		return w->n != 3 || parse_sock(w->w[1], &s->sock) ? -EINVAL
-								  : parse_state(w->w[2], &s->which);
+		return w->n != 3 || word_parse_sock(w->w[1], &s->sock)
+			       ? -EINVAL
+			       : word_parse_state(w->w[2], &s->which);
 	case STEP_TIMER:
 		return w->n != 5 || parse_flow(w->w[1], &s->flow) ||
-				       parse_word(w->w[2], timer_names, 4, &s->which) ||
+				       word_parse(w->w[2], timer_names, 4, &s->which) ||
 				       parse_integer(w->w[3], &s->value[0])
 			       ? -EINVAL
 			       : parse_integer(w->w[4], &s->value[1]);
@@ -565,27 +496,18 @@ static bool parse_kind(const char *word, struct step *s)
 	return false;
 }
 
-static int parse_line(char *line, struct script *s)
+static int parse_line(const struct words *w, void *ctx)
 {
-	struct words w = {0};
+	struct script *s = ctx;
 	struct step step = {0};
-	char *rest = NULL;
+	int rc = -EINVAL;
 
-	line[strcspn(line, "#\r")] = '\0';
-	for (char *word = strtok_r(line, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest)) {
-		if (w.n == MAX_WORDS)
-			return -EINVAL;
-		w.w[w.n++] = word;
-	}
-	if (!w.n)
-		return 0;
 	if (s->n == SCRIPT_STEPS)
 		return -EINVAL;
-	int rc = -EINVAL;
-	if (w.n > 1 && !strcmp(w.w[1], "="))
-		rc = parse_made(&w, &step);
-	else if (parse_kind(w.w[0], &step))
-		rc = parse_rest(&w, &step);
+	if (w->n > 1 && !strcmp(w->w[1], "="))
+		rc = parse_made(w, &step);
+	else if (parse_kind(w->w[0], &step))
+		rc = parse_rest(w, &step);
 	if (!rc)
 		s->steps[s->n++] = step;
 	return rc;
@@ -594,42 +516,23 @@ static int parse_line(char *line, struct script *s)
 int script_parse(const char *text, struct script *s, struct err *err)
 {
 	struct script *parsed = calloc(1, sizeof(*parsed));
-	char *copy = strdup(text), *rest = copy;
-	int rc = parsed && copy ? 0 : -ENOMEM;
-	unsigned number = 0;
+	int rc = -ENOMEM;
 
-	/* strsep, not strtok: empty lines count. */
-	for (char *line; !rc && (line = strsep(&rest, "\n"));) {
-		number++;
-		rc = parse_line(line, parsed);
-	}
-	if (rc)
-		snprintf(err->text, sizeof(err->text), "line %u: %s", number,
-			 rc == -ENOMEM ? "no memory" : "not a step of this language");
+	if (parsed)
+		rc = lines_parse(text, "step", parse_line, parsed, err);
 	else
+		snprintf(err->text, sizeof(err->text), "no memory");
+	if (!rc)
 		*s = *parsed;
-	free(copy);
 	free(parsed);
 	return rc;
 }
 
 int script_read(const char *path, struct script *s, struct err *err)
 {
-	enum { MAX_TEXT = 128 * 1024 };
-	FILE *f = fopen(path, "re");
-	char *text = malloc(MAX_TEXT);
-	int rc = -EINVAL;
+	char *text = lines_read(path, err);
+	const int rc = text ? script_parse(text, s, err) : -EINVAL;
 
-	if (!f || !text) {
-		rc = f ? -ENOMEM : -errno;
-		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));
-	} else {
-		const size_t n = fread(text, 1, MAX_TEXT - 1, f);
-		text[n] = '\0';
-		rc = script_parse(text, s, err);
-	}
 	free(text);
-	if (f)
-		fclose(f);
 	return rc;
 }

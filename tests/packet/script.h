@@ -47,6 +47,7 @@
 #include "segment/segment.h"
 
 #include "base/error.h"
+#include "differ/word.h"
 
 #include <stdio.h>
 
@@ -164,8 +165,6 @@ struct script_sysctl_info {
 
 extern const struct script_sysctl_info script_sysctls[SYSCTLS];
 
-/* "EADDRINUSE", "OK" for 0. A number that is none gives "?". */
-const char *errno_name(int error);
 const char *step_kind_name(enum step_kind kind);
 
 /* "FSRPA", as far as set; "-". */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "shrink.h"
 
+#include "differ/shorten.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +58,10 @@ static bool may_go(const struct step *s)
 	return s->kind != STEP_SYSCTL || s->which != SYSCTL_SYNCOOKIES;
 }
 
-static bool leave_out(struct shrink *sh, size_t from, size_t n)
+static bool leave_out(void *ctx, size_t from, size_t n)
 {
+	struct shrink *sh = ctx;
+
 	for (size_t i = from; i < from + n; i++)
 		if (!may_go(&sh->s->steps[i]))
 			return false;
@@ -68,23 +72,8 @@ static bool leave_out(struct shrink *sh, size_t from, size_t n)
 	return still_disagrees(sh);
 }
 
-static bool leave_out_chunks(struct shrink *sh)
-{
-	bool shorter = false;
-
-	for (size_t chunk = sh->s->n / 2; chunk; chunk /= 2)
-		for (size_t end = sh->s->n; end >= chunk; end -= end < chunk + 1 ? end : chunk) {
-			if (end > sh->s->n)
-				end = sh->s->n;
-			if (end < chunk)
-				break;
-			shorter |= leave_out(sh, end - chunk, chunk);
-		}
-	return shorter;
-}
-
 /* Simpler fields of a step, one way at a time; false when there is no such simplification. */
-static bool simplify(struct step *s, unsigned how)
+static bool make_simpler(struct step *s, unsigned how)
 {
 	const struct step before = *s;
 	struct pattern *p = &s->seg;
@@ -114,8 +103,9 @@ static bool simplify(struct step *s, unsigned how)
 }
 
 /* All or none: a connection has timestamps or has them not. */
-static bool leave_out_timestamps(struct shrink *sh)
+static bool leave_out_timestamps(void *ctx)
 {
+	struct shrink *sh = ctx;
 	bool some = false;
 
 	*sh->try = *sh->s;
@@ -127,18 +117,14 @@ static bool leave_out_timestamps(struct shrink *sh)
 	return some && still_disagrees(sh);
 }
 
-static bool simplify_all(struct shrink *sh)
-{
-	enum { WAYS = 6 };
-	bool simpler = leave_out_timestamps(sh);
+enum { WAYS = 6 };
 
-	for (size_t i = 0; i < sh->s->n; i++)
-		for (unsigned how = 0; how < WAYS && i < sh->s->n; how++) {
-			*sh->try = *sh->s;
-			if (simplify(&sh->try->steps[i], how))
-				simpler |= still_disagrees(sh);
-		}
-	return simpler;
+static bool simplify(void *ctx, size_t i, unsigned how)
+{
+	struct shrink *sh = ctx;
+
+	*sh->try = *sh->s;
+	return make_simpler(&sh->try->steps[i], how) && still_disagrees(sh);
 }
 
 int shrink_script(struct kernel *k, const struct check_how *how, struct script *s,
@@ -159,9 +145,14 @@ int shrink_script(struct kernel *k, const struct check_how *how, struct script *
 	if (!sh.try)
 		return -ENOMEM;
 	s->n = m->at + 1;
-	for (int rounds = 0; rounds < 10; rounds++)
-		if (!leave_out_chunks(&sh) && !simplify_all(&sh))
-			break;
+	shorten(&(struct shorten){
+		.n = &s->n,
+		.leave_out = leave_out,
+		.simplify_whole = leave_out_timestamps,
+		.simplify = simplify,
+		.ways = WAYS,
+		.ctx = &sh,
+	});
 	free(sh.try);
 	return sh.rc;
 }
