@@ -17,7 +17,8 @@
 
 struct request {
 	struct fix_options o;
-	const char *cgroup, *question;
+	const char *cgroup, *for_text;
+	struct fix_question question; /* of for_text, if that is given */
 	bool force;
 	struct hook_request hook;
 	int process; /* whose namespace is looked at, because it is in the cgroup; 0: none is */
@@ -245,8 +246,8 @@ static int prove(struct request *q, struct live *live, struct fixed *f, struct h
 	struct err err;
 	int rc = 0;
 
-	if (q->question)
-		rc = hook_proof(live, &q->hook.order, q->question, words, &err);
+	if (q->for_text)
+		rc = hook_proof(live, &q->hook.order, &q->question, words, &err);
 	if (!rc)
 		rc = hook_proof_local(live, &q->hook.order, missing, &err);
 	if (rc)
@@ -268,7 +269,7 @@ static int prove_if_asked(struct request *q, struct fixed *f, struct hook_report
 	struct err err;
 	int rc;
 
-	if (!q->question && q->hook.order.what == HOOK_REUSEADDR)
+	if (!q->for_text && q->hook.order.what == HOOK_REUSEADDR)
 		return 0;
 	choose_namespace(q);
 	if (fix_open(&q->o, 0, &live, &err))
@@ -328,6 +329,13 @@ static int parse_order(const struct fix_verb *verb, int n, char **words, struct 
 				 n ? words[1] : NULL);
 	if (hook_parse(words[0], &q->hook.order, &err))
 		return fix_usage(verb, err.text, NULL);
+	if (!q->for_text)
+		return STATUS_OK;
+	if (fix_question_parse(q->for_text, &q->question, &err))
+		return fix_usage(verb, err.text, NULL);
+	if ((q->question.of == OPTIONS_CONNECT) != (q->hook.order.what == HOOK_SPREAD))
+		return fix_usage(verb, "reuseaddr is for a bind, spread for a connect, not",
+				 q->for_text);
 	return STATUS_OK;
 }
 
@@ -336,7 +344,7 @@ int fix_hook(int argc, char **argv)
 	struct request q = {0};
 	const struct fix_own_option own[] = {
 		{"cgroup", NULL, &q.cgroup},
-		{"for", NULL, &q.question},
+		{"for", NULL, &q.for_text},
 		{"force", &q.force, NULL},
 	};
 	const struct fix_verb verb = {.word = "hook",

@@ -14,7 +14,6 @@
 #include "cli/options.h"
 #include "explain/explain.h"
 
-#define WORDS_MAX 24
 /* The sentence names that many addresses, and counts the others. */
 #define NAMED_MAX 8
 
@@ -23,39 +22,6 @@ typedef int asker(struct live *live, const struct question_options *o, struct re
 
 /* -------------------------------------------------------------------------------------- questions
  */
-
-/* Splits text, which it changes, at its blanks. */
-static int split(char *text, char *words[WORDS_MAX + 1])
-{
-	char *rest = NULL;
-	int n = 0;
-
-	for (char *w = strtok_r(text, " \t", &rest); w && n < WORDS_MAX;
-	     w = strtok_r(NULL, " \t", &rest))
-		words[n++] = w;
-	words[n] = NULL;
-	return n;
-}
-
-/* The options point into room. */
-static int understand(const struct hook_order *order, const char *question, char room[static 512],
-		      struct question_options *o, struct err *err)
-{
-	const char *wanted = order->what == HOOK_SPREAD ? "connect" : "bind";
-	char *words[WORDS_MAX + 1];
-	int n;
-
-	snprintf(room, 512, "%s", question);
-	n = split(room, words);
-	if (!n || strcmp(words[0], wanted) != 0) {
-		snprintf(err->text, sizeof(err->text),
-			 "--for \"%s ADDR:PORT\" is what this hook can change, not \"%.100s\"",
-			 wanted, question);
-		return -EINVAL;
-	}
-	return options_parse(order->what == HOOK_SPREAD ? OPTIONS_CONNECT : OPTIONS_BIND, n, words,
-			     o, err);
-}
 
 /* What is kept of an answer. */
 struct answer {
@@ -172,10 +138,9 @@ static bool is_here(const struct tcpwhy_addr *a)
 }
 
 /* Why the hook would pass over this connect(), or NULL. */
-static const char *passed_over(const struct hook_order *order, const struct question_options *o,
-			       const struct tcpwhy_addr *from, unsigned n)
+static const char *passed_over(const struct question_options *o, const struct tcpwhy_addr *from,
+			       unsigned n)
 {
-	(void)order;
 	if (o->from_given || o->bind_first)
 		return "a socket that is bound before has an address of its own, and is passed "
 		       "over";
@@ -237,7 +202,7 @@ static int prove_connect(struct live *live, const struct hook_order *order,
 	bool v4 = address_is_v4(&o->addr);
 	const struct tcpwhy_addr *from = order->addresses + (v4 ? 0 : order->n4);
 	unsigned n = v4 ? order->n4 : order->n6;
-	const char *passed = passed_over(order, o, from, n);
+	const char *passed = passed_over(o, from, n);
 	char sources[640];
 	struct text each = text_in(sources, sizeof(sources));
 	struct answer now;
@@ -262,17 +227,13 @@ static int prove_connect(struct live *live, const struct hook_order *order,
 	return rc;
 }
 
-int hook_proof(struct live *live, const struct hook_order *order, const char *question,
+int hook_proof(struct live *live, const struct hook_order *order, const struct fix_question *q,
 	       char words[static 1024], struct err *err)
 {
-	struct question_options o;
+	struct question_options o = q->o;
 	struct text t = text_in(words, 1024);
-	char room[512];
-	int rc = understand(order, question, room, &o, err);
 
-	if (rc)
-		return rc;
-	text_add(&t, question);
+	text_add(&t, q->text);
 	text_add(&t, ": ");
 	return order->what == HOOK_SPREAD ? prove_connect(live, order, &o, &t, err)
 					  : prove_bind(live, &o, &t, err);

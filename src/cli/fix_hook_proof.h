@@ -8,13 +8,13 @@
 #define TCPWHY_CLI_FIX_HOOK_PROOF_H
 
 #include "base/error.h"
+#include "cli/fix_proof.h"
 #include "cure/hook.h"
 #include "live/live.h"
 
-/* question is typed as behind tcpwhy: "bind ADDR:PORT [options]" for reuseaddr, "connect ADDR:PORT
- * [options]" for spread. 0 with the sentence in words; -EINVAL with err->text if it is not such a
- * question; else -errno with err->text if it could not look. */
-int hook_proof(struct live *live, const struct hook_order *order, const char *question,
+/* What q answers now and would answer, in words: a bind() for reuseaddr, a connect() for spread. 0,
+ * or -errno with err->text if it could not look. */
+int hook_proof(struct live *live, const struct hook_order *order, const struct fix_question *q,
 	       char words[static 1024], struct err *err);
 
 /* Which of the addresses no socket of the namespace can have: 0 with words "" if all can, or with a

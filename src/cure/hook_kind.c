@@ -154,8 +154,10 @@ static int undo(const json_t *change, bool force, struct kind_look *after, struc
 	struct kind_look now;
 	int rc;
 
-	if (!read_record(change, &record, after))
-		return 0;
+	if (!read_record(change, &record, after)) {
+		snprintf(err->text, sizeof(err->text), "%s", after->words);
+		return after->state == KIND_GONE ? 0 : -EINVAL;
+	}
 	look_at(&record, &now);
 	if (now.state == KIND_UNSEEN || (now.state == KIND_OTHER && !force)) {
 		snprintf(err->text, sizeof(err->text), "%s", now.words);

@@ -75,11 +75,15 @@ tap_status "no cgroup" 2 hook reuseaddr
 tap_has "it is asked for" 'needs --cgroup'
 tap_status "no hook" 2 hook --cgroup x
 tap_status "two hooks" 2 hook --cgroup x reuseaddr reuseaddr
-for order in reuse spread spread= spread=x spread=10.0.0.1, spread=,10.0.0.1 spread=10.0.0.1,10.0.0.1 \
+for order in reuse spread spread= spread=x 'spread=10.0.0.1,' spread=,10.0.0.1 spread=10.0.0.1,10.0.0.1 \
 	spread=0.0.0.0 spread=:: spread=224.0.0.1 spread=fe80::1 spread=255.255.255.255 \
 	spread=127.0.0.1,10.0.0.1 spread=10.0.0.1:80 spread=10.0.0.1/24 ''; do
 	tap_status "\"$order\" is no hook" 2 hook --cgroup x "$order"
 done
+
+tap_status "a question that is none" 2 hook --cgroup x reuseaddr --for "listen 80"
+tap_status "a question of another call" 2 hook --cgroup x reuseaddr --for "connect 10.0.0.1:80"
+tap_status "and the other way round" 2 hook --cgroup x spread=10.0.0.1 --for "bind 10.0.0.1:80"
 
 if [ -z "$mount" ]; then
 	tap_skip "hooks" "no cgroup tree of version 2 is mounted"
@@ -351,6 +355,7 @@ tap_equal "nothing is left" "$(left)" ""
 hook --cgroup "$name" reuseaddr >/dev/null
 id=$(newest)
 cp /run/tcpwhy/journal "$dir/journal"
+# shellcheck disable=SC2016 # of the inner shell
 tap_status "from another mount namespace" 3 unshare -m sh -c 'umount /run/tcpwhy/bpf && exec "$0" fix undo "$1" --journal "$2"' "$TCPWHY" "$id" "$dir/journal"
 out=$(echo "$out" | tr -s '\n ' ' ')
 tap_has "it is said where it is" 'names are in another mount namespace'
@@ -384,7 +389,7 @@ start=$(date +%s%N)
 hook --cgroup "$name" reuseaddr >/dev/null
 span=$(($(date +%s%N) - start))
 "$TCPWHY" fix undo >/dev/null
-bad= cut=0
+bad='' cut=0
 for round in $(seq 40); do
 	pause=$(awk -v s="$seed$round" -v ns="$span" 'BEGIN { srand(s); printf "%.4f", rand() * ns * 1.1 / 1e9 }')
 	# What is killed: every third time the undo.
