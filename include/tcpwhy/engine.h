@@ -206,9 +206,10 @@ struct tcpwhy_sysctls {
 	bool autobind_reuse;                /* net.ipv4.ip_autobind_reuse */
 	bool nonlocal_bind, nonlocal_bind6; /* net.ipv{4,6}.ip_nonlocal_bind */
 	bool l3mdev_accept;                 /* net.ipv4.tcp_l3mdev_accept */
-	bool timestamps;            /* net.ipv4.tcp_timestamps: of connections made from now on */
-	bool bindv6only;            /* net.ipv6.bindv6only: of sockets made from now on */
-	uint8_t tw_reuse;           /* net.ipv4.tcp_tw_reuse: 0, 1, 2 = loopback only */
+	uint8_t timestamps; /* net.ipv4.tcp_timestamps, of connections made from now on: 0 none;
+			     * 1; 2 and above without a random start */
+	bool bindv6only;    /* net.ipv6.bindv6only: of sockets made from now on */
+	uint8_t tw_reuse;   /* net.ipv4.tcp_tw_reuse: 0, 1, 2 = loopback only */
 	uint32_t tw_reuse_delay_ms; /* net.ipv4.tcp_tw_reuse_delay */
 	uint32_t max_tw_buckets;    /* net.ipv4.tcp_max_tw_buckets */
 	uint32_t fin_timeout_s;     /* net.ipv4.tcp_fin_timeout */

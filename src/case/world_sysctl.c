@@ -28,7 +28,7 @@ static const struct number numbers[] = {
 	{"net.ipv4.ip_nonlocal_bind", IN_ENGINE(nonlocal_bind), 0, 1, 0, 0},
 	{"net.ipv6.ip_nonlocal_bind", IN_ENGINE(nonlocal_bind6), 0, 1, 0, 0},
 	{"net.ipv6.bindv6only", IN_ENGINE(bindv6only), 0, 1, 0, 0},
-	{"net.ipv4.tcp_timestamps", IN_ENGINE(timestamps), 0, 1, 0, 0},
+	{"net.ipv4.tcp_timestamps", IN_ENGINE(timestamps), 0, 255, 0, 0},
 	{"net.ipv4.tcp_tw_reuse", IN_ENGINE(tw_reuse), 0, 2, 0, 0},
 	{"net.ipv4.tcp_tw_reuse_delay", IN_ENGINE(tw_reuse_delay_ms), 1, 60000,
 	 TCPWHY_F_TW_REUSE_DELAY, 0},

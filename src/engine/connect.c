@@ -326,7 +326,7 @@ int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock handle, const struct tcp
 	}
 	sock_set_peer(s, to, peer_port);
 	s->state = TCPWHY_SYN_SENT;
-	s->timestamps = e->sysctls.timestamps;
+	s->timestamps = e->sysctls.timestamps != 0;
 	if (!hash_connect(e, i, choice, v)) {
 		sock_done(e, i); /* a port that bind(0) chose is given back, too */
 		forget_source(e, i);

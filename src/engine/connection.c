@@ -68,7 +68,7 @@ static void clone_listener(const struct tcpwhy_engine *e, struct sock *child,
 	child->port_lock = child->reuseport_cb = child->connected = false;
 	child->outgoing = child->outgoing_unknown = false;
 	child->pending = true;
-	child->timestamps = e->sysctls.timestamps;
+	child->timestamps = e->sysctls.timestamps != 0;
 	child->range = 0;
 }
 

@@ -70,7 +70,7 @@ enum {
 #define DEFAULTS(high, reuse, buckets)                                                             \
 	{                                                                                          \
 		.port_low = 32768, .port_high = (high), .unprivileged_port_start = 1024,           \
-		.timestamps = true, .tw_reuse = (reuse), .tw_reuse_delay_ms = 1000,                \
+		.timestamps = 1, .tw_reuse = (reuse), .tw_reuse_delay_ms = 1000,                   \
 		.max_tw_buckets = (buckets), .fin_timeout_s = 60,                                  \
 	}
 

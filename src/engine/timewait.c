@@ -322,7 +322,7 @@ static uint64_t entered_ms(const struct tcpwhy_engine *e, const struct sock *tw)
 bool timewait_enter(struct tcpwhy_engine *e, uint32_t i)
 {
 	struct sock *s = sock_at(e, i);
-	bool renewed = e->sysctls.timestamps || s->in_fifo;
+	bool renewed = e->sysctls.timestamps != 0 || s->in_fifo;
 	uint32_t entered = (uint32_t)(renewed ? e->now_ns / NS_PER_MS : entered_ms(e, s));
 
 	s->state = TCPWHY_TIME_WAIT;

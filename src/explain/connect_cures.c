@@ -268,12 +268,12 @@ static bool offer_timestamps(struct offer *o)
 {
 	struct tcpwhy_sysctls s = o->a->sysctls;
 	struct load_change change = {.sysctls = &s, .timestamps = true};
-	bool on = s.timestamps, reuse = s.tw_reuse == 1;
+	bool on = s.timestamps != 0, reuse = s.tw_reuse == 1;
 	uint64_t when_ns;
 
 	if (!o->a->verdict.tw_kept[TCPWHY_TW_NO_TIMESTAMPS])
 		return false;
-	s.timestamps = true;
+	s.timestamps = on ? s.timestamps : 1;
 	if (!try_soon(o, &change, &when_ns)) {
 		s.tw_reuse = 1;
 		change.wait_until_ns = 0;

@@ -189,6 +189,6 @@ void sysctl_read(struct snapshot *snap)
 	s->tw_reuse_delay_ms = number(snap, SNAPSHOT_S_TW_REUSE, "ipv4/tcp_tw_reuse_delay", true);
 	s->max_tw_buckets = number(snap, SNAPSHOT_S_OTHER, "ipv4/tcp_max_tw_buckets", false);
 	s->fin_timeout_s = number(snap, SNAPSHOT_S_OTHER, "ipv4/tcp_fin_timeout", false);
-	s->timestamps = number(snap, SNAPSHOT_S_OTHER, "ipv4/tcp_timestamps", false);
+	s->timestamps = (uint8_t)number(snap, SNAPSHOT_S_OTHER, "ipv4/tcp_timestamps", false);
 	s->bindv6only = number(snap, SNAPSHOT_S_OTHER, "ipv6/bindv6only", true);
 }

@@ -270,6 +270,8 @@ uint32_t isn_of(const struct host *h, const struct tcpwhy_addr *local, uint16_t 
 uint32_t ts_offset_of(const struct host *h, const struct tcpwhy_addr *local, uint16_t port,
 		      const struct tcpwhy_addr *peer, uint16_t peer_port)
 {
+	if (tcpwhy_sysctls(h->engine)->timestamps != 1)
+		return 0;
 	if (has(h, TCPWHY_P_TS_OFFSET_TUPLE))
 		return hash_mix(tuple_mix(h, local, port, peer, peer_port), h->key[1]);
 	if (has(h, TCPWHY_P_TS_OFFSET_HOSTS))

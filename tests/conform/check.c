@@ -90,7 +90,7 @@ static bool set_sysctls(struct check *c)
 		.autobind_reuse = v[SYSCTL_AUTOBIND_REUSE][0],
 		.nonlocal_bind = v[SYSCTL_NONLOCAL][0],
 		.nonlocal_bind6 = v[SYSCTL_NONLOCAL6][0],
-		.timestamps = v[SYSCTL_TIMESTAMPS][0],
+		.timestamps = (uint8_t)v[SYSCTL_TIMESTAMPS][0],
 		.bindv6only = v[SYSCTL_BINDV6ONLY][0],
 		.tw_reuse = (uint8_t)v[SYSCTL_TW_REUSE][0],
 		.tw_reuse_delay_ms = v[SYSCTL_TW_REUSE_DELAY][0],

@@ -187,7 +187,7 @@ static void sysctls(struct machine *m)
 	s.tw_reuse_delay_ms = (uint32_t)number(m);
 	s.max_tw_buckets = byte(m);
 	s.fin_timeout_s = (uint32_t)number(m);
-	s.timestamps = byte(m) % 2;
+	s.timestamps = (uint8_t)(byte(m) % 3);
 	s.l3mdev_accept = byte(m) % 2;
 	tcpwhy_set_sysctls(m->e, &s);
 	tcpwhy_reserve_port(m->e, port(m), byte(m) % 2);

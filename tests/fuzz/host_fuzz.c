@@ -174,6 +174,8 @@ static struct segment anything(struct machine *m)
 			    .length = byte(m) % 4 ? 0 : (uint32_t)number(m),
 			    .has_timestamp = byte(m) % 2};
 
+	if (!s.window)
+		s.error = (uint8_t)(byte(m) % (SEGMENT_ADMIN_PROHIBITED + 1));
 	s.sack_permitted = s.flags & SEGMENT_SYN && byte(m) % 2;
 	s.has_sack = byte(m) % 4 == 0;
 	s.sack_edge = offset(m);
@@ -249,7 +251,7 @@ static void set_sysctls(struct machine *m)
 	s.tw_reuse = byte(m) % 4;
 	s.max_tw_buckets = byte(m) % 2 ? 1000 : byte(m) % 4;
 	s.fin_timeout_s = byte(m) % 2 ? byte(m) : (uint32_t)number(m);
-	s.timestamps = byte(m) % 2;
+	s.timestamps = (uint8_t)(byte(m) % 3);
 	tcpwhy_set_sysctls(host_engine(m->h), &s);
 	t.somaxconn = byte(m) % 2 ? byte(m) % 8 : (uint32_t)number(m);
 	t.max_syn_backlog = (uint32_t)number(m);

@@ -49,7 +49,7 @@ static bool set_engine_sysctl(struct host *h, enum script_sysctl which, uint32_t
 
 	switch (which) {
 	case SYSCTL_TIMESTAMPS:
-		s.timestamps = value;
+		s.timestamps = (uint8_t)value;
 		break;
 	case SYSCTL_MAX_TW:
 		s.max_tw_buckets = value;

@@ -122,7 +122,7 @@ static void test_timewait_reuse(void **state)
 /* A bound port needs timestamps only, at any tcp_tw_reuse and age. */
 static void test_timewait_bound_port(void **state)
 {
-	for (unsigned timestamps = 0; timestamps < 2; timestamps++) {
+	for (uint8_t timestamps = 0; timestamps < 2; timestamps++) {
 		struct tcpwhy_engine *e = fixture_engine(0);
 		struct tcpwhy_sysctls s = *tcpwhy_sysctls(e);
 		s.tw_reuse = 0;

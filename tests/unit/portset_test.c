@@ -194,7 +194,7 @@ static void step_sysctl(struct world *w)
 		s.tw_reuse_delay_ms = 1 + below(w, 3000);
 		break;
 	case 2:
-		s.timestamps = below(w, 4);
+		s.timestamps = (uint8_t)below(w, 4);
 		break;
 	default:
 		s.port_low = (uint16_t)(20000 + below(w, 8));

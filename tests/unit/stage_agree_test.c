@@ -621,6 +621,46 @@ static void resets_are_judged(struct scene *s)
 
 /* Without SACK: with it Linux sends the missing one again within the round trip (RACK, since 6.17
  * not to be switched off), and the model knows no loss recovery but by time-out. */
+/* How far the clocks of two connections' segments are apart, in s, of those that side sent. */
+static uint32_t apart(struct scene *s, size_t i, size_t k)
+{
+	struct line_record a, b;
+
+	assert_true(s->on->trace(s->st, i, &a) && s->on->trace(s->st, k, &b));
+	assert_true(a.segment.has_timestamp && b.segment.has_timestamp);
+	const uint32_t ms = b.segment.tsval - a.segment.tsval;
+	return (ms < UINT32_MAX / 2 ? ms : -ms) / 1000;
+}
+
+/* tcp_timestamps=1: each connection begins its own at random; 2 and above: as the clock is. */
+static void timestamps_may_show_the_clock(struct scene *s)
+{
+	static const char *const values[] = {"1", "2", "255"};
+
+	pair(s);
+	const int hosts[] = {s->client, s->server};
+	listener(s, s->server, "10.0.0.2", 8);
+	for (unsigned v = 0; v < 3; v++) {
+		const size_t first = s->on->trace_count(s->st);
+		for (unsigned i = 0; i < 2; i++)
+			GOOD(s, s->on->set_sysctl(s->st, hosts[i], "net.ipv4.tcp_timestamps",
+						  values[v], &s->err));
+		connected(s, s->client, "10.0.0.2");
+		connected(s, s->client, "10.0.0.2");
+		passed(s, first + 6);
+		for (unsigned side = 0; side < 2; side++)
+			tell(s, "tcp_timestamps %s, %s: %s\n", values[v],
+			     side ? "server" : "client",
+			     apart(s, first + side, first + 3 + side) < 60 ? "the clock" : "apart");
+	}
+	GOOD(s, s->on->set_sysctl(s->st, s->client, "net.ipv4.tcp_timestamps", "0", &s->err));
+	connected(s, s->client, "10.0.0.2");
+	passed(s, 21);
+	const int rc =
+		s->on->set_sysctl(s->st, s->client, "net.ipv4.tcp_timestamps", "256", &s->err);
+	tell(s, "256: %d\n", rc);
+}
+
 static void held_data_is_acknowledged_twice(struct scene *s)
 {
 	pair(s);
@@ -1085,6 +1125,7 @@ AGREE(refused)
 AGREE(accept_queue_full)
 AGREE(bytes_come_before_the_error)
 AGREE(resets_are_judged)
+AGREE(timestamps_may_show_the_clock)
 AGREE(held_data_is_acknowledged_twice)
 AGREE(a_late_duplicate_meets_time_wait)
 AGREE(snat_between)
@@ -1111,6 +1152,7 @@ int main(void)
 		cmocka_unit_test(test_accept_queue_full),
 		cmocka_unit_test(test_bytes_come_before_the_error),
 		cmocka_unit_test(test_resets_are_judged),
+		cmocka_unit_test(test_timestamps_may_show_the_clock),
 		cmocka_unit_test(test_held_data_is_acknowledged_twice),
 		cmocka_unit_test(test_a_late_duplicate_meets_time_wait),
 		cmocka_unit_test(test_snat_between),
