@@ -26,17 +26,21 @@ struct program {
 
 /* In the child: only what may be called between fork() and exec() of a process with threads. The
  * errno of what failed goes through the pipe. */
-static _Noreturn void become(const struct kernel_stage *k, int ns, const char *const argv[],
+static _Noreturn void become(const struct kernel_stage *k, int host, const char *const argv[],
 			     int output, int trouble)
 {
+	const struct kernel_node *node = &k->nodes[host];
+	const int ns = stage_kernel_netns(k->scene, host)->fd;
 	const char *file = strcmp(argv[0], "tcpwhy") ? argv[0] : k->exe;
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (!prctl(PR_SET_PDEATHSIG, SIGKILL) && !setpgid(0, 0) && !setns(ns, CLONE_NEWNET) &&
-	    !setns(k->mounts, CLONE_NEWNS) && dup2(open("/dev/null", O_RDONLY), 0) >= 0 &&
-	    dup2(output, 1) >= 0 && dup2(output, 2) >= 0)
+	if (!prctl(PR_SET_PDEATHSIG, SIGKILL) && !setpgid(0, 0) &&
+	    (!node->cgroup[0] || write(node->cgroup_procs, "0", 1) == 1) &&
+	    !setns(ns, CLONE_NEWNET) && !setns(k->mounts, CLONE_NEWNS) &&
+	    dup2(open("/dev/null", O_RDONLY), 0) >= 0 && dup2(output, 1) >= 0 &&
+	    dup2(output, 2) >= 0)
 		execvpe(file, (char *const *)argv, k->environment);
 	const int error = errno;
 	const ssize_t n = write(trouble, &error, sizeof(error));
@@ -58,7 +62,6 @@ static int wait_for_exec(int trouble)
 static int begin(struct kernel_stage *k, int host, const char *const argv[], int output, int *pid,
 		 struct err *err)
 {
-	const int ns = stage_kernel_netns(k->scene, host)->fd;
 	int trouble[2], rc = kernel_mounts_make(k, err);
 
 	if (rc)
@@ -67,7 +70,7 @@ static int begin(struct kernel_stage *k, int host, const char *const argv[], int
 		return kernel_fail(err, -errno, argv[0]);
 	*pid = fork();
 	if (!*pid)
-		become(k, ns, argv, output, trouble[1]);
+		become(k, host, argv, output, trouble[1]);
 	rc = *pid < 0 ? -errno : 0;
 	close(trouble[1]);
 	if (!rc) {

@@ -355,6 +355,7 @@ static void stage_free(struct stage *st)
 		if (k->socks[i].fd >= 0)
 			close(k->socks[i].fd);
 	for (size_t i = 0; i < k->n_nodes; i++) {
+		kernel_cgroup_end(&k->nodes[i]);
 		balance_free(k->nodes[i].balance);
 		free(k->nodes[i].early);
 	}
@@ -423,6 +424,7 @@ static const struct stage_ops ops = {
 	.drive = kernel_drive,
 	.watch = kernel_watch,
 	.crowd = crowd,
+	.cgroup = kernel_cgroup,
 	.run = kernel_run,
 	.spawn = kernel_spawn,
 	.stop = kernel_stop,

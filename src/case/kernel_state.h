@@ -21,6 +21,8 @@ struct kernel_node {
 	struct balance *balance; /* NULL: the kernel forwards */
 	struct rule *early;      /* a balancer's rules, until start() makes its links known */
 	size_t n_early;
+	char cgroup[512]; /* "": its programs are where we are */
+	int cgroup_procs; /* where a process writes itself in */
 };
 
 struct kernel_end {
@@ -179,10 +181,15 @@ void kernel_drive(struct stage *st, const struct stage_driver *d);
 int kernel_watch(struct stage *st, int sock, bool on);
 
 /* kernel_mounts.c: a mount namespace for programs, made when the first one is started. 0, -errno
- * or STAGE_CANNOT with err->text. Afterwards there are the mount namespace, the path of tcpwhy and an environment.
+ * or STAGE_CANNOT with err->text. Afterwards there are the mount namespace, the path of tcpwhy and
+ * an environment.
  */
 int kernel_mounts_make(struct kernel_stage *k, struct err *err);
 void kernel_mounts_end(struct kernel_stage *k);
+
+/* kernel_cgroup.c */
+int kernel_cgroup(struct stage *st, int host, char *path, size_t size, struct err *err);
+void kernel_cgroup_end(struct kernel_node *node);
 
 /* kernel_program.c */
 int kernel_run(struct stage *st, int host, const char *const argv[], uint64_t limit_ns, char *out,

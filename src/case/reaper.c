@@ -23,6 +23,12 @@ enum {
 		2, /* without a socket, and it is done: a helper of the scene may die later */
 	ROUND_NS = 20000000,
 	BATCH = 256,
+	FOLDERS = 16,
+};
+
+struct folders {
+	char all[FOLDERS][512];
+	unsigned n;
 };
 
 /* ------------------------------------------------------------------------------------ the reaper
@@ -67,12 +73,22 @@ static void lose_patience(void)
 	close(fd);
 }
 
-static void reap(int end)
+/* How many are not empty yet: a process of the scene's may just end. */
+static size_t remove_all(const struct folders *folders)
+{
+	size_t left = 0;
+
+	for (unsigned i = 0; i < folders->n; i++)
+		left += rmdir(folders->all[i]) && errno == EBUSY;
+	return left;
+}
+
+static void reap(int end, const struct folders *folders)
 {
 	unsigned quiet = 0;
 
 	for (unsigned round = 0; round < ROUNDS && quiet < QUIET_ROUNDS; round++) {
-		size_t left = 0;
+		size_t left = remove_all(folders);
 		for (int fd = FIRST_SPACE; fd < end; fd++) {
 			if (setns(fd, CLONE_NEWNET))
 				continue;
@@ -85,18 +101,18 @@ static void reap(int end)
 	}
 }
 
-/* The number of the last namespace, plus one. */
-static int listen_till_the_end(void)
+/* The number of the last namespace, plus one. A message without one is a folder's name. */
+static int listen_till_the_end(struct folders *folders)
 {
 	int end = FIRST_SPACE;
 
 	for (;;) {
-		char byte;
+		char name[sizeof(folders->all[0])] = "";
 		union {
 			struct cmsghdr align;
 			char bytes[CMSG_SPACE(sizeof(int))];
 		} control;
-		struct iovec text = {&byte, 1};
+		struct iovec text = {name, sizeof(name) - 1};
 		struct msghdr m = {.msg_iov = &text,
 				   .msg_iovlen = 1,
 				   .msg_control = &control,
@@ -107,6 +123,8 @@ static int listen_till_the_end(void)
 			return end;
 		if (n > 0 && CMSG_FIRSTHDR(&m))
 			end++;
+		else if (n > 0 && folders->n < FOLDERS)
+			strcpy(folders->all[folders->n++], name);
 	}
 }
 
@@ -114,8 +132,10 @@ static _Noreturn void be_the_reaper(int channel)
 {
 	if (setsid() < 0 || dup2(channel, CHANNEL) < 0 || close_range(FIRST_SPACE, ~0u, 0))
 		_exit(1);
+	static struct folders folders;
 	prctl(PR_SET_NAME, "tcpwhy-reaper");
-	reap(listen_till_the_end());
+	const int end = listen_till_the_end(&folders);
+	reap(end, &folders);
 	_exit(0);
 }
 
@@ -188,6 +208,18 @@ int reaper_add(const struct reaper *r, const struct netns *ns, struct err *err)
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &ns->fd, sizeof(int));
 	while (sendmsg(r->fd, &m, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return fail(err, -errno);
+	return 0;
+}
+
+int reaper_add_folder(const struct reaper *r, const char *folder, struct err *err)
+{
+	const size_t n = strlen(folder);
+
+	if (n >= sizeof(((struct folders *)0)->all[0]))
+		return fail(err, -ENAMETOOLONG);
+	while (send(r->fd, folder, n, MSG_NOSIGNAL) < 0)
 		if (errno != EINTR)
 			return fail(err, -errno);
 	return 0;

@@ -7,7 +7,7 @@
  * (tcp_orphan_retries, about two minutes). The reaper is told of every namespace, waits for the end
  * of whoever told it, kill -9 included, destroys what is left (SOCK_DESTROY) and goes. It holds
  * nothing else of ours: no file, no terminal, no session. TIME_WAIT keeps no namespace and is left
- * alone.
+ * alone. Folders that it was told of are removed, if they are empty: cgroups.
  */
 #ifndef TCPWHY_CASE_REAPER_H
 #define TCPWHY_CASE_REAPER_H
@@ -22,6 +22,8 @@ struct reaper {
 int reaper_start(struct reaper *r, struct err *err);
 /* 0, or -errno with err->text. */
 int reaper_add(const struct reaper *r, const struct netns *ns, struct err *err);
+/* 0, or -errno with err->text: -ENAMETOOLONG. */
+int reaper_add_folder(const struct reaper *r, const char *folder, struct err *err);
 /* It begins its work now, and is not waited for. */
 void reaper_end(struct reaper *r);
 

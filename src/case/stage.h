@@ -264,6 +264,9 @@ struct stage_ops {
 	int (*crowd)(struct stage *st, int listener, const struct tcpwhy_addr *local,
 		     const struct tcpwhy_addr *peer, uint32_t n_peers, uint16_t port, uint32_t n,
 		     uint64_t *bytes, struct err *err);
+	/* Kernel: the path of a cgroup (version 2) of the host's own, in which its programs are
+	 * started from now on. STAGE_CANNOT also where none can be made; -ENAMETOOLONG. */
+	int (*cgroup)(struct stage *st, int host, char *path, size_t size, struct err *err);
 	/* Kernel: runs a program in the host's network namespace until its end and gives its
 	 * status; out, which may be NULL, gets what it wrote, cut and terminated. -ENOENT and
 	 * others: it could not be executed; -ETIMEDOUT: it was killed after limit_ns. argv[0] is

@@ -186,6 +186,11 @@ int stage_kernel_add_host(struct stage_kernel *s, const char *name, struct err *
 	return (int)s->n_hosts++;
 }
 
+int stage_kernel_remove_behind(struct stage_kernel *s, const char *folder, struct err *err)
+{
+	return reaper_add_folder(&s->reaper, folder, err);
+}
+
 /* ---------------------------------------------------------------------------------------- wires */
 
 /* The next device of its host; the MAC says which host and which device. */

@@ -86,6 +86,9 @@ int stage_kernel_add_local(struct stage_kernel *s, int host, const struct tcpwhy
 /* The host forwards from now on, both families. */
 int stage_kernel_forward(struct stage_kernel *s, int host, struct err *err);
 
+/* The empty folder is removed when this process is gone, if it still is there. */
+int stage_kernel_remove_behind(struct stage_kernel *s, const char *folder, struct err *err);
+
 /* ------------------------------------------------------------------------------------- what is
  * there */
 

@@ -1047,6 +1047,12 @@ static int crowd(struct stage *st, int listener, const struct tcpwhy_addr *local
 
 static const char no_programs[] = "programs run on the kernel stage only";
 
+static int cgroup(struct stage *st, int host, char *path, size_t size, struct err *err)
+{
+	(void)st, (void)host, (void)path, (void)size;
+	return fail(err, STAGE_CANNOT, no_programs);
+}
+
 static int run(struct stage *st, int host, const char *const argv[], uint64_t limit_ns, char *out,
 	       size_t size, struct err *err)
 {
@@ -1138,6 +1144,7 @@ static const struct stage_ops ops = {
 	.drive = drive,
 	.watch = watch,
 	.crowd = crowd,
+	.cgroup = cgroup,
 	.run = run,
 	.spawn = spawn,
 	.stop = stop,

@@ -615,6 +615,7 @@ void story_open_nodes(lua_State *l)
 					   {"try_run", story_try_run_word},
 					   {"spawn", story_spawn_word},
 					   {"stop", story_stop_word},
+					   {"cgroup", story_cgroup_word},
 					   {"cure", story_cure_word},
 					   {"undo", story_undo_word},
 					   {"socket", story_socket_word},

@@ -219,6 +219,26 @@ int story_stop_word(lua_State *l)
 	return 0;
 }
 
+/* host:cgroup(): the path of one of its own, for the programs that it starts from now on; nil where
+ * there can be none, and that is said */
+int story_cgroup_word(lua_State *l)
+{
+	int node = story_check(l, 1, STORY_NODE);
+	struct stage *st = story_stage(story_of(l), l);
+	struct err err = {""};
+	char path[512];
+
+	story_need_trust(l, "make cgroups");
+	int r = st->ops->cgroup(st, node, path, sizeof(path), &err);
+	if (r == STAGE_CANNOT && !strcmp(st->ops->name, "kernel")) {
+		story_skip(l, NULL, err.text);
+		return 0;
+	}
+	story_must(l, r, &err);
+	lua_pushstring(l, path);
+	return 1;
+}
+
 void story_open_programs(lua_State *l)
 {
 	static const luaL_Reg words[] = {

@@ -567,6 +567,30 @@ static void a_wait_costs_no_processor(void **state)
  * programs
  */
 
+/* Programs of a host with a cgroup start in it, those of others do not; it goes with the stage. */
+static void programs_have_a_cgroup(void **state)
+{
+	(void)state;
+	const char *const where[] = {"grep", "^0:", "/proc/self/cgroup", NULL};
+	char path[512], out[4096];
+
+	open_pair(false);
+	const int rc = on->cgroup(st, client, path, sizeof(path), &err);
+	if (rc == STAGE_CANNOT) {
+		on->free(st);
+		unit_skip(err.text);
+	}
+	GOOD(rc);
+	assert_int_equal(access(path, F_OK), 0);
+	const char *name = strrchr(path, '/');
+	assert_int_equal(on->run(st, client, where, LIMIT, out, sizeof(out), &err), 0);
+	assert_non_null(strstr(out, name));
+	assert_int_equal(on->run(st, server, where, LIMIT, out, sizeof(out), &err), 0);
+	assert_null(strstr(out, name));
+	on->free(st);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 /* What one leaves in /run the next one sees, and we do not; tcpwhy is in PATH. */
 static void programs_have_a_run_of_their_own(void **state)
 {
@@ -684,6 +708,7 @@ int main(void)
 		cmocka_unit_test(a_driver_hears_and_is_on_time),
 		cmocka_unit_test(a_wait_costs_no_processor),
 		cmocka_unit_test(programs_run_in_a_host),
+		cmocka_unit_test(programs_have_a_cgroup),
 		cmocka_unit_test(programs_have_a_run_of_their_own),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(says_what_a_play_costs),
