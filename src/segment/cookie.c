@@ -12,12 +12,20 @@
 #define COOKIE_PERIOD_NS (60 * NS_PER_S)        /* tcp_cookie_time() */
 #define COOKIE_VALID_NS  (2 * COOKIE_PERIOD_NS) /* TCP_SYNCOOKIE_VALID */
 
+enum { SIZES = 4 };
+
 /* The peer's segment size as one of four, which is all that a cookie can say of it. */
+static const uint16_t *sizes_of(const struct segment *s)
+{
+	static const uint16_t sizes[2][SIZES] = {{536, 1300, 1440, 1460}, {1220, 1420, 1440, 8940}};
+
+	return sizes[!address_is_v4(&s->to)];
+}
+
 static uint32_t size_index(const struct host *h, const struct segment *s)
 {
-	static const uint16_t sizes[2][4] = {{536, 1300, 1440, 1460}, {1220, 1420, 1440, 8940}};
-	const uint16_t *of = sizes[!address_is_v4(&s->to)];
-	uint32_t i = 3;
+	const uint16_t *of = sizes_of(s);
+	uint32_t i = SIZES - 1;
 
 	while (i && h->config.mss < of[i])
 		i--;
@@ -41,9 +49,10 @@ uint32_t cookie_make(struct host *h, struct tcb *listener, const struct segment 
 	       ((minute_mix(h, syn, minute) + size_index(h, syn)) & 0xffffff);
 }
 
-/* Made in this minute or the one before. The size stands in the lowest bits, so a client number
- * that is a little off is another size, and passes. */
-static bool is_cookie(const struct host *h, const struct segment *s)
+/* The segment size that a cookie brings back, 0: it is none. Made in this minute or the one before.
+ * The size stands in the lowest bits, so a client number that is a little off is another size, and
+ * passes. */
+static uint16_t cookie_size(const struct host *h, const struct segment *s)
 {
 	uint64_t minute = now(h) / COOKIE_PERIOD_NS;
 	uint32_t rest = s->ack - 1 - (s->seq - 1) -
@@ -51,8 +60,9 @@ static bool is_cookie(const struct host *h, const struct segment *s)
 	uint32_t ago = ((uint32_t)minute - (rest >> 24)) & 0xff;
 
 	if (ago >= 2 || ago > minute)
-		return false;
-	return ((rest - minute_mix(h, s, minute - ago)) & 0xffffff) < 4;
+		return 0;
+	uint32_t i = (rest - minute_mix(h, s, minute - ago)) & 0xffffff;
+	return i < SIZES ? sizes_of(s)[i] : 0;
 }
 
 /* The options of the SYN travel in the low bits of our timestamp and come back in the echo:
@@ -111,7 +121,8 @@ bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *
 	if (!h->sysctls.syncookies || !(s->flags & SEGMENT_ACK) || s->flags & SEGMENT_RST ||
 	    !listener->overflow_ns || now(h) - listener->overflow_ns > COOKIE_VALID_NS)
 		return false;
-	if (!is_cookie(h, s)) {
+	uint16_t size = cookie_size(h, s);
+	if (!size) {
 		count(h, COUNTER_SyncookiesFailed);
 		return false;
 	}
@@ -120,6 +131,7 @@ bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *
 	if (is_strange_echo(h, s, options))
 		return false;
 	struct request r = request_of(h, s, options);
+	r.mss = size;
 	struct tcb *child = listen_child(h, listener, &r);
 	if (child)
 		tcb_segment(h, child, s);

@@ -169,6 +169,7 @@ static void start_child(struct host *h, struct tcb *child, const struct request 
 	child->snd_wnd = child->max_window = r->snd_wnd;
 	child->has_ts = r->has_ts;
 	child->has_sack = r->has_sack;
+	child->mss = r->mss;
 	child->ts_offset = r->ts_offset;
 	if (r->has_ts)
 		ts_recent_set(h, child, r->ts_recent);

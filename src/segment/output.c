@@ -43,7 +43,9 @@ bool host_segment_out(struct host *h, struct segment *s)
 
 uint32_t send_mss(const struct host *h, const struct tcb *t)
 {
-	return t->has_ts ? h->config.mss - TIMESTAMP_BYTES : h->config.mss;
+	uint32_t mss = t->mss && t->mss < h->config.mss ? t->mss : h->config.mss;
+
+	return t->has_ts ? mss - TIMESTAMP_BYTES : mss;
 }
 
 uint32_t receive_window(const struct tcb *t)
@@ -82,9 +84,9 @@ static struct segment segment_of(struct host *h, struct tcb *t, uint8_t flags, u
 		t->rcv_wup = t->rcv_nxt;
 		t->ack_due = false;
 		s.ack = t->rcv_nxt;
-		s.has_sack = t->has_sack && t->ahead_used;
+		s.has_sack = t->sacks_used;
 		if (s.has_sack)
-			s.sack_edge = t->ahead[t->ahead_used - 1].to;
+			s.sack_edge = sack_edge_shown(t);
 	}
 	s.window = t->rcv_wnd;
 	return s;

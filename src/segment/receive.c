@@ -79,8 +79,8 @@ static enum ack take_ack(struct host *h, struct tcb *t, const struct segment *s)
 
 /* --------------------------------------------------------------------------------------- data */
 
-/* Adds a stretch that is not next; those it touches become one with it. */
-static void keep_ahead(struct tcb *t, struct stretch new)
+/* Adds a stretch that is not next; those it touches become one with it. False: no room. */
+static bool keep_ahead(struct tcb *t, struct stretch new)
 {
 	unsigned kept = 0, at = 0;
 
@@ -97,14 +97,13 @@ static void keep_ahead(struct tcb *t, struct stretch new)
 		if (seq_after(old.to, new.to))
 			new.to = old.to;
 	}
-	if (kept == STRETCHES) {
-		t->ahead_used = STRETCHES;
-		return;
-	}
+	if (kept == STRETCHES)
+		return false;
 	for (unsigned i = kept; i > at; i--)
 		t->ahead[i] = t->ahead[i - 1];
 	t->ahead[at] = new;
 	t->ahead_used = (uint8_t)(kept + 1);
+	return true;
 }
 
 /* TIME_WAIT, or CLOSE where tcp_max_tw_buckets forbids it. */
@@ -135,7 +134,8 @@ static void take_fin(struct host *h, struct tcb *t)
 	} else {
 		t->state = TCPWHY_CLOSE_WAIT;
 	}
-	t->ahead_used = t->fins_used = 0; /* after the ACK, which still shows what waited */
+	t->ahead_used = t->sacks_used = t->fins_used =
+		0; /* after the ACK, which still shows what waited */
 }
 
 /* The FIN that is next among those that waited; what the data has passed was none. */
@@ -174,6 +174,7 @@ static bool join_ahead(struct tcb *t)
 	for (unsigned i = gone; i < t->ahead_used; i++)
 		t->ahead[i - gone] = t->ahead[i];
 	t->ahead_used = (uint8_t)(t->ahead_used - gone);
+	sack_drop(t);
 	return false;
 }
 
@@ -215,12 +216,14 @@ static void take_later(struct tcb *t, const struct segment *s)
 {
 	struct stretch new = {s->seq, segment_end(s)};
 
-	if (is_kept(t, new))
-		return;
-	forget_fins(t, new);
-	if (s->flags & SEGMENT_FIN && t->fins_used < FINS)
-		t->fins[t->fins_used++] = new.to - 1;
-	keep_ahead(t, new);
+	if (!is_kept(t, new)) {
+		forget_fins(t, new);
+		if (s->flags & SEGMENT_FIN && t->fins_used < FINS)
+			t->fins[t->fins_used++] = new.to - 1;
+		if (!keep_ahead(t, new))
+			return;
+	}
+	sack_note(t, new);
 }
 
 /* tcp_data_queue(). Whatever becomes of it, data is answered with an ACK. */

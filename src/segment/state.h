@@ -41,7 +41,7 @@ struct stretch {
 
 /* Data that came out of order. The kernel's limit is memory; what does not fit here is dropped as
  * if the segment had been lost. */
-enum { STRETCHES = 8, FINS = 4 };
+enum { STRETCHES = 8, FINS = 4, SACKS = 4 };
 
 enum socket_state { UNCONNECTED, CONNECTING, CONNECTED, DISCONNECTING }; /* SS_ */
 
@@ -70,6 +70,7 @@ struct tcb {
 	bool tw_kill : 1;    /* mini: lasts four seconds at most */
 	bool overdue : 1;    /* an orphan in FIN_WAIT2 that cannot become a mini-socket; the engine
 				has it in FIN_WAIT1 */
+	uint16_t mss;        /* of a cookie's connection; 0: the host's */
 	int16_t linger2_s;   /* TCP_LINGER2: 0 unset, negative off */
 	int error;           /* sk_err, positive */
 	int soft_error;      /* sk_err_soft: what an ICMP error said, until an ACK comes */
@@ -80,6 +81,9 @@ struct tcb {
 	uint32_t unread;
 	struct stretch ahead[STRETCHES]; /* ascending, apart */
 	uint8_t ahead_used;
+	struct stretch
+		sacks[SACKS]; /* of the SACK option: those of ahead that grew last, newest first */
+	uint8_t sacks_used;
 	uint8_t fins_used;
 	uint32_t fins[FINS]; /* numbers of FINs that came before their turn; an honest peer has one
 			      */
@@ -115,7 +119,8 @@ struct request {
 	uint32_t rcv_isn, snt_isn, ts_recent, ts_offset, first_tsval, last_tsval;
 	uint32_t snd_wnd, rcv_wnd;
 	bool has_ts, has_sack, acked;
-	bool orphan; /* its listener is gone (4.4): so is it, at the next segment or time-out */
+	uint16_t mss; /* that a cookie remembered; 0: the host's */
+	bool orphan;  /* its listener is gone (4.4): so is it, at the next segment or time-out */
 	uint32_t timeouts, retransmits; /* num_timeout, num_retrans */
 	uint64_t oow_ns, sent_ns;
 	struct timer timer;
@@ -299,6 +304,16 @@ uint32_t cookie_make(struct host *h, struct tcb *listener, const struct segment 
 uint32_t cookie_timestamp(const struct request *r, uint32_t clock);
 /* A last ACK that may bring a cookie back. True: it was dealt with. */
 bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *s);
+
+/* ---------------------------------------------------------------------------------- sack.c */
+/* Data came before its turn, for the first time or again. */
+void sack_note(struct tcb *t, struct stretch new);
+/* rcv_nxt went on, and ahead with it. */
+void sack_drop(struct tcb *t);
+/* The right edge of the right-most block: of all that are known, and of those that an ACK shows. To
+ * be asked only if there is one (sacks_used). */
+uint32_t sack_edge(const struct tcb *t);
+uint32_t sack_edge_shown(const struct tcb *t);
 
 /* ---------------------------------------------------------------------------------- request.c */
 void request_segment(struct host *h, uint32_t r, const struct segment *s);

@@ -168,8 +168,7 @@ static bool is_exact_reset(const struct host *h, const struct tcb *t, const stru
 {
 	if (s->seq == t->rcv_nxt || is_reset_after_fin(h, t, s))
 		return true;
-	return has(h, TCPWHY_P_RST_SACK_EDGE) && t->has_sack && t->ahead_used &&
-	       s->seq == t->ahead[t->ahead_used - 1].to;
+	return has(h, TCPWHY_P_RST_SACK_EDGE) && t->sacks_used && s->seq == sack_edge(t);
 }
 
 static void out_of_window(struct host *h, struct tcb *t, const struct segment *s)

@@ -41,7 +41,7 @@ struct generator {
 	bool used[SCRIPT_SOCKETS];
 	uint8_t family; /* of the listener */
 	/* The mood of a script. */
-	unsigned nasty, active; /* percent */
+	unsigned nasty, holes, active; /* percent */
 	bool cookies;
 	unsigned n_conns;
 };
@@ -249,6 +249,17 @@ static void put_odd(struct generator *g, struct conn *c)
 	if (chance(g, 35))
 		p->length = (uint32_t)PICK(g, 1, 2, 10, 100, 1000);
 	odd_timestamp(g, c, p);
+}
+
+/* Data before its turn, in stretches that touch now and then: more of them than SACK has blocks. */
+static void put_holes(struct generator *g, struct conn *c)
+{
+	for (uint32_t n = 1 + below(g, 4); n; n--) {
+		struct pattern *p = put_in(g, c, SEGMENT_ACK | SEGMENT_PSH);
+
+		p->seq = (struct number){BASE_RCV, chance(g, 8) ? 0 : 100 * (1 + below(g, 14))};
+		p->length = (uint32_t)PICK(g, 100, 100, 100, 50, 200, 300);
+	}
 }
 
 /* --------------------------------------------------------------------------------------- calls */
@@ -587,6 +598,7 @@ void generate_script(uint64_t seed, struct script *s)
 	g.nasty = nasty[below(&g, 5)];
 	g.active = (unsigned)PICK(&g, 0, 0, 30, 100);
 	g.n_conns = (unsigned)PICK(&g, 1, 1, 2, CONNS);
+	g.holes = chance(&g, 15) ? 25 : 1;
 	g.family = chance(&g, 30) ? TCPWHY_IPV6 : TCPWHY_IPV4;
 	set_sysctls(&g);
 	make_conns(&g);
@@ -604,7 +616,9 @@ void generate_script(uint64_t seed, struct script *s)
 		}
 		if (chance(&g, 2))
 			put_change(&g);
-		if (chance(&g, g.nasty))
+		if (c->guess != GUESS_CLOSED && chance(&g, g.holes))
+			put_holes(&g, c);
+		else if (chance(&g, g.nasty))
 			put_odd(&g, c);
 		else if (chance(&g, 8))
 			put_call(&g, c);
