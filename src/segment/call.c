@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "base/address.h"
 #include "segment/state.h"
 
 /* The record of a socket that a process holds. */
@@ -195,6 +196,35 @@ static int connect_again(struct host *h, struct tcb *t)
 	return -error;
 }
 
+static bool is_only_owner(const struct host *h, tcpwhy_sock s, uint16_t port)
+{
+	struct tcpwhy_cursor walk = {0};
+	struct tcpwhy_owner other;
+	tcpwhy_sock at;
+
+	while (tcpwhy_next_owner(h->engine, &walk, &at, &other))
+		if (other.port == port && at != s)
+			return false;
+	return true;
+}
+
+/* A request of a listener that is gone has its 4-tuple still (__inet_check_established()). Only a
+ * bound socket can meet it: connect() chooses no port that a listener has, and a port that nobody
+ * has is taken without a look. The port, or 0. */
+static uint16_t met_request(const struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer,
+			    uint16_t peer_port, const struct tcpwhy_addr *source)
+{
+	struct tcpwhy_owner o;
+
+	if (!h->requests_used || tcpwhy_get(h->engine, s, &o) || !o.port)
+		return 0;
+	const struct tcpwhy_addr *local = address_is_any(&o.local) ? source : &o.local;
+	if (request_find_tuple(h, local, o.port, peer, peer_port) == NIL)
+		return 0;
+	bool looks = h->config.row->features & TCPWHY_F_BOUND_LOOKS;
+	return looks || !is_only_owner(h, s, o.port) ? o.port : 0;
+}
+
 int host_connect(struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer, uint16_t peer_port,
 		 const struct tcpwhy_addr *source, struct tcpwhy_verdict *v)
 {
@@ -211,6 +241,15 @@ int host_connect(struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer, 
 	if (t->socket_state == DISCONNECTING)
 		return -EINVAL;
 	v = v ? v : &own;
+	uint16_t met = t->state == TCPWHY_CLOSE ? met_request(h, s, peer, peer_port, source) : 0;
+	if (met) {
+		*v = (struct tcpwhy_verdict){.error = EADDRNOTAVAIL,
+					     .at = TCPWHY_CALL_CONNECT,
+					     .answer = TCPWHY_REFUSED,
+					     .rule = TCPWHY_RULE_CONNECT_TUPLE_TAKEN,
+					     .port = met};
+		return -EADDRNOTAVAIL;
+	}
 	int error = tcpwhy_connect(h->engine, s, peer, peer_port, source, &choice, v);
 	if (error || v->error)
 		return error ? error : -v->error;
