@@ -151,7 +151,7 @@ static void name_cgroup(pid_t owner, enum side side, char path[static 600])
 {
 	char mounted[512];
 
-	if (!cgroup2_mount(mounted, sizeof(mounted)))
+	if (!cgroup2_tree(mounted, sizeof(mounted)))
 		die("no cgroup tree of version 2");
 	snprintf(path, 600, "%s/tcpwhy-bench-%d-%s", mounted, owner,
 		 side == BARE ? "bare" : "hooked");

@@ -51,6 +51,7 @@ int bind_ask(struct live *live, const struct question_options *o, struct result 
 	if (failed)
 		return failed;
 	q.bind.may_bind_low = question_may_bind_low(live, o);
+	question_meet_hooks(&snap, &q.bind);
 	if (q.bind.family == TCPWHY_IPV6 && snap.sysctls.bindv6only)
 		q.bind.v6only = true;
 	failed = explain_bind(&snap, o->row ? o->row : live_row(live), &q, &cli_heap, r);

@@ -115,6 +115,7 @@ int connect_ask(struct live *live, const struct question_options *o, struct resu
 	if (failed)
 		return failed;
 	q.before.bind.may_bind_low = question_may_bind_low(live, o);
+	question_meet_hooks(&snap, &q.before.bind);
 	if (q.before.bind.family == TCPWHY_IPV6 && snap.sysctls.bindv6only)
 		q.before.bind.v6only = true;
 	failed = explain_connect(&snap, o->row ? o->row : live_row(live), &q, &cli_heap, r);

@@ -33,6 +33,14 @@ int question_device(struct live *live, const struct question_options *o, uint32_
 	return -ENODEV;
 }
 
+void question_meet_hooks(const struct snapshot *snap, struct tcpwhy_bind_request *bind)
+{
+	bool hooked = bind->family == TCPWHY_IPV6 ? snap->reuse_hook6 : snap->reuse_hook4;
+
+	if (hooked && bind->port && bind->reuse == TCPWHY_REUSE_NO)
+		bind->reuse = TCPWHY_REUSE_CAN;
+}
+
 static int try_really(struct live *live, struct result *r, struct err *err)
 {
 	int failed = live_try_bind(live, &r->question, &r->tried.error, &r->tried.at, err);

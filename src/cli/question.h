@@ -23,4 +23,7 @@ int question_device(struct live *live, const struct question_options *o, uint32_
  * usually have. */
 enum tcpwhy_tri question_may_bind_low(struct live *live, const struct question_options *o);
 
+/* What hooks of the cgroup do to the socket before bind() (tcpwhy fix hook). */
+void question_meet_hooks(const struct snapshot *snap, struct tcpwhy_bind_request *bind);
+
 #endif

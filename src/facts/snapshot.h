@@ -75,6 +75,8 @@ struct snapshot {
 	bool bound_unseen;       /* sockets that only bound cannot be seen from here */
 	/* Something beside the rule book may refuse the bind() of an IPv4, an IPv6 socket. */
 	bool bind_programs4, bind_programs6;
+	/* A program of tcpwhy fix hook sets SO_REUSEADDR when such a socket binds a port. */
+	bool reuse_hook4, reuse_hook6;
 	bool truncated;          /* more owners exist than could be read */
 
 	struct tcpwhy_sysctls sysctls;

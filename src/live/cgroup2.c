@@ -14,27 +14,37 @@
 
 #define CGROUPS_LOOKED_AT 4096
 
-bool cgroup2_mount(char *out, size_t size)
+static bool find_mount(bool whole, char *out, size_t size)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char line[4096], root[1024], point[1024];
-	bool whole = false;
+	bool found = false;
 
 	*out = '\0';
-	while (f && !whole && fgets(line, sizeof(line), f)) {
+	while (f && !found && fgets(line, sizeof(line), f)) {
 		const char *kind = strstr(line, " - ");
 
 		if (!kind || strncmp(kind, " - cgroup2 ", 11) != 0 ||
 		    sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2 ||
 		    strlen(point) >= size)
 			continue;
-		whole = !strcmp(root, "/");
-		if (whole || !*out)
+		found = !strcmp(root, "/");
+		if (found || (!whole && !*out))
 			snprintf(out, size, "%s", point);
 	}
 	if (f)
 		fclose(f);
 	return *out;
+}
+
+bool cgroup2_tree(char *out, size_t size)
+{
+	return find_mount(true, out, size);
+}
+
+bool cgroup2_mount(char *out, size_t size)
+{
+	return find_mount(false, out, size);
 }
 
 /* -EMEDIUMTYPE: there, but no cgroup of version 2. */

@@ -24,8 +24,9 @@ struct cgroup2 {
 	bool root; /* the machine's: every process is in it */
 };
 
-/* Where the whole tree of version 2 is mounted, or else a part of it; false if neither can be
- * seen. */
+/* Where the whole tree of version 2 is mounted; false if that cannot be seen. */
+bool cgroup2_tree(char *out, size_t size);
+/* The same, or else a part of the tree. */
 bool cgroup2_mount(char *out, size_t size);
 
 /* name is a folder of that tree, or a path below its mount ("system.slice/nginx.service", with or

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "live/outside.h"
 
+#include "live/cgroup2.h"
 #include "live/collect.h"
 
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -23,28 +25,6 @@ static const struct {
 	{BPF_CGROUP_INET6_BIND, true, "bind6"},
 	{BPF_CGROUP_INET6_POST_BIND, true, "post_bind6"},
 };
-
-/* Where cgroup version 2 is mounted, if its root is. "" if it is not. */
-static void find_mount(char *out, size_t size)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[4096], root[1024], point[1024];
-
-	*out = '\0';
-	while (f && fgets(line, sizeof(line), f)) {
-		const char *kind = strstr(line, " - ");
-
-		if (!kind || strncmp(kind, " - cgroup2 ", 11) != 0 ||
-		    sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2 ||
-		    strcmp(root, "/") != 0)
-			continue;
-		if ((size_t)snprintf(out, size, "%s", point) < size)
-			break;
-		*out = '\0';
-	}
-	if (f)
-		fclose(f);
-}
 
 /* The path of the process's cgroup in version 2; false if it is in none that can be seen. */
 static bool find_cgroup(int pid, char *out, size_t size)
@@ -70,8 +50,7 @@ static int open_cgroup(int pid)
 {
 	char mount[1024], cgroup[2048], path[PATH_MAX];
 
-	find_mount(mount, sizeof(mount));
-	if (!*mount || !find_cgroup(pid, cgroup, sizeof(cgroup)))
+	if (!cgroup2_tree(mount, sizeof(mount)) || !find_cgroup(pid, cgroup, sizeof(cgroup)))
 		return -1;
 	snprintf(path, sizeof(path), "%s%s", mount, cgroup);
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -91,21 +70,41 @@ static void name_of(uint32_t id, struct bpf_prog_info *info)
 	close(fd);
 }
 
+/* tcpwhy fix hook's: it refuses nothing, and what it does is known. */
+static bool take_our_own(const struct bpf_prog_info *info, bool ipv6, struct snapshot *snap)
+{
+	if (strcmp(info->name, ipv6 ? "tcpwhy_reuse6" : "tcpwhy_reuse4") != 0)
+		return false;
+	if (ipv6)
+		snap->reuse_hook6 = true;
+	else
+		snap->reuse_hook4 = true;
+	return true;
+}
+
 /* Those of the ancestors too: what acts is asked for. */
 static void read_hook(int cgroup, size_t hook, struct snapshot *snap)
 {
 	uint32_t ids[PROGRAMS_MAX] = {0}, n = PROGRAMS_MAX, flags = 0;
+	bool ipv6 = hooks[hook].ipv6;
 
-	if (bpf_prog_query(cgroup, hooks[hook].type, BPF_F_QUERY_EFFECTIVE, &flags, ids, &n) || !n)
+	/* ENOSPC: there are more, and n is their number. */
+	if (bpf_prog_query(cgroup, hooks[hook].type, BPF_F_QUERY_EFFECTIVE, &flags, ids, &n) &&
+	    errno != ENOSPC)
 		return;
-	if (hooks[hook].ipv6)
-		snap->bind_programs6 = true;
-	else
-		snap->bind_programs4 = true;
-	for (uint32_t i = 0; i < n && i < PROGRAMS_MAX; i++) {
-		struct bpf_prog_info info;
+	for (uint32_t i = 0; i < n; i++) {
+		struct bpf_prog_info info = {0};
 
-		name_of(ids[i], &info);
+		if (i < PROGRAMS_MAX)
+			name_of(ids[i], &info);
+		if (take_our_own(&info, ipv6, snap))
+			continue;
+		if (ipv6)
+			snap->bind_programs6 = true;
+		else
+			snap->bind_programs4 = true;
+		if (i >= PROGRAMS_MAX)
+			break;
 		collect_missing(snap, "what BPF program %s (id %u, cgroup/%s) says to bind()",
 				info.name[0] ? info.name : "without a name", ids[i],
 				hooks[hook].name);

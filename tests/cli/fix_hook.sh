@@ -168,6 +168,11 @@ tap_equal "IPv6 too" "$(inside "$hooked" serve tcp6 ::ffff:10.1.0.9 82)$(inside 
 tap_equal "one from outside does not" "$("$hooked" serve tcp4 10.1.0.9 81)" EADDRINUSE
 tap_status "a second time there is nothing to do" 0 hook --cgroup "$cgroup" reuseaddr
 tap_has "it is said" '^NOTHING'
+run inside "$TCPWHY" bind 10.1.0.9:81 --json
+tap_equal "tcpwhy bind knows what the hook does" "$status" 0
+tap_has "it sets SO_REUSEADDR" '"reuseaddr": *true'
+tap_status "and the kernel agrees" 0 inside "$TCPWHY" bind 10.1.0.9:81 --try
+tap_status "for another cgroup it is as ever" 1 "$TCPWHY" bind 10.1.0.9:81 --try
 tap_equal "in the journal stands one change" "$("$TCPWHY" fix list | grep -c '^[0-9]')" 1
 tap_status "list" 0 "$TCPWHY" fix list
 tap_has "it is there, and where" "hook reuseaddr +in .*$name"
