@@ -47,3 +47,23 @@ if has "bind-address-no-port" then
 	expect(more:try_bind("10.0.0.1:0"), "ok", "bind() chooses no port, so it cannot lack one")
 	expect(more:try_connect("10.0.1.1:80"), "EADDRNOTAVAIL", "connect() can")
 end
+
+-- The cure for a program that does it: sock -l, to two ports and three destinations. It closes first, and ends.
+apart "real programs"
+if stage ~= "kernel" then return end
+local function connect(how, to)
+	local _, shown = client:run(words(how .. "tcpwhy sock -l 10.0.0.1 " .. to .. " 80"))
+	if shown:find "bind(10.0.0.1:0) = -1 EADDRINUSE" then return "bind(): EADDRINUSE" end
+	local here = listener:accept()
+	here:recv()
+	here:close()
+	return "ok"
+end
+client:sysctl("net.ipv4.ip_local_port_range", "41000 41001")
+for i = 1, 2 do expect(connect("", "10.0.1." .. i), "ok") end
+expect(connect("", "10.0.1.3"), "bind(): EADDRINUSE", "two ports are two connections, wherever they go")
+client:sysctl("net.ipv4.ip_local_port_range", "42000 42001")
+for i = 0, 5 do
+	expect(connect("tcpwhy run --bind-address-no-port -- ", "10.0.1." .. i % 3 + 1), "ok", "with run, six")
+end
+expect(connect("", "10.0.1.4"), "bind(): EADDRINUSE", "without run: as before")

@@ -58,8 +58,28 @@ leave_time_wait(8, REUSE)
 expect(try("0.0.0.0:0", REUSE), "EADDRINUSE", "SO_REUSEADDR on both is not enough")
 expect(try("0.0.0.0:41003", REUSE), "ok", "but for a port that is named")
 if has "autobind-reuse" then
-	node:sysctl("net.ipv4.ip_autobind_reuse", 1)
+	node:cure "fix sysctl net.ipv4.ip_autobind_reuse=1"
 	expect(try("0.0.0.0:0", REUSE), "ok", "and with ip_autobind_reuse=1 (5.7) for any")
+	node:undo()
+	expect(try("0.0.0.0:0", REUSE), "EADDRINUSE", "as before")
+end
+
+-- The cure for a program: a pool outside the range, the least recently used port first.
+range(42000)
+leave_time_wait(8)
+apart "real programs"
+local PROGRAM <const> = "tcpwhy sock -s 0.0.0.0 0"
+local function refused()
+	local _, shown = node:run(words(PROGRAM))
+	return shown:find "bind(0.0.0.0:0) = -1 EADDRINUSE" ~= nil
+end
+if stage == "kernel" then
+	expect(refused(), true, "a server that lets the kernel choose its port finds none")
+	expect(node:run(words "tcpwhy port init 30100-30199"), 0)
+	local server = node:spawn(words("tcpwhy run --lease -- " .. PROGRAM))
+	eventually(function() return node:count("LISTEN", 30100) end, 1, "run --lease: it has one of a pool")
+	node:stop(server)
+	expect(refused(), true, "without run: as before")
 end
 
 -- A listener from a pool of seven ports, restarted every ten seconds, closes its connection first: is its next port free?

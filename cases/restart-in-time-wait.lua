@@ -42,3 +42,40 @@ expect(again("10.0.0.2:8081", {SO_REUSEADDR = true}), "ok", "both had it")
 serve(8082, {SO_REUSEPORT = true})
 expect(again("10.0.0.2:8082", {SO_REUSEPORT = true}), "ok")
 expect(again("10.0.0.2:8082", {SO_REUSEPORT = true, uid = 1000}), "ok", "over TIME_WAIT the uid is not compared")
+
+-- The cures. What holds the port is destroyed: that cannot be undone, and lasts until the next TIME_WAIT.
+serve(8083)
+expect(again("0.0.0.0:8083"), "EADDRINUSE")
+server:cure "fix destroy-time-wait 0.0.0.0:8083"
+expect(again("0.0.0.0:8083"), "ok", "destroyed: nothing holds the port")
+serve(8083)
+expect(again("0.0.0.0:8083"), "EADDRINUSE", "the next life leaves the next one")
+
+-- For a program that sets no option: both its lives under run, or fix reuseaddr while the first one lasts.
+apart "real programs"
+if stage ~= "kernel" then return end
+local RUN <const>, REUSE <const> = "tcpwhy run --reuseaddr -- ", {SO_REUSEADDR = true}
+local function live(port, how, change)
+	local left = server:count("TIME_WAIT", port)
+	local program = server:spawn(words(how .. "tcpwhy sock -s -P 60s " .. port))
+	eventually(function() return server:count("LISTEN", port) end, 1, "it starts: " .. how .. port)
+	local there = client:connect("10.0.0.2:" .. port)
+	eventually(function() return server:count("ESTABLISHED", port) end, 1)
+	if change then change(program) end
+	server:stop(program)
+	there:recv()
+	there:close()
+	eventually(function() return server:count("TIME_WAIT", port) end, left + 1)
+end
+live(8084, "")
+expect(again("0.0.0.0:8084", REUSE), "EADDRINUSE", "the program that died did not set it")
+live(8085, RUN)
+live(8085, RUN)
+expect(again "0.0.0.0:8085", "EADDRINUSE", "without run: as before")
+
+local function set(program) server:cure("fix reuseaddr --pid " .. program) end
+local function set_and_undo(program) set(program) server:undo() end
+live(8086, "", set)
+expect(again("0.0.0.0:8086", REUSE), "ok", "fix reuseaddr set it")
+live(8087, "", set_and_undo)
+expect(again("0.0.0.0:8087", REUSE), "EADDRINUSE", "undone: as before")

@@ -33,3 +33,22 @@ end
 expect(connect("10.1.0.30", "10.0.0.2:80"), "ok")
 expect(connect("10.1.0.30", "10.0.0.2:80"), "ok")
 expect(connect("10.1.0.30", "10.0.0.3:80"), "bind: EADDRINUSE", "a port that bind() took is taken for every destination")
+
+-- The cure for a program that does it: sock -l closes first, and ends.
+apart "real programs"
+if stage ~= "kernel" then return end
+local RUN <const> = "tcpwhy run --bind-address-no-port -- "
+local function program(how, source, to)
+	local status, shown = proxy:run(words(how .. "tcpwhy sock -l " .. source .. " " .. to .. " 80"))
+	if status == 0 then return "ok" end
+	return shown:find("bind(" .. source .. ":0) = -1 EADDRINUSE") and "bind: EADDRINUSE" or shown
+end
+for _ = 1, 2 do expect(program("", "10.1.0.40", "10.0.0.2"), "ok") end
+expect(program("", "10.1.0.40", "10.0.0.3"), "bind: EADDRINUSE", "a program that calls bind(), and both ports are taken")
+proxy:sysctl("net.ipv4.ip_local_port_range", "62000 62001")
+for _ = 1, 2 do
+	for _, to in ipairs {"10.0.0.2", "10.0.0.3"} do
+		expect(program(RUN, "10.1.0.41", to), "ok", "with run, both ports for each destination")
+	end
+end
+expect(program("", "10.1.0.41", "10.0.0.3"), "bind: EADDRINUSE", "without run: as before")

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +19,7 @@
 
 enum { ROUNDS = 50, ROUND_NS = 10000000 };
 
-/* A folder of that name was left by a process of our number that is gone, and is empty. */
+/* The namespace's number is in use for nothing else now: what has the name was left behind. */
 static int make_folder(const char *path)
 {
 	if (mkdir(path, 0755) && (errno != EEXIST || rmdir(path) || mkdir(path, 0755)))
@@ -38,7 +39,8 @@ static int make(struct kernel_stage *k, struct kernel_node *node, int host, stru
 
 	if (!cgroup2_mount(mount, sizeof(mount)))
 		return kernel_fail(err, STAGE_CANNOT, "no cgroups of version 2 are mounted here");
-	snprintf(path, sizeof(path), "%s/tcpwhy-lab-%d-%d", mount, (int)getpid(), host);
+	snprintf(path, sizeof(path), "%s/tcpwhy-lab-%" PRIu64, mount,
+		 stage_kernel_netns(k->scene, host)->inode);
 	int rc = stage_kernel_remove_behind(k->scene, path, err);
 	if (rc)
 		return rc;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MS    UINT64_C(1000000)
@@ -591,6 +592,36 @@ static void programs_have_a_cgroup(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* It goes as well where the stage is killed. */
+static void killed_cgroups_go(void **state)
+{
+	(void)state;
+	char path[512] = "";
+	int told[2];
+
+	assert_int_equal(pipe(told), 0);
+	const pid_t pid = fork();
+	if (!pid) {
+		open_pair(false);
+		if (on->cgroup(st, client, path, sizeof(path), &err))
+			_exit(1);
+		GOOD(on->spawn(st, client, (const char *const[]){"sleep", "1000", NULL}, &err));
+		_exit(write(told[1], path, sizeof(path)) != sizeof(path) || pause());
+	}
+	close(told[1]);
+	if (read(told[0], path, sizeof(path)) != sizeof(path)) {
+		waitpid(pid, NULL, 0);
+		unit_skip("no cgroup of its own");
+	}
+	assert_int_equal(access(path, F_OK), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (int i = 0; i < 500 && !access(path, F_OK); i++)
+		usleep(10000);
+	assert_int_equal(access(path, F_OK), -1);
+	close(told[0]);
+}
+
 /* What one leaves in /run the next one sees, and we do not; tcpwhy is in PATH. */
 static void programs_have_a_run_of_their_own(void **state)
 {
@@ -709,6 +740,7 @@ int main(void)
 		cmocka_unit_test(a_wait_costs_no_processor),
 		cmocka_unit_test(programs_run_in_a_host),
 		cmocka_unit_test(programs_have_a_cgroup),
+		cmocka_unit_test(killed_cgroups_go),
 		cmocka_unit_test(programs_have_a_run_of_their_own),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(says_what_a_play_costs),
