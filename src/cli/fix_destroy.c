@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/fix_options.h"
+#include "cli/fix_proof.h"
 #include "cure/apply.h"
 
 /* More would push the first line off the screen; --json has them. */
@@ -21,18 +22,23 @@
 struct request {
 	struct fix_options o;
 	struct plan_place place;
-	const char *text;   /* the address as it was typed */
+	const char *text; /* the address or the destination, as it was typed */
+	const char *to, *from;
 	const char *device; /* NULL none; --device, or the zone of a link-local address */
 	char zone[ZONE_TEXT_MAX];
 };
 
 static const char usage_text[] =
 	"usage: tcpwhy fix destroy-time-wait ADDR:PORT [options]\n"
+	"       tcpwhy fix destroy-time-wait --to ADDR:PORT [--from ADDR] [options]\n"
 	"\n"
 	"Destroys what TIME_WAIT, and FIN_WAIT2 without a process, holds of a local port, so that\n"
 	"a server can bind it again at once. No other socket is touched. 0.0.0.0 is every IPv4\n"
-	"address, [::] every address.\n"
+	"address, [::] every address. With --to: what they hold towards a destination, so that\n"
+	"connect() finds ports for it again.\n"
 	"\n"
+	"  --to ADDR:PORT     those of connections to that destination\n"
+	"  --from ADDR        of these, only those from that local address\n"
 	"  --v6only           leaves IPv4 alone, as a v6only server would\n"
 	"  --device IF        for a server bound to that device\n";
 
@@ -59,7 +65,7 @@ static void say_answer(const struct request *q, const struct apply_report *r, st
 
 	switch (r->end) {
 	case CHANGE_NOTHING:
-		text_add(t, "no TIME_WAIT holds ");
+		text_add(t, q->to ? "no TIME_WAIT towards " : "no TIME_WAIT holds ");
 		text_add(t, q->text);
 		text_add(t, ": nothing to do");
 		return;
@@ -82,7 +88,7 @@ static void say_answer(const struct request *q, const struct apply_report *r, st
 		add_kinds(t, planned + r->plan.by_fate[PLAN_NAMELESS], r->plan.fin_wait2);
 		break;
 	}
-	text_add(t, " on ");
+	text_add(t, q->to ? " towards " : " on ");
 	text_add(t, q->text);
 	if (r->end == CHANGE_DRY_RUN)
 		return;
@@ -149,12 +155,14 @@ static json_t *json_members(const struct request *q, const struct apply_report *
 {
 	char address[ADDRESS_TEXT_MAX];
 
-	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b}", "address",
-			 address_format(&q->place.addr, address), "port", (int)q->place.port,
-			 "netns", (json_int_t)r->netns, "found",
-			 (json_int_t)r->plan.by_fate[PLAN_DESTROY], "found_fin_wait2",
-			 (json_int_t)r->plan.fin_wait2, "destroyed", (json_int_t)r->destroyed,
-			 "left", (json_int_t)(r->still + r->plan.by_fate[PLAN_NAMELESS]), "new",
+	return json_pack("{s:s?, s:o, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b}",
+			 "address",
+			 q->to && !q->from ? NULL : address_format(&q->place.addr, address), "port",
+			 q->to ? json_null() : json_integer(q->place.port), "to", q->to, "netns",
+			 (json_int_t)r->netns, "found", (json_int_t)r->plan.by_fate[PLAN_DESTROY],
+			 "found_fin_wait2", (json_int_t)r->plan.fin_wait2, "destroyed",
+			 (json_int_t)r->destroyed, "left",
+			 (json_int_t)(r->still + r->plan.by_fate[PLAN_NAMELESS]), "new",
 			 (json_int_t)r->fresh, "spared", (json_int_t)r->plan.by_fate[PLAN_LIVING],
 			 "longest_s", (double)r->plan.longest_ns / 1e9, "sockets", json_sockets(r),
 			 "truncated", r->truncated);
@@ -163,7 +171,7 @@ static json_t *json_members(const struct request *q, const struct apply_report *
 /* ---------------------------------------------------------------------------------------- the form
  */
 
-static void fill_parts(const struct apply_report *r, struct fixed *f)
+static void fill_parts(const struct request *q, const struct apply_report *r, struct fixed *f)
 {
 	char line[1024];
 	struct text t;
@@ -179,28 +187,75 @@ static void fill_parts(const struct apply_report *r, struct fixed *f)
 	if (r->plan.by_fate[PLAN_LIVING]) {
 		t = text_in(line, sizeof(line));
 		text_counted(&t, r->plan.by_fate[PLAN_LIVING], "living socket");
-		text_add(&t, " on the same place, not touched");
+		text_add(&t,
+			 q->to ? " towards it, not touched" : " on the same place, not touched");
 		fixed_add(f, "spared", "%s", line);
 	}
 	if (r->truncated)
 		fixed_add(f, "unknown", "there were more sockets than could be read; run it again");
 }
 
-/* Shows the report; the status. */
-static int show(const struct request *q, const struct apply_report *r)
+/* Shows the report; the status. f may have parts already. */
+static int show(const struct request *q, const struct apply_report *r, struct fixed *f)
 {
-	struct fixed f = {.verb = "destroy-time-wait",
-			  .end = fix_end_of(r->end),
-			  .error = r->error,
-			  .unprivileged = r->unprivileged,
-			  .id = r->id,
-			  .more = json_members(q, r)};
-	struct text t = text_in(f.answer, sizeof(f.answer));
+	struct text t = text_in(f->answer, sizeof(f->answer));
+	json_t *members = json_members(q, r);
 
+	f->end = fix_end_of(r->end);
+	f->error = r->error;
+	f->unprivileged = r->unprivileged;
+	f->id = r->id;
+	json_object_update(f->more, members);
+	json_decref(members);
 	say_answer(q, r, &t);
-	fill_parts(r, &f);
-	memcpy(f.journal, r->journal, sizeof(f.journal));
-	return fix_end(&f, &q->o);
+	fill_parts(q, r, f);
+	memcpy(f->journal, r->journal, sizeof(f->journal));
+	return fix_end(f, &q->o);
+}
+
+/* ------------------------------------------------------------------------------------------ proof
+ */
+
+/* The world without those that would be destroyed. The bind hash does not always show their
+ * cookies; the listing that they are destroyed by does. */
+static void suppose_destroyed(struct snapshot *snap, const void *ctx)
+{
+	struct plan plan;
+	size_t n = 0;
+
+	if (!snap->owners_n || plan_make(ctx, snap, &cli_heap, &plan))
+		return;
+	for (size_t i = 0; i < snap->owners_n; i++)
+		if (plan.fates[i] != PLAN_DESTROY && plan.fates[i] != PLAN_NAMELESS)
+			snap->owners[n++] = snap->owners[i];
+	snap->owners_n = n;
+	plan_free(&plan, &cli_heap);
+}
+
+/* connect() there, asked with and without them: from the bind hash, which alone shows whose the
+ * ports are. */
+static void prove(struct request *q, const struct plan_place *place, struct fixed *f)
+{
+	struct fix_question *question = calloc(1, sizeof(*question));
+	char text[FIX_QUESTION_MAX];
+	struct live *live;
+	struct err err;
+	int rc = question ? 0 : -ENOMEM;
+
+	snprintf(err.text, sizeof(err.text), "no memory");
+	snprintf(text, sizeof(text), "connect %s%s%s", q->to, q->from ? " --from " : "",
+		 q->from ? q->from : "");
+	if (!rc)
+		rc = fix_question_parse(text, question, &err);
+	if (!rc)
+		rc = fix_open(&q->o, 0, &live, &err);
+	if (!rc) {
+		fix_proof(live, &q->o.target, question, suppose_destroyed, place, f);
+		live_close(live);
+	} else {
+		fixed_add(f, "proof", "could not be asked: %s", err.text);
+	}
+	free(question);
 }
 
 /* --------------------------------------------------------------------------------------- the call
@@ -225,48 +280,79 @@ static int destroy_time_wait(struct request *q)
 {
 	const unsigned avoid = LIVE_AVOID_BIND_HASH | LIVE_AVOID_PIDFD;
 	const struct change_how how = {.dry_run = q->o.dry_run, .journal = q->o.journal};
+	struct fixed f = {.verb = "destroy-time-wait", .more = json_object()};
 	struct apply_report *report = calloc(1, sizeof(*report));
 	struct plan_place place = q->place;
-	struct live *live;
-	struct err err;
-	int rc;
+	struct live *live = NULL;
+	struct err err = {"no memory"};
+	int rc = report ? fix_open(&q->o, avoid, &live, &err) : -ENOMEM;
 
-	if (!report)
-		return fix_failed(&q->o, "no memory");
-	if (fix_open(&q->o, avoid, &live, &err)) {
-		free(report);
-		return fix_failed(&q->o, err.text);
-	}
-	if (find_device(live, q, &place, &err) ||
-	    apply_destroy_time_wait(live, &place, &cli_heap, &how, report, &err))
+	if (!rc)
+		rc = find_device(live, q, &place, &err);
+	if (!rc && q->to)
+		prove(q, &place, &f);
+	if (!rc)
+		rc = apply_destroy_time_wait(live, &place, &cli_heap, &how, report, &err);
+	if (rc) {
+		json_decref(f.more);
 		rc = fix_failed(&q->o, err.text);
-	else
-		rc = show(q, report);
+	} else {
+		rc = show(q, report, &f);
+	}
 	live_close(live);
 	free(report);
 	return rc;
 }
 
-static int parse_place(const struct fix_verb *verb, int n, char **texts, struct request *q)
+/* What must be true of either end. */
+static int parse_end(const struct fix_verb *verb, const char *text, struct tcpwhy_addr *addr,
+		     uint16_t *port, struct request *q)
 {
 	enum tcpwhy_family family;
-	const char *wrong;
+	const char *wrong = endpoint_parse_zone(text, addr, &family, port, q->zone);
 
-	if (n != 1)
-		return fix_usage(verb, n ? "one address at a time" : "needs ADDR:PORT",
-				 n ? texts[1] : NULL);
-	wrong = endpoint_parse_zone(texts[0], &q->place.addr, &family, &q->place.port, q->zone);
 	if (wrong)
-		return fix_usage(verb, wrong, texts[0]);
-	if (!q->place.port)
-		return fix_usage(verb, "port 0 is no port that anything holds", texts[0]);
-	if (q->place.v6only && address_is_v4(&q->place.addr))
-		return fix_usage(verb, "--v6only is for IPv6 addresses", texts[0]);
+		return fix_usage(verb, wrong, text);
+	if (!*port)
+		return fix_usage(verb, "port 0 is no port that anything holds", text);
 	if (q->zone[0])
 		q->device = q->zone;
 	q->place.family = (uint8_t)family;
-	q->text = texts[0];
+	q->text = text;
 	return STATUS_OK;
+}
+
+static int parse_destination(const struct fix_verb *verb, int n, char **texts, struct request *q)
+{
+	enum tcpwhy_family family;
+
+	if (n)
+		return fix_usage(verb, "either a local ADDR:PORT or --to", texts[0]);
+	if (q->place.v6only)
+		return fix_usage(verb, "--v6only is of servers, not of --to", NULL);
+	if (q->from && !address_parse(q->from, &q->place.addr, &family))
+		return fix_usage(verb, "not an address", q->from);
+	if (q->device)
+		return fix_usage(verb, "--device is of servers, not of --to", NULL);
+	q->place.outgoing = true;
+	return parse_end(verb, q->to, &q->place.peer, &q->place.peer_port, q);
+}
+
+static int parse_place(const struct fix_verb *verb, int n, char **texts, struct request *q)
+{
+	int status;
+
+	if (q->to)
+		return parse_destination(verb, n, texts, q);
+	if (q->from)
+		return fix_usage(verb, "--from is of connections: add --to", NULL);
+	if (n != 1)
+		return fix_usage(verb, n ? "one address at a time" : "needs ADDR:PORT",
+				 n ? texts[1] : NULL);
+	status = parse_end(verb, texts[0], &q->place.addr, &q->place.port, q);
+	if (!status && q->place.v6only && address_is_v4(&q->place.addr))
+		return fix_usage(verb, "--v6only is for IPv6 addresses", texts[0]);
+	return status;
 }
 
 int fix_destroy_time_wait(int argc, char **argv)
@@ -275,6 +361,8 @@ int fix_destroy_time_wait(int argc, char **argv)
 	const struct fix_own_option own[] = {
 		{"v6only", &q.place.v6only, NULL},
 		{"device", NULL, &q.device},
+		{"to", NULL, &q.to},
+		{"from", NULL, &q.from},
 	};
 	const struct fix_verb verb = {.word = "destroy-time-wait",
 				      .usage = usage_text,

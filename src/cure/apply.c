@@ -16,7 +16,12 @@
 static int look(struct live *live, const struct plan_place *place, struct snapshot *snap,
 		struct err *err)
 {
-	const struct snapshot_scope scope = {.port = place->port, .owners_wanted = true};
+	const struct snapshot_scope scope = {.port = place->port,
+					     .owners_wanted = true,
+					     .all_ports = place->outgoing,
+					     .one_peer = place->outgoing,
+					     .peer = place->peer,
+					     .peer_port = place->peer_port};
 
 	return live_snapshot(live, &scope, snap, err);
 }
@@ -58,17 +63,37 @@ static json_t *journal_sockets(const struct plan *plan, const struct snapshot *s
 	return list;
 }
 
+static void name_place(json_t *change, const struct plan_place *place)
+{
+	char address[ADDRESS_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+
+	json_object_set_new(change, "address",
+			    place->outgoing && address_is_any(&place->addr)
+				    ? json_null()
+				    : json_string(address_format(&place->addr, address)));
+	if (place->outgoing)
+		json_object_set_new(
+			change, "to",
+			json_string(endpoint_format(&place->peer, place->peer_port, false, to)));
+	else
+		json_object_set_new(change, "port", json_integer(place->port));
+}
+
 /* What is about to go. There is no old value: a mini-socket cannot be made again. */
 static json_t *journal_intent(const struct plan_place *place, const struct snapshot *snap,
 			      const struct plan *plan)
 {
-	char address[ADDRESS_TEXT_MAX];
+	json_t *change = json_pack("{s:s}", "action", destroy_kind.action);
 
-	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:n}", "action", destroy_kind.action,
-			 "address", address_format(&place->addr, address), "port", (int)place->port,
-			 "netns", (json_int_t)snap->netns, "kernel", snap->kernel, "count",
-			 (json_int_t)plan->by_fate[PLAN_DESTROY], "sockets",
-			 journal_sockets(plan, snap), "undo");
+	if (!change)
+		return NULL;
+	name_place(change, place);
+	json_object_set_new(change, "netns", json_integer((json_int_t)snap->netns));
+	json_object_set_new(change, "kernel", json_string(snap->kernel));
+	json_object_set_new(change, "count", json_integer((json_int_t)plan->by_fate[PLAN_DESTROY]));
+	json_object_set_new(change, "sockets", journal_sockets(plan, snap));
+	json_object_set_new(change, "undo", json_null());
+	return change;
 }
 
 static json_t *journal_outcome(const struct apply_report *report)

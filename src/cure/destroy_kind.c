@@ -29,12 +29,17 @@ static int undo(const json_t *change, bool force, struct kind_look *after, struc
 static void describe(const json_t *change, char what[static 128], char where[static 64])
 {
 	const char *address = journal_text(change, "address");
-	bool bracketed = address[0] && strchr(address, ':');
+	const char *to = journal_text(change, "to");
+	bool bracketed = strchr(address, ':') != NULL;
 
-	snprintf(what, 128, "%lld TIME_WAIT of %s%.50s%s:%lld",
-		 (long long)json_integer_value(json_object_get(change, "count")),
-		 bracketed ? "[" : "", address, bracketed ? "]" : "",
-		 (long long)json_integer_value(json_object_get(change, "port")));
+	if (*to)
+		snprintf(what, 128, "%lld TIME_WAIT towards %.60s",
+			 (long long)json_integer_value(json_object_get(change, "count")), to);
+	else
+		snprintf(what, 128, "%lld TIME_WAIT of %s%.50s%s:%lld",
+			 (long long)json_integer_value(json_object_get(change, "count")),
+			 bracketed ? "[" : "", address, bracketed ? "]" : "",
+			 (long long)json_integer_value(json_object_get(change, "port")));
 	snprintf(where, 64, "net:[%lld]",
 		 (long long)json_integer_value(json_object_get(change, "netns")));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "load/load.h"
 
 /* timewait alone would do, if whoever looked never errs; the state must agree. */
@@ -50,6 +51,25 @@ static int find_fates(const struct plan_place *place, const struct snapshot *sna
 		fates[o.tag] = (uint8_t)fate_of_holder(&snap->owners[o.tag]);
 	tcpwhy_engine_free(e);
 	return 0;
+}
+
+/* A 4-tuple is taken by whoever has it, whichever side opened the connection
+ * (__inet_hash_connect()). */
+static bool is_towards(const struct plan_place *place, const struct tcpwhy_owner *o)
+{
+	if (o->peer_port != place->peer_port || !address_equal(&o->peer, &place->peer))
+		return false;
+	if (place->device && o->device && o->device != place->device)
+		return false;
+	return address_is_any(&place->addr) || address_equal(&o->local, &place->addr);
+}
+
+static void find_towards(const struct plan_place *place, const struct snapshot *snap,
+			 uint8_t *fates)
+{
+	for (size_t i = 0; i < snap->owners_n; i++)
+		if (is_towards(place, &snap->owners[i].o))
+			fates[i] = (uint8_t)fate_of_holder(&snap->owners[i]);
 }
 
 static int compare_cookies(const void *a, const void *b)
@@ -103,7 +123,11 @@ int plan_make(const struct plan_place *place, const struct snapshot *snap,
 	if (p.owners_n) {
 		p.fates = zeroed(memory, p.owners_n * sizeof(*p.fates));
 		p.cookies = zeroed(memory, p.owners_n * sizeof(*p.cookies));
-		rc = p.fates && p.cookies ? find_fates(place, snap, memory, p.fates) : -ENOMEM;
+		rc = p.fates && p.cookies ? 0 : -ENOMEM;
+		if (!rc && place->outgoing)
+			find_towards(place, snap, p.fates);
+		else if (!rc)
+			rc = find_fates(place, snap, memory, p.fates);
 	}
 	if (rc) {
 		plan_free(&p, memory);

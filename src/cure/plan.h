@@ -18,6 +18,11 @@ struct plan_place {
 	bool v6only;     /* IPV6_V6ONLY of the socket that wants it */
 	uint32_t device; /* SO_BINDTODEVICE of the socket that wants it, 0 none */
 	uint16_t port;
+	/* Or the other way round: what a connect() to peer finds in its way. addr is then the local
+	 * address, any of them if it is the wildcard; port, family and v6only mean nothing. */
+	bool outgoing;
+	struct tcpwhy_addr peer;
+	uint16_t peer_port;
 };
 
 enum plan_fate {
@@ -37,9 +42,10 @@ struct plan {
 	size_t owners_n;     /* of the snapshot: the room of both arrays */
 };
 
-/* Decides about every owner of snap. What stands in the way of bind() without any option is on the
- * place, and so is what may stand there and cannot be told (IPV6_V6ONLY of a mini-socket, which
- * only BPF shows). 0 with *plan filled (free it with plan_free(), same memory), or -ENOMEM. */
+/* Decides about every owner of snap. Outgoing: what has that peer is on the place. Else what stands
+ * in the way of bind() without any option is on the place, and so is what may stand there and
+ * cannot be told (IPV6_V6ONLY of a mini-socket, which only BPF shows). 0 with *plan filled (free it
+ * with plan_free(), same memory), or -ENOMEM. */
 int plan_make(const struct plan_place *place, const struct snapshot *snap,
 	      const struct tcpwhy_memory *memory, struct plan *plan);
 void plan_free(struct plan *plan, const struct tcpwhy_memory *memory);

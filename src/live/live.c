@@ -283,6 +283,8 @@ int live_snapshot(struct live *live, const struct snapshot_scope *scope, struct 
 		snapshot_free(snap);
 	else
 		outside_read(live->pid, snap);
+	if (!error && live->suppose)
+		live->suppose(snap, live->suppose_ctx);
 	return error;
 }
 

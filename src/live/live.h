@@ -89,9 +89,10 @@ int live_netns_fd(const struct live *live);
 struct netns;
 const struct netns *live_netns(const struct live *live);
 
-/* From now on whatever is read (snapshots, overviews) is given to suppose once its sysctls are in it,
- * and its sockets are not: a look at the world as it would be with other sysctls, counted by the
- * same reader. NULL: as it is. */
+/* From now on whatever is read is given to suppose, which may alter it: once its sysctls are in it
+ * and nothing else (snapshots and overviews), and once more when its sockets are (snapshots). So
+ * the world as it would be with a change is counted and asked like the one that is. NULL: as it is.
+ */
 typedef void live_supposition(struct snapshot *snap, const void *ctx);
 void live_suppose(struct live *live, live_supposition *suppose, const void *ctx);
 

@@ -183,6 +183,65 @@ tap_status "a thousand" 0 fix 127.0.0.1:5050
 tap_has "all are gone" 'destroyed 1,000 TIME_WAIT'
 tap_status "bind() works after it" 0 "$RESTART" start 127.0.0.1:5050
 
+# ---- by destination: the ports of connect() come back
+# A range of four ports, and a client that closes first: four connections use it up.
+old_range=$(cat /proc/sys/net/ipv4/ip_local_port_range)
+echo 45000 45003 >/proc/sys/net/ipv4/ip_local_port_range
+echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse
+"$TCPWHY" sock -s -v --keep 127.0.0.1 3131 >"$dir/far.out" 2>&1 </dev/null &
+started="$started $!"
+tries=0
+until [ "$(count listening 3131)" = 1 ] || [ "$tries" = 100 ]; do
+	tries=$((tries + 1))
+	sleep 0.05
+done
+to()
+{
+	"$TCPWHY" sock 127.0.0.1 3131 </dev/null
+}
+tap_status "no destination is no usage" 2 fix --to
+tap_status "a place and a destination" 2 fix 127.0.0.1:80 --to 127.0.0.1:3131
+tap_status "--from alone" 2 fix --from 127.0.0.1
+tap_status "--to a server's option" 2 fix --to 127.0.0.1:3131 --v6only
+tap_status "--from that is no address" 2 fix --to 127.0.0.1:3131 --from x
+tap_status "nothing towards it" 0 fix --to 127.0.0.1:3131
+tap_has "said so" 'no TIME_WAIT towards 127.0.0.1:3131: nothing to do'
+tries=0
+while to >/dev/null 2>&1 && [ "$tries" -lt 50 ]; do
+	tries=$((tries + 1))
+done
+tries=0
+until [ "$(ss -Htan state time-wait "dport = :3131" | wc -l)" = 4 ] || [ "$tries" = 100 ]; do
+	tries=$((tries + 1))
+	sleep 0.05
+done
+tap_equal "all ports of the range are in TIME_WAIT" "$(ss -Htan state time-wait "dport = :3131" | wc -l)" 4
+tap_status "connect() fails" 1 to
+tap_status "dry run" 0 fix --to 127.0.0.1:3131 --dry-run
+tap_has "says what it would do" 'would destroy 4 TIME_WAIT towards 127.0.0.1:3131'
+proof=$(echo "$out" | sed -n '/^proof/,/^[^ ]/p' | tr -s ' \n' ' ')
+tap_equal "the engine proves it, and counts the ports" "${proof%%find*}" \
+	"proof connect 127.0.0.1:3131: refused (EADDRNOTAVAIL) as it is, ok with it; ports that it can "
+tap_equal "the dry run changed nothing" "$(ss -Htan state time-wait "dport = :3131" | wc -l)" 4
+run "$TCPWHY" fix destroy-time-wait --to 127.0.0.1:3131 --dry-run --json
+out=$(echo "$out" | tr -d '\n ')
+tap_has "JSON has the proof" '"before":\{"answer":"refused","errno":"EADDRNOTAVAIL","ports":0\},"with":\{"answer":"ok","errno":null,"ports":4\}'
+tap_status "from another address" 0 fix --to 127.0.0.1:3131 --from 127.0.0.2
+tap_has "there are none" 'nothing to do'
+tap_status "to another port" 0 fix --to 127.0.0.1:3132
+tap_has "there are none" 'nothing to do'
+tap_status "destroy" 0 fix --to 127.0.0.1:3131 --from 127.0.0.1
+tap_has "four are gone" 'destroyed 4 TIME_WAIT towards 127.0.0.1:3131; 0 left'
+tap_status "connect() works" 0 to
+tap_equal "the server's listener lives" "$(count listening 3131)" 1
+run "$TCPWHY" fix list
+tap_has "the journal tells the destination" '4 TIME_WAIT towards 127.0.0.1:3131'
+tap_has "and that it is final" '^ +final: '
+tap_status "so it is not undone" 1 "$TCPWHY" fix undo 1
+tap_has "said why" 'cannot be made again'
+echo "$old_range" >/proc/sys/net/ipv4/ip_local_port_range
+echo 2 >/proc/sys/net/ipv4/tcp_tw_reuse
+
 # ---- another namespace, by name and by process
 if ip netns add other 2>/dev/null; then
 	ip -n other link set lo up
