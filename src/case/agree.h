@@ -20,8 +20,8 @@ struct agreement {
 	char model[PLAY_TEXT_MAX], kernel[PLAY_TEXT_MAX];
 };
 
-/* Up to the place where the case sets them apart. A play that was cut short (PLAY_SLOW, PLAY_CANNOT) is compared as far as it goes, without
- * counters. */
+/* Up to the place where the case sets them apart. A play that was cut short (PLAY_SLOW,
+ * PLAY_CANNOT) is compared as far as it goes, without counters. */
 void agree_compare(const struct play *model, const struct play *kernel, struct agreement *out);
 
 /* A segment with its numbers counted from the first of its direction; for the ladder, too. */

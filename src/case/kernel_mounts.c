@@ -28,7 +28,7 @@ static int arrange(const char *exe)
 	/* What is mounted or taken away outside is seen here too, not the other way round. */
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) ||
 	    mount("tcpwhy-lab", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") ||
-	    mkdir(FOLDER, 0700) || symlink(exe, FOLDER "/tcpwhy"))
+	    mkdir(FOLDER, 0700) || symlink(exe, FOLDER "/tcpwhy") || mkdir(KERNEL_FILES, 0755))
 		return errno;
 	/* Without BPF, or the right to use it, there is nothing to be kept apart. */
 	(void)!mount("tcpwhy-lab", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC,

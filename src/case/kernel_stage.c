@@ -428,17 +428,24 @@ static const struct stage_ops ops = {
 	.run = kernel_run,
 	.spawn = kernel_spawn,
 	.stop = kernel_stop,
+	.file = kernel_file,
 };
+
+enum { DESCRIPTORS = 1 << 16 };
 
 /* Every socket of a scene is a descriptor of ours; 1,024 are too few for a mesh. */
 static void allow_descriptors(void)
 {
-	struct rlimit l;
+	struct rlimit l, wanted;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur == l.rlim_max)
+	if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= DESCRIPTORS)
+		return;
+	wanted = (struct rlimit){DESCRIPTORS, l.rlim_max > DESCRIPTORS ? l.rlim_max : DESCRIPTORS};
+	/* more than the limit's limit needs privilege; refused: then so many there are, and
+	 * socket() says EMFILE */
+	if (!setrlimit(RLIMIT_NOFILE, &wanted))
 		return;
 	l.rlim_cur = l.rlim_max;
-	/* refused: then so many there are, and socket() says EMFILE */
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 

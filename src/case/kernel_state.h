@@ -184,6 +184,7 @@ int kernel_watch(struct stage *st, int sock, bool on);
  * or STAGE_CANNOT with err->text. Afterwards there are the mount namespace, the path of tcpwhy and
  * an environment.
  */
+#define KERNEL_FILES "/run/tcpwhy-files" /* a directory in it, of each host that was given some */
 int kernel_mounts_make(struct kernel_stage *k, struct err *err);
 void kernel_mounts_end(struct kernel_stage *k);
 
@@ -197,5 +198,9 @@ int kernel_run(struct stage *st, int host, const char *const argv[], uint64_t li
 int kernel_spawn(struct stage *st, int host, const char *const argv[], struct err *err);
 int kernel_stop(struct stage *st, int pid, struct err *err);
 void kernel_programs_end(struct kernel_stage *k);
+
+/* kernel_file.c */
+int kernel_file(struct stage *st, int host, const char *name, const char *text, size_t n,
+		char *path, size_t size, struct err *err);
 
 #endif

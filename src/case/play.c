@@ -146,6 +146,12 @@ int play_read(struct play *p, int fd)
 	return r;
 }
 
+bool play_went(const struct play *p)
+{
+	return p->end == PLAY_DONE || p->end == PLAY_SLOW ||
+	       (p->end == PLAY_CANNOT && p->expects_n);
+}
+
 unsigned play_held(const struct play *p)
 {
 	unsigned n = 0;

@@ -126,6 +126,8 @@ struct play_figure *play_add_figure(struct play *p);
 int play_write(const struct play *p, int fd);
 int play_read(struct play *p, int fd);
 
+/* Whether it was played to its end, or as far as time and what is installed allow. */
+bool play_went(const struct play *p);
 /* Of the expectations, those that hold, and those that were skipped. */
 unsigned play_held(const struct play *p);
 unsigned play_skipped(const struct play *p);

@@ -278,6 +278,11 @@ struct stage_ops {
 	/* Kernel: starts a program there and goes on; its pid. It ends with stop() or free(). */
 	int (*spawn)(struct stage *st, int host, const char *const argv[], struct err *err);
 	int (*stop)(struct stage *st, int pid, struct err *err);
+	/* Kernel: a file of that name for the host's programs, in a directory of the host's below
+	 * their /run; path gets where. It takes the place of an older one. -EINVAL: a name with a
+	 * directory, or that begins with a dot. */
+	int (*file)(struct stage *st, int host, const char *name, const char *text, size_t n,
+		    char *path, size_t size, struct err *err);
 };
 
 /* The first member of what a stage is. */

@@ -1072,6 +1072,13 @@ static int stop(struct stage *st, int pid, struct err *err)
 	return fail(err, STAGE_CANNOT, no_programs);
 }
 
+static int file(struct stage *st, int host, const char *name, const char *text, size_t n,
+		char *path, size_t size, struct err *err)
+{
+	(void)st, (void)host, (void)name, (void)text, (void)n, (void)path, (void)size;
+	return fail(err, STAGE_CANNOT, no_programs);
+}
+
 /* -------------------------------------------------------------------------------- beginning, end
  */
 
@@ -1148,6 +1155,7 @@ static const struct stage_ops ops = {
 	.run = run,
 	.spawn = spawn,
 	.stop = stop,
+	.file = file,
 };
 
 int stage_world_new(const struct stage_world_config *config, struct stage **out, struct err *err)

@@ -299,17 +299,18 @@ static int node_sockets(lua_State *l)
 	return 1;
 }
 
-/* host:count("TIME_WAIT"[, port]): sockets in that state; local port or any */
+/* host:count("TIME_WAIT"[, port[, peer port]]): sockets in that state; nil is any port */
 static int node_count(lua_State *l)
 {
 	int n, found = 0;
 	const char *state = luaL_checkstring(l, 2);
-	lua_Integer port = luaL_optinteger(l, 3, 0);
+	lua_Integer port = luaL_optinteger(l, 3, 0), peer_port = luaL_optinteger(l, 4, 0);
 	struct stage_sock *list = list_of(l, story_check(l, 1, STORY_NODE), &n);
 
 	for (int i = 0; i < n; i++)
 		found += !strcmp(tcpwhy_state_name((enum tcpwhy_state)list[i].state), state) &&
-			 (!port || list[i].port == port);
+			 (!port || list[i].port == port) &&
+			 (!peer_port || list[i].peer_port == peer_port);
 	lua_pushinteger(l, found);
 	return 1;
 }
@@ -616,6 +617,7 @@ void story_open_nodes(lua_State *l)
 					   {"spawn", story_spawn_word},
 					   {"stop", story_stop_word},
 					   {"cgroup", story_cgroup_word},
+					   {"file", story_file_word},
 					   {"cure", story_cure_word},
 					   {"undo", story_undo_word},
 					   {"socket", story_socket_word},

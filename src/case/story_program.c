@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ARGUMENTS = STORY_WORDS_MAX, DEPTH = 32, TEXT_MAX = 65536 };
@@ -161,6 +162,18 @@ static void arguments_of(lua_State *l, const char *argv[static ARGUMENTS + 1])
 	argv[n] = NULL;
 }
 
+/* A machine without the program is no fault of the case: it is played as far as it went. */
+static void must_begin(lua_State *l, int r, const char *program, const struct err *err)
+{
+	char why[128];
+
+	if (r == -ENOENT) {
+		snprintf(why, sizeof(why), "%.64s is not installed here", program);
+		story_end(l, PLAY_CANNOT, why);
+	}
+	story_must(l, r, err);
+}
+
 static int run_program(lua_State *l, bool try)
 {
 	int node = story_check(l, 1, STORY_NODE);
@@ -175,7 +188,7 @@ static int run_program(lua_State *l, bool try)
 		lua_pushstring(l, strerrorname_np(-r));
 		return 1;
 	}
-	story_must(l, r, &err);
+	must_begin(l, r, argv[0], &err);
 	lua_pushinteger(l, r);
 	lua_pushstring(l, out);
 	return 2;
@@ -203,7 +216,7 @@ int story_spawn_word(lua_State *l)
 	arguments_of(l, argv);
 	struct stage *st = story_stage(story_of(l), l);
 	int r = st->ops->spawn(st, node, argv, &err);
-	story_must(l, r, &err);
+	must_begin(l, r, argv[0], &err);
 	lua_pushinteger(l, r);
 	return 1;
 }
@@ -237,6 +250,24 @@ int story_cgroup_word(lua_State *l)
 	story_must(l, r, &err);
 	lua_pushstring(l, path);
 	return 1;
+}
+
+/* host:file(name, text): where it is, and its directory */
+int story_file_word(lua_State *l)
+{
+	int node = story_check(l, 1, STORY_NODE);
+	const char *name = luaL_checkstring(l, 2);
+	size_t n;
+	const char *text = luaL_checklstring(l, 3, &n);
+	struct err err = {""};
+	char path[128];
+
+	story_need_trust(l, "write files");
+	struct stage *st = story_stage(story_of(l), l);
+	story_must(l, st->ops->file(st, node, name, text, n, path, sizeof(path), &err), &err);
+	lua_pushstring(l, path);
+	lua_pushlstring(l, path, (size_t)(strrchr(path, '/') - path));
+	return 2;
 }
 
 void story_open_programs(lua_State *l)

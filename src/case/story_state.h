@@ -132,6 +132,7 @@ int story_try_run_word(lua_State *l);
 int story_spawn_word(lua_State *l);
 int story_stop_word(lua_State *l);
 int story_cgroup_word(lua_State *l);
+int story_file_word(lua_State *l);
 int story_cure_word(lua_State *l);
 int story_undo_word(lua_State *l);
 

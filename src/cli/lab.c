@@ -248,9 +248,7 @@ static void gather(struct lab *lab, size_t i)
 		else if (job->row == lab->own)
 			c->model = &job->play;
 	}
-	c->compared = c->kernel && c->model &&
-		      (c->kernel->end == PLAY_DONE || c->kernel->end == PLAY_SLOW) &&
-		      c->model->end == PLAY_DONE;
+	c->compared = c->kernel && c->model && play_went(c->kernel) && c->model->end == PLAY_DONE;
 	if (c->compared)
 		agree_compare(c->model, c->kernel, &c->agreement);
 }

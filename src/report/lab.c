@@ -9,11 +9,6 @@
 
 enum { NAME = 7, ABOUT = 8, LADDER_MAX = 200 };
 
-static bool is_played(const struct play *p)
-{
-	return p->end == PLAY_DONE || p->end == PLAY_SLOW;
-}
-
 static bool holds(const struct play *p)
 {
 	return play_held(p) + play_skipped(p) == p->expects_n && p->end != PLAY_FAILED &&
@@ -29,7 +24,7 @@ enum lab_verdict lab_verdict(const struct lab_case *c)
 	for (unsigned i = 0; i < c->plays_n; i++) {
 		if (c->plays[i]->end == PLAY_WRONG)
 			return LAB_WRONG;
-		played |= is_played(c->plays[i]) || c->plays[i]->expects_n;
+		played |= play_went(c->plays[i]) || c->plays[i]->expects_n;
 	}
 	for (unsigned i = 0; i < c->plays_n; i++)
 		if (!holds(c->plays[i]))
@@ -151,7 +146,10 @@ static void print_ends(const struct lab_case *c, FILE *out)
 			continue;
 		plays_text(c, marked, where, sizeof(where));
 		snprintf(line, sizeof(line), "%s: %s%s", where,
-			 c->plays[i]->end == PLAY_CANNOT ? "not played: " : "", why);
+			 c->plays[i]->end != PLAY_CANNOT ? ""
+			 : c->plays[i]->expects_n        ? "no further: "
+							 : "not played: ",
+			 why);
 		indented(out, ABOUT + 2, "        ", line);
 	}
 }
@@ -183,7 +181,7 @@ static void summary(const struct lab_case *c, char *out, size_t size)
 		total += c->plays[i]->expects_n;
 		held += play_held(c->plays[i]);
 		skipped += play_skipped(c->plays[i]);
-		marked[i] = is_played(c->plays[i]);
+		marked[i] = play_went(c->plays[i]);
 	}
 	plays_text(c, marked, where, sizeof(where));
 	if (skipped)
@@ -203,7 +201,7 @@ static void print_agreement(const struct lab_case *c, FILE *out)
 		snprintf(line, sizeof(line),
 			 "the kernel agrees with the model: %u calls, %u segments, %u counters%s%s",
 			 a->calls, a->segments, a->counters,
-			 apart[0]                        ? ". What follows is not compared: "
+			 apart[0]                      ? ". What follows is not compared: "
 			 : c->kernel->end == PLAY_DONE ? ""
 						       : ", as far as it played",
 			 apart);
@@ -274,7 +272,7 @@ void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE
 
 	for (size_t i = 0; i < n; i++) {
 		count[lab_verdict(&cases[i])]++;
-		on_kernel += cases[i].kernel && is_played(cases[i].kernel);
+		on_kernel += cases[i].kernel && play_went(cases[i].kernel);
 		agree += cases[i].compared && cases[i].agreement.differs == AGREE_ALL;
 	}
 	snprintf(line, sizeof(line),

@@ -633,7 +633,7 @@ static void programs_have_a_run_of_their_own(void **state)
 
 	open_pair(false);
 	assert_int_equal(on->run(st, client, empty, LIMIT, out, sizeof(out), &err), 0);
-	assert_string_equal(out, "tcpwhy-lab\n");
+	assert_string_equal(out, "tcpwhy-files\ntcpwhy-lab\n");
 	assert_int_equal(on->run(st, client, leaves, LIMIT, NULL, 0, &err), 0);
 	assert_int_equal(on->run(st, server, empty, LIMIT, out, sizeof(out), &err), 0);
 	assert_non_null(strstr(out, "x\n"));
@@ -675,6 +675,40 @@ static void programs_run_in_a_host(void **state)
 	assert_int_equal(on->stop(st, pid, &err), -ESRCH);
 	on->free(st);
 	assert_int_equal(kill(other, 0), -1);
+}
+
+/* A file over another one, one of another host, and names that lead elsewhere. */
+static void programs_have_files(void **state)
+{
+	static const struct {
+		const char *name, *text, *program;
+	} files[] = {
+		{"conf", "one", "test \"$(cat \"$0\")\" = one"},
+		{"conf", "", "test -e \"$0\" && test ! -s \"$0\""},
+		{"other", "two", "cd \"${0%/*}\" && test -e conf && echo x >new"},
+	};
+	static const char *const wrong[] = {"", ".", "..", "../conf", "a/b", ".hidden"};
+	char path[64], servers[64], small[8];
+
+	(void)state;
+	open_pair(false);
+	GOOD(on->file(st, server, "conf", "x", 1, servers, sizeof(servers), &err));
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		const char *text = files[i].text;
+		GOOD(on->file(st, client, files[i].name, text, strlen(text), path, sizeof(path),
+			      &err));
+		const char *const argv[] = {"sh", "-c", files[i].program, path, NULL};
+		assert_int_equal(on->run(st, client, argv, LIMIT, NULL, 0, &err), 0);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	const char *const same[] = {"grep", "-q", "^x$", servers, NULL};
+	assert_int_equal(on->run(st, client, same, LIMIT, NULL, 0, &err), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(on->file(st, client, wrong[i], "x", 1, path, sizeof(path), &err),
+				 -EINVAL);
+	assert_int_equal(on->file(st, client, "conf", "x", 1, small, sizeof(small), &err),
+			 -ENAMETOOLONG);
+	on->free(st);
 }
 
 /* -------------------------------------------------------------------------------------------
@@ -742,6 +776,7 @@ int main(void)
 		cmocka_unit_test(programs_have_a_cgroup),
 		cmocka_unit_test(killed_cgroups_go),
 		cmocka_unit_test(programs_have_a_run_of_their_own),
+		cmocka_unit_test(programs_have_files),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(says_what_a_play_costs),
 	};
