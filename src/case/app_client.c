@@ -319,12 +319,18 @@ static void connecting(struct apps *a, int conn)
 		established(a, conn);
 }
 
+/* Whether something may still come; another connection that has its place has not begun. */
+static bool is_open(const struct conn *c)
+{
+	return c->app >= 0 && c->state != CONN_CONNECTING && c->state != CONN_SERVING;
+}
+
+/* Until there is nothing: a stage tells of what came once, and the end may come with the reply. */
 static void reading(struct apps *a, int conn)
 {
-	struct conn *c = &a->conns[conn];
-	uint32_t size = a->apps[c->app].client.reply_bytes;
-
-	for (;;) {
+	while (is_open(&a->conns[conn])) {
+		struct conn *c = &a->conns[conn];
+		uint32_t size = a->apps[c->app].client.reply_bytes;
 		int64_t n = a->ops->recv(a->st, c->sock, RECV_MAX);
 		if (n == -EAGAIN)
 			return;
@@ -337,10 +343,8 @@ static void reading(struct apps *a, int conn)
 			return;
 		}
 		c->got += (uint32_t)n;
-		if (c->state == CONN_ASKING && c->got >= size) {
+		if (c->state == CONN_ASKING && c->got >= size)
 			replied(a, conn);
-			return;
-		}
 	}
 }
 
@@ -348,8 +352,7 @@ void client_ready(struct apps *a, int conn)
 {
 	if (a->conns[conn].state == CONN_CONNECTING)
 		connecting(a, conn);
-	else
-		reading(a, conn);
+	reading(a, conn);
 }
 
 void client_conn_due(struct apps *a, int conn)

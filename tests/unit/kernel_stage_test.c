@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "case/app.h"
 #include "case/kernel_stage.h"
 
 #include <errno.h>
@@ -545,6 +546,48 @@ static int never(void *ctx)
 	return 0;
 }
 
+/* The server's end comes right behind its reply, and is heard of once with it. */
+static void an_application_hears_of_every_end(void **state)
+{
+	const struct app_target target = {at("10.0.0.2"), PORT};
+	struct app_figures f;
+
+	(void)state;
+	open_pair(false);
+	struct apps *apps = apps_new(st, 1);
+	const struct app_server s = {.host = server,
+				     .addr = target.addr,
+				     .port = PORT,
+				     .backlog = 64,
+				     .request_bytes = 10,
+				     .reply_bytes = 10,
+				     .closes_first = true,
+				     .upstream = -1};
+	const struct app_client c = {.host = client,
+				     .targets = &target,
+				     .n_targets = 1,
+				     .total = 50,
+				     .request_bytes = 10,
+				     .reply_bytes = 10,
+				     .waits_for_end = true,
+				     .hold_ns = APP_FOREVER,
+				     .idle_ns = APP_FOREVER};
+	GOOD(apps_add_server(apps, &s, &err));
+	const int app = apps_add_client(apps, &c, &err);
+	GOOD(app);
+	for (int i = 0; i < 500; i++) {
+		GOOD(on->pause(st, 10 * MS, &err));
+		apps_figures(apps, app, &f);
+		if (f.closed == c.total)
+			break;
+	}
+	assert_int_equal(f.replies, c.total);
+	assert_int_equal(f.closed, c.total);
+	assert_int_equal(f.open, 0);
+	apps_free(apps);
+	on->free(st);
+}
+
 static void a_wait_costs_no_processor(void **state)
 {
 	(void)state;
@@ -771,6 +814,7 @@ int main(void)
 		cmocka_unit_test(a_socket_has_an_owner),
 		cmocka_unit_test(options_reach_the_kernel),
 		cmocka_unit_test(a_driver_hears_and_is_on_time),
+		cmocka_unit_test(an_application_hears_of_every_end),
 		cmocka_unit_test(a_wait_costs_no_processor),
 		cmocka_unit_test(programs_run_in_a_host),
 		cmocka_unit_test(programs_have_a_cgroup),
