@@ -6,12 +6,14 @@ case {
 	truth    = "timestamps turn on PAWS, per connection; recycle adds a stamp per address, until 4.11",
 	source   = "R2",
 	releases = "3.10 4.9.0 4.9.y 4.11 4.19.y 6.18.y",
-	stages   = "world",
 }
-local old, young = host("old", {clock_ms = 500000000}), host("young", {clock_ms = 1000}) -- days, a second of uptime
+-- Days, and a second of uptime. A real clock is as it is: since 4.10 the kernel adds a number of its own for each pair
+-- of addresses, which is as far.
+local function clock(ms) return stage == "world" and ms or nil end
+local old, young = host("old", {clock_ms = clock(500000000)}), host("young", {clock_ms = clock(1000)})
 local nat, server = box "nat", host "server"
-link(old, "192.168.0.2", nat, "192.168.0.1")
-link(young, "192.168.1.2", nat, "192.168.1.1")
+local first = link(old, "192.168.0.2", nat, "192.168.0.1")
+local second = link(young, "192.168.1.2", nat, "192.168.1.1")
 link(nat, "203.0.113.1 203.0.113.7", server, "198.51.100.1")
 nat:snat{from = "192.168.0.0/16", to = "203.0.113.1"}
 local listener = server:listen("198.51.100.1:80")
@@ -30,13 +32,17 @@ local function visit(phone, to)
 	return result
 end
 
-expect(visit(old), "ok")
-expect(visit(young), "ok", "tcp_tw_recycle=0: timestamps alone harm nobody")
-pause(61)
+for _ = 1, 3 do
+	expect(visit(old), "ok")
+	expect(visit(young), "ok", "tcp_tw_recycle=0: timestamps alone harm nobody")
+end
+local far = math.abs(first:last(old, "SYN").tsval - second:last(young, "SYN").tsval)
+expect_between(math.min(far, 2^32 - far), 60000, 2^31, "their timestamps are a minute apart, or more")
 if not has "tw-recycle" then
 	expect(pcall(server.sysctl, server, "net.ipv4.tcp_tw_recycle", 1), false, "from 4.12 on there is no such knob")
 	return
 end
+pause(61)
 server:sysctl("net.ipv4.tcp_tw_recycle", 1)
 expect(visit(young), "ok")
 pause(1)
