@@ -116,6 +116,13 @@ if [ "$TAP_ROOT" = 1 ] && setpriv --bounding-set -bpf true 2>/dev/null; then
 	tap_has "it is named" 'need CAP_BPF beside CAP_NET_ADMIN'
 	tap_status "without CAP_NET_ADMIN" 3 bounded -net_admin
 	tap_has "it is named" 'need CAP_NET_ADMIN beside CAP_BPF'
+	# Root of a user namespace has all of them, and the kernel asks for the first namespace's.
+	if unshare -U -r true 2>/dev/null; then
+		tap_status "root of a user namespace" 3 unshare -U -r "$TCPWHY" fix hook --cgroup "$name" reuseaddr
+		tap_has "it is said" 'first user'
+	else
+		tap_skip "root of a user namespace" "no user namespace can be made"
+	fi
 	tap_equal "nothing was attached" "$(attached)" ""
 	tap_equal "and nothing written" "$(ls /run/tcpwhy 2>/dev/null)" ""
 else
@@ -374,7 +381,22 @@ if [ -d /sys/fs/bpf ] && mount -t bpf bpf /sys/fs/bpf 2>/dev/null; then
 	tap_equal "it acts" "$(inside "$hooked" bind tcp4 8080)" "reuseaddr 1"
 	"$TCPWHY" fix undo >/dev/null
 	tap_equal "the folder is gone too" "$(ls -d /sys/fs/bpf/tcpwhy 2>/dev/null)" ""
+	# Names of programs and processes in the cgroup take CAP_SYS_ADMIN; the hook itself does not.
+	few()
+	{
+		setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$TCPWHY" fix "$@"
+	}
+	tap_status "without CAP_SYS_ADMIN" 0 few hook --cgroup "$name" reuseaddr
+	tap_has "it is done" '^DONE'
+	out=$(echo "$out" | tr -s '\n ' ' ')
+	tap_has "but not tried" 'not tried with a socket: no process could be made in the cgroup \(EPERM\)'
+	tap_equal "it acts" "$(inside "$hooked" bind tcp4 8080)" "reuseaddr 1"
+	tap_status "and is undone" 0 few undo
+	tap_equal "nothing is left" "$(attached)" ""
 	umount /sys/fs/bpf
+	tap_status "but a bpffs cannot be mounted without" 3 few hook --cgroup "$name" reuseaddr
+	tap_has "it is said" 'needs CAP_SYS_ADMIN'
+	tap_equal "nothing is left" "$(attached)$(left)" ""
 else
 	tap_skip "the usual bpffs" "/sys/fs/bpf cannot be mounted"
 fi

@@ -147,7 +147,7 @@ static void a_record_is_read_as_it_was_written(void **state)
 	assert_string_equal(again.cgroup, "/sys/fs/cgroup/web.slice");
 	assert_int_equal(again.cgroup_id, 4711);
 	assert_int_equal(again.mntns, record.mntns);
-	assert_ptr_equal(again.folder, record.folder);
+	assert_string_equal(again.folder, record.folder);
 	assert_int_equal(again.pins_n, 2);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_string_equal(hook_record_path(&again, i, path),
