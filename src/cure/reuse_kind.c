@@ -123,7 +123,7 @@ static int take_found(size_t i, int pid, int fd, void *ctx)
 		rc = handle(l, r, fd);
 	if (rc == -EPERM || rc == -EACCES || rc == -ENOSYS) {
 		r->fate = FATE_UNSEEN;
-		r->error = -rc;
+		r->error = rc == -EACCES ? EPERM : -rc;
 		r->pid = pid;
 	}
 	return 0;
@@ -147,7 +147,7 @@ static void judge_lost(struct looking *l, struct recorded *r)
 		rc = borrow_each(r->pid, pass, NULL);
 	if (rc == -EPERM || rc == -EACCES) {
 		r->fate = FATE_UNSEEN;
-		r->error = -rc;
+		r->error = EPERM;
 	}
 }
 
@@ -287,9 +287,9 @@ static int reuse_undo(const json_t *change, bool force, struct kind_look *after,
 static void reuse_describe(const json_t *change, char what[static 128], char where[static 64])
 {
 	const json_t *first = json_array_get(json_object_get(change, "processes"), 0);
+	size_t n = json_array_size(json_object_get(change, "sockets"));
 
-	snprintf(what, 128, "SO_REUSEADDR on %zu sockets of %.70s",
-		 json_array_size(json_object_get(change, "sockets")),
+	snprintf(what, 128, "SO_REUSEADDR on %zu socket%s of %.70s", n, n == 1 ? "" : "s",
 		 journal_text(change, "where"));
 	snprintf(where, 64, "%.20s[%d]", journal_text(first, "comm"),
 		 (int)json_integer_value(json_object_get(change, "target")));

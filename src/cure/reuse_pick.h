@@ -20,6 +20,7 @@ enum reuse_role {
 	REUSE_QUEUED,
 	REUSE_ORPHAN,    /* its process closed it; the kernel ends it, by TIME_WAIT or without */
 	REUSE_TIME_WAIT, /* a mini-socket: TIME_WAIT, or an orphan's FIN_WAIT2 */
+	REUSE_ENDED,     /* closed since it was listed; who looks finds that, not reuse_pick() */
 	REUSE_ROLES
 };
 

@@ -55,7 +55,7 @@ static void drop(const struct reuse_port *port, bool dead, struct world *w)
 	for (size_t i = 0; i < port->snap.owners_n; i++) {
 		uint8_t role = port->roles[i];
 
-		if (role == REUSE_QUEUED ||
+		if (role == REUSE_QUEUED || role == REUSE_ENDED ||
 		    (dead && (role == REUSE_ORPHAN || role == REUSE_TIME_WAIT)))
 			continue;
 		w->owners[n++] = w->owners[i];

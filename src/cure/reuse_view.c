@@ -11,6 +11,8 @@
 #include "base/text.h"
 #include "live/owners.h"
 
+#define WALKS_MAX 3
+
 /* --------------------------------------------------------------------------- what a process has
  */
 
@@ -175,7 +177,7 @@ static int take_found(size_t i, int pid, int fd, void *ctx)
 	struct borrowed b;
 	int rc = borrow_process(&w->held, pid);
 
-	if (!rc)
+	if (!rc && s->reuse < 0)
 		rc = borrow_one(w, s, fd, &b);
 	if (rc) {
 		if (s->reuse < 0 && (!s->error || rc == -EPERM || rc == -ENOSYS)) {
@@ -199,12 +201,14 @@ static int take_found(size_t i, int pid, int fd, void *ctx)
 	return 0;
 }
 
-static int find_holders(struct reuse_view *view, struct err *err)
+static int walk_processes(struct reuse_view *view, struct err *err)
 {
 	struct walk w = {.view = view, .held = BORROW_NONE};
 	uint32_t *inodes = calloc(view->n + 1, sizeof(*inodes));
 	int rc = -ENOMEM;
 
+	view->processes_n = 0;
+	view->processes_more = false;
 	for (size_t i = 0; inodes && i < view->n; i++)
 		inodes[i] = view->sockets[i].inode;
 	if (inodes)
@@ -213,6 +217,86 @@ static int find_holders(struct reuse_view *view, struct err *err)
 	free(inodes);
 	if (rc)
 		snprintf(err->text, sizeof(err->text), "/proc: %s", strerror(-rc));
+	return rc;
+}
+
+/* --------------------------------------------------------------------------- what closed meanwhile
+ */
+
+/* The listing alone, which is quick. */
+static int list_again(struct live *live, const struct reuse_view *view, struct inodes *list,
+		      struct err *err)
+{
+	const unsigned avoid = LIVE_AVOID_BIND_HASH | LIVE_AVOID_ITER_TCP | LIVE_AVOID_PIDFD;
+	char path[64];
+	struct live_target target = {.netns = path};
+	struct live *quick;
+	int rc;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", live_netns_fd(live));
+	rc = live_open(&target, avoid, &quick, err);
+	if (rc)
+		return rc;
+	for (size_t p = 0; p < view->ports_n && !rc; p++) {
+		const struct snapshot_scope scope = {.port = view->ports[p].port,
+						     .owners_wanted = true};
+		struct snapshot snap;
+
+		rc = live_snapshot(quick, &scope, &snap, err);
+		for (size_t i = 0; !rc && i < snap.owners_n; i++)
+			rc = snap.owners[i].inode ? add_inode(list, snap.owners[i].inode) : 0;
+		snapshot_free(&snap);
+	}
+	live_close(quick);
+	if (list->n)
+		qsort(list->all, list->n, sizeof(*list->all), compare_inodes);
+	return rc;
+}
+
+/* Those that nobody has open and that are listed no longer. The number of those that still are. */
+static size_t drop_ended(struct reuse_view *view, const struct inodes *list)
+{
+	size_t n = 0, unfound = 0;
+
+	for (size_t i = 0; i < view->n; i++) {
+		const struct reuse_socket *s = &view->sockets[i];
+		bool listed = list->n && bsearch(&s->inode, list->all, list->n, sizeof(s->inode),
+						 compare_inodes);
+
+		if (s->reuse < 0 && !listed) {
+			view->ports[s->port].roles[s->owner] = REUSE_ENDED;
+			continue;
+		}
+		unfound += s->reuse < 0;
+		view->sockets[n++] = *s;
+	}
+	view->n = n;
+	return unfound;
+}
+
+static size_t count_unfound(const struct reuse_view *view)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < view->n; i++)
+		n += view->sockets[i].reuse < 0;
+	return n;
+}
+
+/* On a busy server some close between the listing and /proc, or change hands while it is read: what
+ * was not found and is listed still is looked for again. */
+static int find_holders(struct live *live, struct reuse_view *view, struct err *err)
+{
+	int rc = walk_processes(view, err);
+
+	for (int i = 0; !rc && i < WALKS_MAX && count_unfound(view); i++) {
+		struct inodes list = {0};
+
+		rc = list_again(live, view, &list, err);
+		if (!rc && drop_ended(view, &list) && i + 1 < WALKS_MAX)
+			rc = walk_processes(view, err);
+		free(list.all);
+	}
 	return rc;
 }
 
@@ -302,7 +386,7 @@ static void count(struct reuse_view *view)
 
 		for (size_t i = 0; i < port->snap.owners_n; i++) {
 			view->by_role[port->roles[i]]++;
-			if (port->roles[i] > REUSE_CONNECTION)
+			if (port->roles[i] > REUSE_CONNECTION && port->roles[i] != REUSE_ENDED)
 				count_dead(view, &port->snap, i, port->roles[i]);
 		}
 	}
@@ -371,7 +455,7 @@ int reuse_view_take(struct live *live, const struct reuse_ask *ask, const uint16
 	if (!rc)
 		rc = collect_sockets(v, err);
 	if (!rc && v->n)
-		rc = find_holders(v, err);
+		rc = find_holders(live, v, err);
 	if (rc) {
 		reuse_view_free(v);
 	} else {

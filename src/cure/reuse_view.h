@@ -61,7 +61,7 @@ struct reuse_view {
 	uint64_t netns_cookie;
 	size_t by_role[REUSE_ROLES];
 	size_t lacking[REUSE_ROLES]; /* listeners, connections: reached, without the option */
-	/* Queued, orphans, TIME_WAIT: not known to have it. */
+	/* Queued, orphans, TIME_WAIT: those not known to have it. */
 	size_t unset[REUSE_ROLES];
 	size_t unreached;    /* listeners, connections that could not be borrowed */
 	uint64_t longest_ns; /* what the last of TIME_WAIT without it has left, if that is known */

@@ -201,7 +201,7 @@ static void test_undo(void **state)
 	assert_int_equal(after, KIND_BACK);
 	assert_int_equal(look(change), KIND_BACK);
 	kind_find("reuseaddr")->describe(change, what, where);
-	assert_string_equal(what, "SO_REUSEADDR on 1 sockets of 127.0.0.1:1");
+	assert_string_equal(what, "SO_REUSEADDR on 1 socket of 127.0.0.1:1");
 	json_decref(change);
 }
 
