@@ -21,7 +21,6 @@ struct request {
 	struct fix_question question; /* of for_text, if that is given */
 	bool force;
 	struct hook_request hook;
-	int process; /* whose namespace is looked at, because it is in the cgroup; 0: none is */
 };
 
 static const char usage_text[] =
@@ -235,21 +234,21 @@ static void choose_namespace(struct request *q)
 {
 	if (q->o.target.netns || q->o.target.pid || q->o.container || q->o.pod)
 		return;
-	q->process = cgroup2_process(&q->hook.cgroup);
-	q->o.target.pid = q->process;
+	q->o.target.pid = cgroup2_process(&q->hook.cgroup);
 }
 
 /* What the engine says, before anything is changed. 0, or what to end with. */
 static int prove(struct request *q, struct live *live, struct fixed *f, struct hook_report *r)
 {
-	char words[1024] = "", missing[400] = "";
+	char words[1024] = "", missing[400] = "", where[128];
 	struct err err;
 	int rc = 0;
 
+	fix_where(&q->o, where);
 	if (q->for_text)
 		rc = hook_proof(live, &q->hook.order, &q->question, words, &err);
 	if (!rc)
-		rc = hook_proof_local(live, &q->hook.order, missing, &err);
+		rc = hook_proof_local(live, &q->hook.order, where, missing, &err);
 	if (rc)
 		return fix_failed(&q->o, err.text);
 	fixed_add(f, "proof", "%s", words);

@@ -241,8 +241,8 @@ int hook_proof(struct live *live, const struct hook_order *order, const struct f
 
 /* ------------------------------------------------------------------------------------ addresses */
 
-int hook_proof_local(struct live *live, const struct hook_order *order, char words[static 400],
-		     struct err *err)
+int hook_proof_local(struct live *live, const struct hook_order *order, const char *where,
+		     char words[static 400], struct err *err)
 {
 	*words = '\0';
 	for (unsigned i = 0; i < order->n4 + order->n6; i++) {
@@ -263,12 +263,12 @@ int hook_proof_local(struct live *live, const struct hook_order *order, char wor
 		if (a.error != EADDRNOTAVAIL || a.word != TCPWHY_REFUSED)
 			continue;
 		address_format(&order->addresses[i], one);
-		snprintf(
-			words, 400,
-			"%s is not local here (EADDRNOTAVAIL): \"ip addr add %s/%d dev lo\", or "
-			"\"ip %sroute add local %s dev lo\"; and whoever is connected to must have "
-			"a route back to it",
-			one, one, i < order->n4 ? 32 : 128, i < order->n4 ? "" : "-6 ", one);
+		snprintf(words, 400,
+			 "%s is not local in %.100s (EADDRNOTAVAIL): \"ip addr add %s/%d dev lo\" "
+			 "or \"ip %sroute add local %s dev lo\"; and whoever is connected to must "
+			 "have a route back to it",
+			 one, where, one, i < order->n4 ? 32 : 128, i < order->n4 ? "" : "-6 ",
+			 one);
 		return 0;
 	}
 	return 0;

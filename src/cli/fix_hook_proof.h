@@ -17,9 +17,9 @@
 int hook_proof(struct live *live, const struct hook_order *order, const struct fix_question *q,
 	       char words[static 1024], struct err *err);
 
-/* Which of the addresses no socket of the namespace can have: 0 with words "" if all can, or with a
- * sentence that names the first and what it needs; -errno with err->text. */
-int hook_proof_local(struct live *live, const struct hook_order *order, char words[static 400],
-		     struct err *err);
+/* Which of the addresses no socket of the namespace, called where, can have: 0 with words "" if all
+ * can, or with a sentence that names the first and what it needs; -errno with err->text. */
+int hook_proof_local(struct live *live, const struct hook_order *order, const char *where,
+		     char words[static 400], struct err *err);
 
 #endif

@@ -224,7 +224,24 @@ tap_equal "without it two ports are two connections" "$(inside "$hooked" many tc
 quiet 90
 tap_status "an address that is not local" 1 hook --cgroup "$name" "spread=10.1.0.1,10.9.9.9"
 out=$(echo "$out" | tr -s '\n ' ' ')
-tap_has "it is named, with what it needs" '10.9.9.9 is not local .*ip addr add 10.9.9.9/32 dev lo'
+tap_has "it is named, with what it needs" '10.9.9.9 is not local in this namespace .*ip addr add 10.9.9.9/32 dev lo'
+# Another namespace than ours has a process in the cgroup: that one counts.
+# shellcheck disable=SC2016 # of the inner shell
+sh -c 'echo $$ >"$0/cgroup.procs" && exec unshare -n sleep 60' "$cgroup" &
+there=$!
+started="$started $there"
+tries=0
+until grep -q "^$there\$" "$cgroup/cgroup.procs" && [ "$(readlink "/proc/$there/ns/net")" != "$(readlink /proc/self/ns/net)" ] ||
+	[ "$tries" = 200 ]; do
+	tries=$((tries + 1))
+	sleep 0.05
+done
+tap_status "a process of the cgroup in another namespace" 1 hook --cgroup "$name" spread=10.1.0.1 --dry-run
+out=$(echo "$out" | tr -s '\n ' ' ')
+tap_has "is whose addresses count" "10.1.0.1 is not local in the namespace of process $there "
+tap_status "unless a namespace is named" 0 hook --cgroup "$name" spread=10.1.0.1 --dry-run --pid $$
+kill "$there"
+wait "$there" 2>/dev/null || true
 tap_equal "nothing was attached" "$(attached)" ""
 tap_status "dry run: the engine is asked from each address" 0 hook --cgroup "$name" "spread=$all" --dry-run --for "connect 10.1.0.9:90"
 out=$(echo "$out" | tr -s '\n ' ' ')
