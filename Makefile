@@ -7,6 +7,7 @@
 # make check-packets N=1000000 SEED=1 random segments on src/segment and on the kernel
 # make check-matrix   both again on Debian's kernels of other releases, in QEMU (long)
 # make check-kills N=10000 SEED=1     rounds of kills of the processes of tcpwhy run
+# make check-fixes KILLS=1000         kill -9 of who changes a sysctl and sets it back
 # make check-leases KILLS=10000       kill -9 of who leases ports, the protocol in spin, and 500,000 TIME_WAIT, at length
 # make bench      side-by-side benchmarks, each prints its ratio
 # make fuzz T=60  every fuzzer for T seconds
@@ -43,7 +44,7 @@ BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(BUILD)/tests/wrap/binder-static
 
-.PHONY: all tests check check-layers check-long check-packets check-matrix check-leases check-kills bench fuzz demo clean format
+.PHONY: all tests check check-layers check-long check-packets check-matrix check-leases check-fixes check-kills bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -187,6 +188,9 @@ check-leases: all $(BUILD)/lease-kill $(BUILD)/starved
 	$(BUILD)/lease-kill --kills $(KILLS) --seed $(SEED)
 	tests/lease/run-spin long
 	$(BUILD)/starved --sockets 500000 --ports 50000 --tcpwhy $(BUILD)/tcpwhy
+
+check-fixes: $(BUILD)/tests/unit/cure_kill_test
+	KILLS=$(KILLS) TCPWHY_SEED=$(SEED) $(BUILD)/tests/unit/cure_kill_test
 
 bench: all $(BENCH)
 	tools/run-bench $(BUILD)

@@ -188,12 +188,52 @@ static void test_device(void **state)
 	assert_int_equal(fate_of(&p, &o), PLAN_ELSEWHERE);
 }
 
+/* Towards a destination the peer decides, whatever bind() would say; and only mini-sockets go. */
+static void test_towards(void **state)
+{
+	static const struct {
+		const char *from, *to, *local, *peer;
+		bool meets;
+	} rows[] = {
+		{NULL, "10.0.0.9:80", "10.0.0.5:40000", "10.0.0.9:80", true},
+		{NULL, "10.0.0.9:80", "10.0.0.6:40001", "10.0.0.9:80", true},
+		{NULL, "10.0.0.9:80", "10.0.0.5:40000", "10.0.0.9:81", false},
+		{NULL, "10.0.0.9:80", "10.0.0.5:40000", "10.0.0.8:80", false},
+		{NULL, "10.0.0.9:80", "10.0.0.9:80", "10.0.0.5:40000", false},
+		{"10.0.0.5:1", "10.0.0.9:80", "10.0.0.5:40000", "10.0.0.9:80", true},
+		{"10.0.0.6:1", "10.0.0.9:80", "10.0.0.5:40000", "10.0.0.9:80", false},
+		{NULL, "10.0.0.9:80", "[::ffff:10.0.0.5]:40000", "[::ffff:10.0.0.9]:80", true},
+		{NULL, "[2001:db8::9]:80", "[2001:db8::5]:40000", "[2001:db8::9]:80", true},
+		{NULL, "[2001:db8::9]:80", "[2001:db8::5]:40000", "[2001:db8:1::9]:80", false},
+		{"[::]:1", "[2001:db8::9]:80", "[2001:db8::5]:40000", "[2001:db8::9]:80", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct plan_place p = {.outgoing = true};
+		struct snapshot_owner o = owner(rows[i].local, TCPWHY_TIME_WAIT, true);
+		enum tcpwhy_family family;
+		uint16_t port;
+
+		assert_null(endpoint_parse(rows[i].to, &p.peer, &family, &p.peer_port));
+		assert_null(endpoint_parse(rows[i].peer, &o.o.peer, &family, &o.o.peer_port));
+		if (rows[i].from)
+			assert_null(endpoint_parse(rows[i].from, &p.addr, &family, &port));
+		if ((fate_of(&p, &o) == PLAN_DESTROY) != rows[i].meets)
+			fail_msg("row %zu: %s meets %s", i, rows[i].to, rows[i].peer);
+		o.o.state = TCPWHY_ESTABLISHED;
+		o.o.timewait = false;
+		assert_int_equal(fate_of(&p, &o), rows[i].meets ? PLAN_LIVING : PLAN_ELSEWHERE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_overlap),      cmocka_unit_test(test_only_mini_sockets),
 		cmocka_unit_test(test_doubt_spares), cmocka_unit_test(test_counts_and_cookies),
 		cmocka_unit_test(test_empty),        cmocka_unit_test(test_device),
+		cmocka_unit_test(test_towards),
 	};
 
 	return unit_run("cure_plan", tests);
