@@ -32,3 +32,31 @@ expect(usable("twice the range", 200, {"10.0.0.2:81"}), 200)
 expect(usable("4 ports of the server", 100, {"10.0.0.2:82", "10.0.0.2:83", "10.0.0.2:84", "10.0.0.2:85"}), 400)
 expect(usable("4 addresses of the client", 100, {"10.0.0.2:86"}, {"10.0.0.1", "10.0.0.11", "10.0.0.12", "10.0.0.13"}), 400)
 expect(usable("4 addresses of the server", 100, {"10.0.0.2:87", "10.0.0.21:87", "10.0.0.22:87", "10.0.0.23:87"}), 400)
+
+-- The cures. A wider range, for connections that are held:
+server:listen("0.0.0.0:90")
+client:sysctl("net.ipv4.ip_local_port_range", "50000 50001")
+local function connect() return client:socket():try_connect("10.0.0.2:90") end
+for _ = 1, 2 do expect(connect(), "ok") end
+expect(connect(), "EADDRNOTAVAIL", "two ports, two connections")
+client:cure "fix sysctl net.ipv4.ip_local_port_range='50000 50003'"
+for _ = 1, 2 do expect(connect(), "ok", "fix sysctl: two ports more") end
+client:undo()
+expect(connect(), "EADDRNOTAVAIL", "undone: as before")
+
+-- More addresses, for a program that names none: a hook on its cgroup. sock closes first, and ends.
+apart "real programs"
+local group = stage == "kernel" and client:cgroup()
+if not group then return end
+client:sysctl("net.ipv4.ip_local_port_range", "51000 51001")
+local function program()
+	local status, shown = client:run(words "tcpwhy sock 10.0.0.2 90")
+	return status == 0 and "ok" or shown:find "= -1 EADDRNOTAVAIL" and "EADDRNOTAVAIL" or shown
+end
+for _ = 1, 2 do expect(program(), "ok") end
+expect(program(), "EADDRNOTAVAIL", "two ports, and both are in TIME_WAIT")
+if client:cure("fix hook --cgroup " .. group .. " spread=10.0.0.11,10.0.0.12") then
+	for _ = 1, 4 do expect(program(), "ok", "fix hook: two ports of each address") end
+	client:undo()
+	expect(program(), "EADDRNOTAVAIL", "undone: as before")
+end
