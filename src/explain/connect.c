@@ -65,6 +65,17 @@ static void offer_no_port(struct asked *a, const struct explain_connect *q, stru
 	out->cures_n++;
 }
 
+/* The pool is for servers: a connection needs no port of it. */
+static void drop_lease(struct result *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < out->cures_n; i++)
+		if (!text_equal(out->cures[i].id, "lease-port"))
+			out->cures[n++] = out->cures[i];
+	out->cures_n = n;
+}
+
 /* bind(0) that has to share a port may share one whose 4-tuple is taken: which, is a matter of
  * chance. It shares only after a search without sharing found none (inet_csk_find_open_port()). 1,
  * 0, or -errno. */
@@ -208,6 +219,7 @@ int explain_connect(const struct snapshot *snap, const struct tcpwhy_row *row,
 	}
 	if (question->from == FROM_ADDRESS)
 		out->verdict.range_total = 0;
+	drop_lease(out);
 	offer_no_port(&a, question, out);
 	write_question(&a, out);
 	return 0;

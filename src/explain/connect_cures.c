@@ -82,6 +82,44 @@ static bool offer_wait(struct offer *o)
 	return true;
 }
 
+static void command_destroy_to(struct offer *o)
+{
+	const struct tcpwhy_connect_request *q = &o->a->connect->connect;
+	const struct explain_question *before = &o->a->connect->before;
+	struct text t = text_in(o->cure->command, sizeof(o->cure->command));
+	char peer[ENDPOINT_TEXT_MAX], source[ADDRESS_TEXT_MAX];
+
+	text_add(&t, "tcpwhy fix destroy-time-wait");
+	offer_place(&t, before);
+	if (before->device) {
+		text_add(&t, " --device ");
+		offer_word(&t, before->device);
+	}
+	text_add(&t, " --to ");
+	offer_word(&t, endpoint_format(&q->peer, q->peer_port, false, peer));
+	text_add(&t, " --from ");
+	text_add(&t, address_format(&q->source, source));
+	offer_whole(o->cure);
+}
+
+/* Each of the TIME_WAIT that keep a port from connect() has this destination and source. */
+static bool offer_destroy_to(struct offer *o)
+{
+	struct load_change change = {.destroy_time_wait = true, .destroy_fin_wait2 = true};
+	struct tcpwhy_verdict after;
+	uint32_t kept = asked_tw_kept(&o->a->verdict);
+
+	if (!is_exhausted(o->a) || !kept || !try_change(o, &change, &after))
+		return false;
+	offer_say(o->cure->does, "destroy the TIME_WAIT sockets towards this destination");
+	struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
+	text_add(&t, "now: ");
+	text_counted(&t, kept, "port");
+	text_add(&t, "; gives up the protection from old duplicates of these connections");
+	command_destroy_to(o);
+	return true;
+}
+
 static bool offer_destroy(struct offer *o)
 {
 	const struct tcpwhy_connect_request *q = &o->a->connect->connect;
@@ -94,6 +132,7 @@ static bool offer_destroy(struct offer *o)
 	struct text t = text_in(o->cure->command, sizeof(o->cure->command));
 	text_add(&t, "tcpwhy fix destroy-time-wait");
 	offer_target(&t, &o->a->connect->before, &q->source, q->port);
+	offer_whole(o->cure);
 	return true;
 }
 
@@ -196,35 +235,81 @@ static void say_more(struct offer *o, const struct tcpwhy_verdict *after, const 
 	text_add(&t, more);
 }
 
-enum { SOURCES_TRIED = 32 };
+enum { SOURCES_TRIED = 32, SOURCES_SPREAD = 8 };
 
-static bool offer_source(struct offer *o)
+/* Of a prefix its second address; the first is often the device's. */
+static struct tcpwhy_addr source_of(const struct snapshot_local *l)
+{
+	struct tcpwhy_addr a = l->prefix;
+
+	if (l->prefix_len < 127)
+		a.b[15] |= 2;
+	return a;
+}
+
+/* BPF programs give each of them in turn to sockets without an address. */
+static void command_spread(struct offer *o, const struct tcpwhy_addr *sources, size_t n)
+{
+	char address[ADDRESS_TEXT_MAX];
+	struct text t = text_in(o->cure->command, sizeof(o->cure->command));
+
+	if (o->a->connect->from != FROM_ROUTE)
+		return;
+	text_add(&t, "tcpwhy fix hook --cgroup CGROUP spread=");
+	for (size_t i = 0; i < n; i++) {
+		text_add(&t, i ? "," : "");
+		text_add(&t, address_format(&sources[i], address));
+	}
+	offer_whole(o->cure);
+}
+
+/* Fills sources with those that find a port now, *after with the first one's verdict, and leaves
+ * the trial of the first. */
+static size_t try_sources(struct offer *o, struct tcpwhy_addr sources[static SOURCES_SPREAD],
+			  struct tcpwhy_verdict *after)
 {
 	const struct snapshot *s = o->a->snap;
 	struct tcpwhy_connect_request q = o->a->connect->connect;
 	const struct tcpwhy_addr now = q.source;
-	char address[ADDRESS_TEXT_MAX];
-	struct tcpwhy_verdict after;
+	enum trial first = TRIAL_NO;
 	unsigned tried = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; i < s->locals_n && is_exhausted(o->a) && tried < SOURCES_TRIED; i++) {
+	for (size_t i = 0; i < s->locals_n && tried < SOURCES_TRIED && n < SOURCES_SPREAD; i++) {
+		struct tcpwhy_verdict v;
+
 		if (!source_usable(&s->locals[i], &o->a->connect->connect))
 			continue;
-		q.source = s->locals[i].prefix;
-		/* Of a prefix its second address; the first is often the device's. */
-		if (s->locals[i].prefix_len < 127)
-			q.source.b[15] |= 2;
+		q.source = source_of(&s->locals[i]);
 		tried++;
-		if (address_equal(&q.source, &now) || !try_request(o, &q, &after))
+		if (address_equal(&q.source, &now) || !try_request(o, &q, &v))
 			continue;
-		struct text t = offer_does(o);
-		text_add(&t, "bind to ");
-		text_add(&t, address_format(&q.source, address));
-		text_add(&t, " before connect(), with IP_BIND_ADDRESS_NO_PORT");
-		say_more(o, &after, " of its own; it must be routed back to this host");
-		return true;
+		if (!n) {
+			*after = v;
+			first = o->trial;
+		}
+		sources[n++] = q.source;
 	}
-	return false;
+	o->trial = first;
+	return n;
+}
+
+static bool offer_source(struct offer *o)
+{
+	struct tcpwhy_addr sources[SOURCES_SPREAD];
+	char address[ADDRESS_TEXT_MAX];
+	struct tcpwhy_verdict after;
+	size_t n = is_exhausted(o->a) ? try_sources(o, sources, &after) : 0;
+
+	if (!n)
+		return false;
+	struct text t = offer_does(o);
+	text_add(&t, "bind to ");
+	text_add(&t, address_format(&sources[0], address));
+	text_add(&t, " before connect(), with IP_BIND_ADDRESS_NO_PORT");
+	say_more(o, &after, " of its own; it must be routed back to this host");
+	command_spread(o, sources, n);
+	return true;
 }
 
 /* Whoever nobody is connected to, or from: the peer's port 0 is in no table. */
@@ -256,12 +341,25 @@ static bool offer_tw_reuse(struct offer *o)
 	if (!try_soon(o, &change, &when_ns))
 		return false;
 	offer_say(o->cure->does, "sysctl net.ipv4.tcp_tw_reuse=1");
+	offer_sysctl(o->cure, &o->a->connect->before, "net.ipv4.tcp_tw_reuse", "1");
 	struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
 	add_when(&t, when_ns);
 	text_add(&t, ", this namespace: a port comes back ");
 	text_seconds(&t, s.tw_reuse_delay_ms * 1000000ull);
 	text_add(&t, " after its connection closed, not 60 s");
 	return true;
+}
+
+/* After a command, if there is one: for the other side's host there is none. */
+static void and_tw_reuse(struct offer *o)
+{
+	struct cure second = {0};
+
+	offer_sysctl(&second, &o->a->connect->before, "net.ipv4.tcp_tw_reuse", "1");
+	if (second.command[0])
+		offer_and(o->cure, second.command);
+	else
+		o->cure->command[0] = '\0';
 }
 
 static bool offer_timestamps(struct offer *o)
@@ -284,8 +382,12 @@ static bool offer_timestamps(struct offer *o)
 	struct text t = offer_does(o);
 	text_add(&t, on ? "let the other side use TCP timestamps (net.ipv4.tcp_timestamps=1 there)"
 			: "sysctl net.ipv4.tcp_timestamps=1");
-	if (s.tw_reuse == 1 && !reuse)
+	if (!on)
+		offer_sysctl(o->cure, &o->a->connect->before, "net.ipv4.tcp_timestamps", "1");
+	if (s.tw_reuse == 1 && !reuse) {
 		text_add(&t, ", and net.ipv4.tcp_tw_reuse=1 here");
+		and_tw_reuse(o);
+	}
 	offer_say(o->cure->costs, "for connections from now on: without timestamps no TIME_WAIT "
 				  "can be taken over");
 	return true;
@@ -293,31 +395,21 @@ static bool offer_timestamps(struct offer *o)
 
 static bool offer_wider_range(struct offer *o)
 {
-	struct tcpwhy_sysctls s = o->a->sysctls;
+	struct tcpwhy_sysctls s;
 	struct load_change change = {.sysctls = &s};
 	struct tcpwhy_verdict after;
 
-	if (!is_exhausted(o->a))
-		return false;
-	/* Well-known and registered service ports below 10,000 are left alone. */
-	s.port_low = s.port_low > 10000 ? 10000 : s.port_low;
-	s.port_high = 65535;
-	/* An odd number of ports loses one. */
-	if ((s.port_high - s.port_low) % 2 == 0)
-		s.port_low++;
-	if (!try_change(o, &change, &after))
-		return false;
-	struct text t = offer_does(o);
-	text_add(&t, "sysctl net.ipv4.ip_local_port_range=\"");
-	text_number(&t, s.port_low);
-	text_char(&t, ' ');
-	text_number(&t, s.port_high);
-	text_char(&t, '"');
-	t = text_in(o->cure->costs, sizeof(o->cure->costs));
-	text_add(&t, "now, this namespace: ");
-	add_ports(&t, &after);
-	text_add(&t, " more; reserve the service ports that lie in it");
-	return true;
+	for (unsigned i = 0; i < OFFER_RANGES && is_exhausted(o->a); i++) {
+		if (!offer_range(&o->a->sysctls, i, &s) || !try_change(o, &change, &after))
+			continue;
+		offer_range_say(o->cure, &o->a->connect->before, &s);
+		struct text t = text_in(o->cure->costs, sizeof(o->cure->costs));
+		text_add(&t, "now, this namespace: ");
+		add_ports(&t, &after);
+		text_add(&t, " more; reserve the service ports that lie in it");
+		return true;
+	}
+	return false;
 }
 
 static bool offer_unreserve(struct offer *o)
@@ -338,6 +430,7 @@ static bool offer_unreserve(struct offer *o)
 static const struct offer_row cures[] = {
 	{"wait", CURE_NOTHING, offer_wait},
 	{"destroy-time-wait", CURE_NOTHING, offer_destroy},
+	{"destroy-time-wait", CURE_NOTHING, offer_destroy_to},
 	{"bind-address-no-port", CURE_SOCKET, offer_other_port},
 	{"keep-alive", CURE_PROGRAM, offer_keep_alive},
 	{"more-sources", CURE_PROGRAM, offer_source},

@@ -74,6 +74,7 @@ static bool offer_destroy(struct offer *o)
 	t = text_in(o->cure->command, sizeof(o->cure->command));
 	text_add(&t, "tcpwhy fix destroy-time-wait");
 	offer_target(&t, o->a->question, &o->a->question->bind.addr, o->a->question->bind.port);
+	offer_whole(o->cure);
 	return true;
 }
 
@@ -112,6 +113,36 @@ static void say_sides(struct offer *o, enum sides sides, bool already, const cha
 			  : "from the next start on: what holds the port now lacks it");
 }
 
+/* Nothing helps while it listens. But had its sockets the option, what they leave in TIME_WAIT
+ * would not keep the next server out; mini-sockets that lack it already cannot be given it. */
+static bool try_restart(struct offer *o, const struct tcpwhy_bind_request *with)
+{
+	struct load_change ended = {.end_living = true};
+	struct load_change had = {.end_living = true, .reuse = true};
+	struct tcpwhy_verdict v;
+
+	if (!asked_holders(&o->a->verdict, TCPWHY_H_LISTENER, TCPWHY_H_LISTENER_OTHER_UID) ||
+	    asked_try(o->a, &ended, with, NULL) != TRIAL_NO)
+		return false;
+	asked_try(o->a, NULL, with, &v);
+	if (asked_holders(&v, TCPWHY_H_TW_NEEDS_REUSE, TCPWHY_H_FW2_WITHOUT_REUSE))
+		return false;
+	o->trial = asked_try(o->a, &had, with, NULL);
+	return o->trial != TRIAL_NO;
+}
+
+/* The command is filled in when the server's process is known. */
+static void say_restart(struct offer *o, bool already)
+{
+	o->late = true;
+	offer_say(o->cure->does,
+		  already ? "set SO_REUSEADDR on the sockets of the running server"
+			  : "set SO_REUSEADDR on the sockets of the running server, and on the new "
+			    "one");
+	offer_say(o->cure->costs, "before that server is stopped: the TIME_WAIT of its connections "
+				  "then keeps no server from the port that sets it, too");
+}
+
 static bool offer_reuseaddr(struct offer *o)
 {
 	struct tcpwhy_bind_request with = o->a->question->bind;
@@ -122,8 +153,12 @@ static bool offer_reuseaddr(struct offer *o)
 	if (!with.port)
 		return false;
 	enum sides sides = try_sides(o, &with, &both);
-	if (sides == SIDES_NONE)
-		return false;
+	if (sides == SIDES_NONE) {
+		if (!try_restart(o, &with))
+			return false;
+		say_restart(o, already);
+		return true;
+	}
 	say_sides(o, sides, already, "SO_REUSEADDR");
 	offer_run(o->cure, "--reuseaddr");
 	return true;
@@ -353,10 +388,27 @@ static bool offer_fin_timeout(struct offer *o)
 		return false;
 	o->late = true;
 	offer_say(o->cure->does, "sysctl net.ipv4.tcp_fin_timeout=1");
+	offer_sysctl(o->cure, o->a->question, "net.ipv4.tcp_fin_timeout", "1");
 	offer_say(o->cure->costs,
 		  "not this time: orphans made from now on leave FIN_WAIT2 after 1 s; a "
 		  "peer that sends later gets a reset");
 	return true;
+}
+
+/* With the ports that are reserved already; without a command if these are not known. */
+static void command_reserve(struct offer *o, uint16_t port)
+{
+	const struct snapshot *s = o->a->snap;
+	char value[CURE_COMMAND_MAX];
+	struct text t = text_in(value, sizeof(value));
+	uint32_t bits[2048];
+
+	if (s->sysctls_unknown & SNAPSHOT_S_RESERVED)
+		return;
+	memcpy(bits, s->reserved, sizeof(bits));
+	bits[port / 32] |= 1u << port % 32;
+	offer_ports(&t, bits);
+	offer_sysctl(o->cure, o->a->question, "net.ipv4.ip_local_reserved_ports", value);
 }
 
 static bool offer_reserve(struct offer *o)
@@ -372,6 +424,7 @@ static bool offer_reserve(struct offer *o)
 	text_add(&t, "add ");
 	text_number(&t, port);
 	text_add(&t, " to net.ipv4.ip_local_reserved_ports");
+	command_reserve(o, port);
 	o->late = true;
 	offer_say(o->cure->costs,
 		  "from now on connect() leaves this port alone; the present connection "
@@ -404,9 +457,13 @@ static bool offer_unprivileged(struct offer *o)
 	s.unprivileged_port_start = a->question->bind.port;
 	if (!try_change(o, &change))
 		return false;
-	struct text t = offer_does(o);
-	text_add(&t, "sysctl net.ipv4.ip_unprivileged_port_start=");
+	char value[8];
+	struct text t = text_in(value, sizeof(value));
 	text_number(&t, s.unprivileged_port_start);
+	t = offer_does(o);
+	text_add(&t, "sysctl net.ipv4.ip_unprivileged_port_start=");
+	text_add(&t, value);
+	offer_sysctl(o->cure, a->question, "net.ipv4.ip_unprivileged_port_start", value);
 	t = text_in(o->cure->costs, sizeof(o->cure->costs));
 	text_add(&t, "now, this namespace; every user may then bind ports from ");
 	text_number(&t, s.unprivileged_port_start);
@@ -426,6 +483,8 @@ static bool offer_nonlocal(struct offer *o)
 		return false;
 	offer_say(o->cure->does,
 		  v4 ? "sysctl net.ipv4.ip_nonlocal_bind=1" : "sysctl net.ipv6.ip_nonlocal_bind=1");
+	offer_sysctl(o->cure, o->a->question,
+		     v4 ? "net.ipv4.ip_nonlocal_bind" : "net.ipv6.ip_nonlocal_bind", "1");
 	offer_say(o->cure->costs,
 		  "now, every program of this namespace; a wrong address is then no "
 		  "longer refused");
@@ -434,25 +493,21 @@ static bool offer_nonlocal(struct offer *o)
 
 static bool offer_wider_range(struct offer *o)
 {
-	struct tcpwhy_sysctls s = o->a->sysctls;
+	struct tcpwhy_sysctls s;
 	struct load_change change = {.sysctls = &s};
 
 	if (o->a->question->bind.port || o->a->question->bind.range_low ||
 	    o->a->question->bind.range_high)
 		return false;
-	/* Well-known and registered service ports below 10,000 are left alone. */
-	s.port_low = s.port_low > 10000 ? 10000 : s.port_low;
-	s.port_high = 65535;
-	if (!try_change(o, &change))
-		return false;
-	struct text t = offer_does(o);
-	text_add(&t, "sysctl net.ipv4.ip_local_port_range=\"");
-	text_number(&t, s.port_low);
-	text_char(&t, ' ');
-	text_number(&t, s.port_high);
-	text_char(&t, '"');
-	offer_say(o->cure->costs, "now, this namespace; reserve the service ports that lie in it");
-	return true;
+	for (unsigned i = 0; i < OFFER_RANGES; i++) {
+		if (!offer_range(&o->a->sysctls, i, &s) || !try_change(o, &change))
+			continue;
+		offer_range_say(o->cure, o->a->question, &s);
+		offer_say(o->cure->costs,
+			  "now, this namespace; reserve the service ports that lie in it");
+		return true;
+	}
+	return false;
 }
 
 static bool offer_autobind_reuse(struct offer *o)
@@ -461,6 +516,8 @@ static bool offer_autobind_reuse(struct offer *o)
 	struct load_change change = {.sysctls = &s};
 	struct tcpwhy_bind_request q = o->a->question->bind;
 
+	bool already = q.reuse != TCPWHY_REUSE_NO;
+
 	if (q.port || s.autobind_reuse)
 		return false;
 	s.autobind_reuse = true;
@@ -468,10 +525,43 @@ static bool offer_autobind_reuse(struct offer *o)
 	o->trial = asked_try(o->a, &change, &q, NULL);
 	if (o->trial == TRIAL_NO)
 		return false;
-	offer_say(o->cure->does,
-		  "sysctl net.ipv4.ip_autobind_reuse=1, and SO_REUSEADDR on the new socket");
+	offer_say(o->cure->does, already ? "sysctl net.ipv4.ip_autobind_reuse=1"
+					 : "sysctl net.ipv4.ip_autobind_reuse=1, and SO_REUSEADDR "
+					   "on the new socket");
+	offer_sysctl(o->cure, o->a->question, "net.ipv4.ip_autobind_reuse", "1");
+	/* Without --prepared it leaves bind() to port 0 alone. */
+	if (!already)
+		offer_and(o->cure, "tcpwhy run --reuseaddr --prepared -- CMD");
 	offer_say(o->cure->costs,
 		  "now, this namespace; works on ports whose holders have SO_REUSEADDR");
+	return true;
+}
+
+/* --------------------------------------------------------------------------------- the port pool
+ */
+
+enum { POOL_TRIED = 16 };
+
+/* Where a port of a pool would be bound; the engine holds the sockets of all ports when the
+ * question is about port 0. */
+static bool try_pool(struct offer *o, uint16_t low)
+{
+	struct tcpwhy_bind_request q = o->a->question->bind;
+
+	for (q.port = low; q.port < low + POOL_TRIED; q.port++)
+		if (try_request(o, &q))
+			return true;
+	return false;
+}
+
+static bool offer_lease(struct offer *o)
+{
+	const struct explain_question *q = o->a->question;
+	uint16_t low = offer_pool_low(&o->a->sysctls);
+
+	if (q->bind.port || q->bind.range_low || q->bind.range_high || !low || !try_pool(o, low))
+		return false;
+	offer_pool(o->cure, q, low);
 	return true;
 }
 
@@ -490,6 +580,7 @@ static const struct offer_row cures[] = {
 	{"other-address", CURE_PROGRAM, offer_address},
 	{"freebind", CURE_PROGRAM, offer_freebind},
 	{"net-bind-service", CURE_PROGRAM, offer_capability},
+	{"lease-port", CURE_PROGRAM, offer_lease},
 	{"fin-timeout", CURE_NAMESPACE, offer_fin_timeout},
 	{"reserve-port", CURE_NAMESPACE, offer_reserve},
 	{"unprivileged-port-start", CURE_NAMESPACE, offer_unprivileged},
@@ -558,23 +649,81 @@ static void tell_unowned(struct result *r)
 	text_add(&t, " open: no process of this PID namespace, or one that has just ended");
 }
 
+/* The process that has the server's listener open, or where none listens any more the one that has
+ * every connection in the way; 0: none such is seen. */
+static int server_of(const struct result *r)
+{
+	int pid = 0;
+
+	for (size_t i = 0; i < r->holders_n; i++) {
+		const struct result_holder *h = &r->holders[i];
+		if (h->seen.o.state == TCPWHY_LISTEN)
+			return h->owners_n ? h->owners[0].pid : 0;
+	}
+	if (r->verdict.holders != r->holders_n)
+		return 0;
+	for (size_t i = 0; i < r->holders_n; i++) {
+		const struct result_holder *h = &r->holders[i];
+		bool connection = h->why == TCPWHY_H_CONN_NEEDS_REUSE ||
+				  h->why == TCPWHY_H_CONN_WITHOUT_REUSE;
+		if (!connection || !h->owners_n || (pid && h->owners[0].pid != pid))
+			return 0;
+		pid = h->owners[0].pid;
+	}
+	return pid;
+}
+
+static bool lacks_reuse(const struct result *r)
+{
+	for (size_t i = 0; i < r->holders_n; i++)
+		if (r->holders[i].seen.o.reuse == TCPWHY_REUSE_NO)
+			return true;
+	return false;
+}
+
+/* The option is set on the sockets that are open, so it need not wait for the next start. */
+static void name_server(struct cure *c, const struct result *r)
+{
+	int pid = lacks_reuse(r) ? server_of(r) : 0;
+	bool restart = !c->command[0];
+
+	if (!pid)
+		return;
+	struct text t = text_in(c->command, sizeof(c->command));
+	text_add(&t, "tcpwhy fix reuseaddr --pid ");
+	text_number(&t, (uint64_t)pid);
+	text_add(&t, " --port ");
+	text_number(&t, r->question.port);
+	if (restart)
+		return;
+	offer_say(c->costs, "now, on the sockets that are open, too");
+	if (r->question.reuse == TCPWHY_REUSE_NO)
+		offer_and(c, "tcpwhy run --reuseaddr -- CMD");
+}
+
+static void name_end(struct cure *c, const struct result *r)
+{
+	char buf[CURE_TEXT_MAX];
+	struct text t = text_in(buf, sizeof(buf));
+
+	text_add(&t, "stop ");
+	unsigned n = add_owners(&t, r);
+	if (n > OWNERS_NAMED) {
+		text_add(&t, " and ");
+		text_counted(&t, n - OWNERS_NAMED, "more process");
+		text_add(&t, n - OWNERS_NAMED > 1 ? "es" : "");
+	}
+	if (n)
+		memcpy(c->does, buf, sizeof(buf));
+}
+
 void explain_name_owners(struct result *r)
 {
 	tell_unowned(r);
 	for (size_t i = 0; i < r->cures_n; i++) {
-		char buf[CURE_TEXT_MAX];
-		struct text t = text_in(buf, sizeof(buf));
-
-		if (!text_equal(r->cures[i].id, "end-owner"))
-			continue;
-		text_add(&t, "stop ");
-		unsigned n = add_owners(&t, r);
-		if (n > OWNERS_NAMED) {
-			text_add(&t, " and ");
-			text_counted(&t, n - OWNERS_NAMED, "more process");
-			text_add(&t, n - OWNERS_NAMED > 1 ? "es" : "");
-		}
-		if (n)
-			memcpy(r->cures[i].does, buf, sizeof(buf));
+		if (text_equal(r->cures[i].id, "end-owner"))
+			name_end(&r->cures[i], r);
+		else if (text_equal(r->cures[i].id, "reuseaddr-both"))
+			name_server(&r->cures[i], r);
 	}
 }

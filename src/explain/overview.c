@@ -32,8 +32,8 @@ static struct finding *found(struct survey *s, enum severity severity, const cha
 	return f;
 }
 
-static void add_cure(struct finding *f, const char *id, enum cure_reach reach, const char *does,
-		     const char *costs)
+static struct cure *add_cure(struct finding *f, const char *id, enum cure_reach reach,
+			     const char *does, const char *costs)
 {
 	struct cure *c = &f->cures[f->cures_n++];
 	struct text t;
@@ -45,6 +45,7 @@ static void add_cure(struct finding *f, const char *id, enum cure_reach reach, c
 	text_add(&t, does);
 	t = text_in(c->costs, sizeof(c->costs));
 	text_add(&t, costs);
+	return c;
 }
 
 /* "28,100 of 28,232" */
@@ -280,11 +281,20 @@ static void check_reserved(struct survey *s)
 
 static void add_no_port(struct finding *f)
 {
-	add_cure(
+	struct cure *c = add_cure(
 		f, "bind-address-no-port", CURE_SOCKET,
 		"set IP_BIND_ADDRESS_NO_PORT where bind() to port 0 comes before connect()",
 		"for programs that bind() to port 0 before they connect, from their next start on");
-	offer_run(&f->cures[f->cures_n - 1], "--bind-address-no-port");
+
+	offer_run(c, "--bind-address-no-port");
+}
+
+static void add_lease(struct survey *s, struct finding *f)
+{
+	uint16_t low = offer_pool_low(&s->seen->sysctls);
+
+	if (low)
+		offer_pool(add_cure(f, "lease-port", CURE_PROGRAM, "", ""), &s->place, low);
 }
 
 /* inet_csk_find_open_port() with a wildcard address meets every owner. */
@@ -315,6 +325,7 @@ static void check_bind0(struct survey *s)
 	text_add(&t, "tcpwhy bind");
 	offer_target(&t, &s->place, &(struct tcpwhy_addr){{[10] = 0xff, 0xff}}, 0);
 	add_no_port(f);
+	add_lease(s, f);
 }
 
 /* __inet_hash_connect() passes over a port that bind() owns, for every destination. */
@@ -342,6 +353,25 @@ static void check_bind_owns(struct survey *s)
 	add_share(&t, o->range_owned, usable);
 	text_add(&t, " ports of the range are owned by bind()");
 	add_no_port(f);
+}
+
+/* One command for all such listeners: each of several would undo the one before. */
+static void command_reserve(const struct survey *s, struct cure *c)
+{
+	const struct overview *o = s->seen;
+	char value[CURE_COMMAND_MAX];
+	struct text t = text_in(value, sizeof(value));
+	uint32_t bits[2048];
+
+	if (o->sysctls_unknown & SNAPSHOT_S_RESERVED)
+		return;
+	memcpy(bits, o->reserved, sizeof(bits));
+	for (size_t i = 0; i < o->listeners_n; i++) {
+		uint16_t port = o->listeners[i].who.seen.o.port;
+		bits[port / 32] |= 1u << port % 32;
+	}
+	offer_ports(&t, bits);
+	offer_sysctl(c, &s->place, "net.ipv4.ip_local_reserved_ports", value);
 }
 
 static void check_listener(struct survey *s, const struct overview_listener *l)
@@ -377,8 +407,9 @@ static void check_listener(struct survey *s, const struct overview_listener *l)
 	text_add(&t, "add ");
 	text_number(&t, seen->o.port);
 	text_add(&t, " to net.ipv4.ip_local_reserved_ports");
-	add_cure(f, "reserve-port", CURE_NAMESPACE, does,
-		 "now, this namespace: connect() and bind(0) pass over the port");
+	command_reserve(s,
+			add_cure(f, "reserve-port", CURE_NAMESPACE, does,
+				 "now, this namespace: connect() and bind(0) pass over the port"));
 }
 
 static void check_listeners(struct survey *s)
@@ -426,9 +457,15 @@ static void check_odd_range(struct survey *s)
 	text_number(&t, s->seen->sysctls.port_low);
 	text_add(&t, " to ");
 	text_number(&t, s->seen->sysctls.port_high);
-	add_cure(f, "widen-range", CURE_NAMESPACE,
-		 "set net.ipv4.ip_local_port_range to ends of different parity",
-		 "now, this namespace");
+	struct cure *c = add_cure(f, "widen-range", CURE_NAMESPACE,
+				  "set net.ipv4.ip_local_port_range to ends of different parity",
+				  "now, this namespace");
+	struct tcpwhy_sysctls even = s->seen->sysctls;
+	if (even.port_high < 65535)
+		even.port_high++;
+	else
+		even.port_low++;
+	offer_range_say(c, &s->place, &even);
 }
 
 /* --------------------------------------------------------------------------------------- unseen */

@@ -12,13 +12,14 @@ enum cure_reach { CURE_NOTHING, CURE_SOCKET, CURE_PROGRAM, CURE_NAMESPACE, CURE_
 
 #define CURE_ID_MAX 32
 #define CURE_TEXT_MAX 256
+#define CURE_COMMAND_MAX 1024
 
 struct cure {
 	char id[CURE_ID_MAX];           /* "destroy-time-wait": a promise */
 	enum cure_reach reach;
 	char does[CURE_TEXT_MAX];       /* what to do, in words */
 	char costs[CURE_TEXT_MAX];      /* what is given up, and when it acts */
-	char command[CURE_TEXT_MAX];    /* complete command line, or "" if there is none */
+	char command[CURE_COMMAND_MAX]; /* complete command line, or "" if there is none */
 	bool proven;                    /* the engine, re-run with it, answers ok */
 };
 

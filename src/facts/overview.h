@@ -53,6 +53,7 @@ struct overview {
 	uint32_t sources; /* of enum snapshot_source */
 	struct tcpwhy_sysctls sysctls;
 	uint32_t sysctls_unknown;
+	uint32_t reserved[2048]; /* ports of ip_local_reserved_ports, a bit each */
 
 	uint64_t sockets, by_state[OVERVIEW_STATES];
 	uint64_t twice;  /* of them, up to so many were counted twice: the table changed under us */

@@ -45,6 +45,7 @@ struct overview_count *overview_begin(const struct snapshot *seen)
 	c->delay_ns = (delay_ms ? delay_ms : 1000u) * (uint64_t)NS_PER_MS;
 	c->now_ns = seen->taken_ns;
 	memcpy(c->closed, seen->reserved, sizeof(c->closed));
+	memcpy(c->out.reserved, seen->reserved, sizeof(c->out.reserved));
 	/* Of three ports both searches walk two, from the first one (engine/portwalk.h). */
 	if (c->low && c->high - c->low == 2 && !has(c->closed, c->high)) {
 		put(c->closed, c->high);

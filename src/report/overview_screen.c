@@ -63,11 +63,15 @@ static void print_finding(const struct finding *f, FILE *out)
 
 		fold_to(&cure, LABEL);
 		fold_plain(&cure, "cure  ");
-		fold_words(&cure, c->command[0] ? c->command : c->does);
-		if (c->costs[0]) {
-			fold_plain(&cure, ":");
-			fold_words(&cure, c->costs);
+		/* Whole, and alone on its line: a command is copied, not read. */
+		if (c->command[0]) {
+			fold_plain(&cure, c->command);
+			fold_newline(&cure);
+		} else {
+			fold_words(&cure, c->does);
+			fold_plain(&cure, c->costs[0] ? ":" : "");
 		}
+		fold_words(&cure, c->costs);
 		fold_newline(&cure);
 	}
 	if (f->ask[0]) {
@@ -75,7 +79,6 @@ static void print_finding(const struct finding *f, FILE *out)
 
 		fold_to(&ask, LABEL);
 		fold_plain(&ask, "more  ");
-		/* Whole: a command is copied, not read. */
 		fold_plain(&ask, f->ask);
 		fold_newline(&ask);
 	}

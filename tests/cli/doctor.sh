@@ -144,7 +144,8 @@ tap_status "a listener in the range is a warning" 0 "$TCPWHY" --json
 # Without the bind hash it is not seen who named a port, nor are cures proven.
 [ "$TAP_ROOT" = 0 ] || json "of the one that named its port" \
 	'"warnings":1,.*"what":"port20001\(outgoing\)isintheephemeralrangeandnotreserved"'
-json "the cure has no command that does not exist" '"id":"reserve-port",[^}]*"command":null'
+json "the cure has its command" \
+	'"id":"reserve-port",[^}]*"command":"tcpwhyfixsysctlnet.ipv4.ip_local_reserved_ports=20001"'
 sysctl -qw net.ipv4.ip_local_reserved_ports=20001
 tap_status "reserved, it is none" 0 "$TCPWHY" --json
 [ "$TAP_ROOT" = 0 ] || json_lacks "and is not warned of" doctor.listener

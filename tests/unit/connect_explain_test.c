@@ -180,6 +180,72 @@ static void test_reuse_needs_a_second(void **state)
 	free(s);
 }
 
+static const char *command_of(struct result *r, const char *id)
+{
+	const struct cure *c = cure_of(r, id);
+
+	if (!c)
+		fail_msg("no cure %s", id);
+	return c->command;
+}
+
+static void test_commands(void **state)
+{
+	struct scene *s = full(TCPWHY_TIME_WAIT, true, 30 * SECOND);
+	struct explain_connect q = question();
+	struct result r;
+
+	(void)state;
+	scene_local(s, "10.0.0.6", 128, 2);
+	scene_local(s, "10.0.0.7", 128, 2);
+	q.before.netns = "blue";
+	ask(s, &q, &r);
+	assert_string_equal(command_of(&r, "tw-reuse"),
+			    "tcpwhy fix sysctl --netns blue net.ipv4.tcp_tw_reuse=1");
+	assert_string_equal(command_of(&r, "destroy-time-wait"),
+			    "tcpwhy fix destroy-time-wait --netns blue --to 10.0.0.17:80 "
+			    "--from 10.0.0.5");
+	assert_memory_equal(cure_of(&r, "destroy-time-wait")->costs, "now: 4 ports; ", 14);
+	assert_string_equal(command_of(&r, "widen-range"),
+			    "tcpwhy fix sysctl --netns blue "
+			    "net.ipv4.ip_local_port_range='40000 65535'");
+	assert_string_equal(command_of(&r, "more-sources"),
+			    "tcpwhy fix hook --cgroup CGROUP spread=10.0.0.6,10.0.0.7");
+	result_free(&r, &scene_memory);
+	/* Who binds an address is passed over by the hook. */
+	q.from = FROM_ADDRESS;
+	q.before.bind.addr = q.connect.source;
+	ask(s, &q, &r);
+	assert_string_equal(command_of(&r, "more-sources"), "");
+	result_free(&r, &scene_memory);
+	free(s);
+}
+
+static void test_timestamp_commands(void **state)
+{
+	struct scene *s = full(TCPWHY_TIME_WAIT, false, 30 * SECOND);
+	const struct explain_connect q = question();
+	struct result r;
+
+	(void)state;
+	/* It is the other side that does not use them. */
+	ask(s, &q, &r);
+	assert_string_equal(command_of(&r, "timestamps-on"), "");
+	result_free(&r, &scene_memory);
+	s->snap.sysctls.timestamps = false;
+	ask(s, &q, &r);
+	assert_string_equal(command_of(&r, "timestamps-on"),
+			    "tcpwhy fix sysctl net.ipv4.tcp_timestamps=1 && "
+			    "tcpwhy fix sysctl net.ipv4.tcp_tw_reuse=1");
+	result_free(&r, &scene_memory);
+	s->snap.sysctls.tw_reuse = 1;
+	ask(s, &q, &r);
+	assert_string_equal(command_of(&r, "timestamps-on"),
+			    "tcpwhy fix sysctl net.ipv4.tcp_timestamps=1");
+	result_free(&r, &scene_memory);
+	free(s);
+}
+
 static void test_more_sources(void **state)
 {
 	struct scene *s = full(TCPWHY_ESTABLISHED, true, 0);
@@ -254,7 +320,7 @@ static void test_bind_comes_first(void **state)
 			       TCPWHY_CALL_BIND,
 			       "bind.range-exhausted",
 			       {"bind-address-no-port"},
-			       {0},
+			       {"lease-port"},
 			       {0}});
 	q.from = FROM_ADDRESS;
 	run(full(TCPWHY_ESTABLISHED, true, 0), &q,
@@ -515,6 +581,8 @@ int main(void)
 		cmocka_unit_test(test_exhausted),
 		cmocka_unit_test(test_reuse_needs_a_second),
 		cmocka_unit_test(test_more_sources),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_timestamp_commands),
 		cmocka_unit_test(test_owned_by_bind),
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_bind_comes_first),

@@ -302,6 +302,59 @@ static void test_worst_first_and_confirmed(void **state)
 	assert_int_equal(found.warn, 3);
 }
 
+static void survey(const char *netns)
+{
+	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
+
+	assert_int_equal(explain_overview(&seen, row, netns, 0, &scene_memory, &found), 0);
+}
+
+static void start(void)
+{
+	memset(&seen, 0, sizeof(seen));
+	seen.sysctls = tcpwhy_row_find("6.18.y")->defaults;
+	seen.taken_ns = 1000 * SECOND;
+	range(1000);
+}
+
+/* Typed one after the other, none takes back what another did. */
+static void test_listeners_are_reserved_together(void **state)
+{
+	(void)state;
+	start();
+	seen.reserved[0] = 1u << 9;
+	listener();
+	listener();
+	seen.listeners[1].who.seen.o.port = LOW + 6;
+	survey("blue");
+	assert_int_equal(found.findings_n, 2);
+	for (size_t i = 0; i < 2; i++)
+		assert_string_equal(found.findings[i].cures[0].command,
+				    "tcpwhy fix sysctl --netns blue "
+				    "net.ipv4.ip_local_reserved_ports=9,20005-20006");
+	seen.sysctls_unknown = SNAPSHOT_S_RESERVED;
+	survey("blue");
+	assert_string_equal(found.findings[0].cures[0].command, "");
+}
+
+static void test_range_commands(void **state)
+{
+	(void)state;
+	start();
+	odd();
+	survey(NULL);
+	assert_string_equal(found.findings[0].cures[0].command,
+			    "tcpwhy fix sysctl net.ipv4.ip_local_port_range='20000 21001'");
+	start();
+	bind0_full();
+	survey(NULL);
+	assert_string_equal(found.findings[0].cures[1].id, "lease-port");
+	assert_string_equal(found.findings[0].cures[1].command,
+			    "tcpwhy port init 19000-19999 && tcpwhy run --lease -- CMD");
+	survey("blue");
+	assert_string_equal(found.findings[0].cures[1].command, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +362,8 @@ int main(void)
 		cmocka_unit_test(test_standing),
 		cmocka_unit_test(test_odd_texts),
 		cmocka_unit_test(test_worst_first_and_confirmed),
+		cmocka_unit_test(test_listeners_are_reserved_together),
+		cmocka_unit_test(test_range_commands),
 	};
 
 	return unit_run("explain_overview", tests);
