@@ -61,6 +61,12 @@ run tcpwhy --all --json
 documented "--all"
 run tcpwhy fix destroy-time-wait 0.0.0.0:8080 --json --dry-run
 documented "fix"
+run tcpwhy fix sysctl tcp_rfc1337=1 --json
+documented "fix sysctl"
+run tcpwhy fix sysctl ip_local_reserved_ports=8080 --json --dry-run --for 'bind 127.0.0.1:8080'
+documented "fix sysctl, with a question"
+run tcpwhy fix undo --json
+documented "fix undo"
 
 run tcpwhy lab ghost-connection --json
 documented "lab"
@@ -70,7 +76,8 @@ documented "lab --list"
 run sh -c "tcpwhy lab --releases --json | grep -v '\"[a-z0-9-]*-[a-z0-9-]*\": {'"
 documented "lab --releases"
 
-for command in doctor bind connect log fix lab; do
+for command in doctor bind connect log fix 'fix sysctl' 'fix destroy-time-wait' 'fix list' 'fix undo' lab; do
+	# shellcheck disable=SC2086 # a command and its verb
 	run tcpwhy $command --help
 	lacking=
 	for option in $(echo "$out" | grep -o '^ *--[a-z0-9-]*' | tr -d ' '); do
