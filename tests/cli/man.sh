@@ -68,6 +68,9 @@ documented "fix sysctl, with a question"
 run tcpwhy fix undo --json
 documented "fix undo"
 
+run tcpwhy fix yaml init-container --kube 1.29 tcp_tw_reuse=1 --json
+documented "fix yaml"
+
 run tcpwhy lab ghost-connection --json
 documented "lab"
 run tcpwhy lab --list --json
@@ -76,7 +79,7 @@ documented "lab --list"
 run sh -c "tcpwhy lab --releases --json | grep -v '\"[a-z0-9-]*-[a-z0-9-]*\": {'"
 documented "lab --releases"
 
-for command in doctor bind connect log fix 'fix sysctl' 'fix destroy-time-wait' 'fix list' 'fix undo' lab; do
+for command in doctor bind connect log fix 'fix sysctl' 'fix yaml' 'fix destroy-time-wait' 'fix list' 'fix undo' lab; do
 	# shellcheck disable=SC2086 # a command and its verb
 	run tcpwhy $command --help
 	lacking=

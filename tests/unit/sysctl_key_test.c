@@ -214,6 +214,59 @@ static void test_table(void **state)
 	assert_true(sysctl_key_at(0) != NULL);
 }
 
+/* ------------------------------------------------------------------------------- the manual page
+ */
+
+static size_t add_release(char *out, const char *before, uint16_t release)
+{
+	return (size_t)sprintf(out, "%s%u.%u", before, release >> 8, release & 255);
+}
+
+/* Its entry: the name, the meaning, and the line of what can be told in numbers. */
+static void entry_of(const struct sysctl_key *k, char *out)
+{
+	out += sprintf(out, ".It Va %s\n%s.\n(", k->name, k->means);
+	if (k->form == SYSCTL_NUMBER)
+		out += sprintf(out, "%u to %u", k->least, k->greatest);
+	else
+		out += sprintf(out, k->form == SYSCTL_RANGE ? "two ports" : "a list of ports");
+	if (k->since)
+		out += add_release(out, "; since ", k->since);
+	if (k->until)
+		out += add_release(out, "; until ", k->until);
+	if (k->netns_since == SYSCTL_NEVER)
+		out += sprintf(out, "; one for the machine");
+	else if (k->netns_since)
+		out += add_release(out,
+				   k->netns_unread ? "; of each namespace since about "
+						   : "; of each namespace since ",
+				   k->netns_since);
+	if (k->kube_since != SYSCTL_NEVER)
+		out += sprintf(out, "; safe in a pod");
+	if (k->kube_since != SYSCTL_NEVER && k->kube_since)
+		out += add_release(out, " since ", k->kube_since);
+	strcpy(out, ")\n");
+}
+
+static void test_manual(void **state)
+{
+	static char page[1 << 18];
+	const struct sysctl_key *k;
+	FILE *f = fopen("man/tcpwhy.1", "re");
+
+	(void)state;
+	assert_non_null(f); /* tests run in the root of the tree */
+	size_t n = fread(page, 1, sizeof(page) - 1, f);
+	assert_true(n && n < sizeof(page) - 1);
+	fclose(f);
+	for (size_t i = 0; (k = sysctl_key_at(i)); i++) {
+		char entry[1024];
+		entry_of(k, entry);
+		if (!strstr(page, entry))
+			fail_msg("the manual page lacks\n%s", entry);
+	}
+}
+
 /* ------------------------------------------------------------------------------------ the kernel
  */
 
@@ -364,11 +417,11 @@ static void test_machine_wide(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),        cmocka_unit_test(test_near),
-		cmocka_unit_test(test_values),       cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_same),         cmocka_unit_test(test_releases),
-		cmocka_unit_test(test_table),        cmocka_unit_test(test_kernel),
-		cmocka_unit_test(test_machine_wide),
+		cmocka_unit_test(test_names),  cmocka_unit_test(test_near),
+		cmocka_unit_test(test_values), cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_same),   cmocka_unit_test(test_releases),
+		cmocka_unit_test(test_table),  cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_kernel), cmocka_unit_test(test_machine_wide),
 	};
 
 	return unit_run("sysctl_key", tests);
