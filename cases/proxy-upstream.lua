@@ -56,10 +56,10 @@ local NO_PORT <const> = has "bind-address-no-port"
 expect(play("20 addresses", false, {from = sources, IP_TRANSPARENT = true, IP_BIND_ADDRESS_NO_PORT = NO_PORT}), 0)
 expect(play("keep-alive", false, {keep_alive = true, idle = 60}), 0)
 
--- The same with a real nginx as proxy and as upstream, and curl as the clients.
 if stage == "world" then return end
 
--- What every play of it has. Relative names are of its own directory; without privileges there is no other user.
+-- The same with a real nginx as proxy and as upstream, and curl as the clients. Relative names are of its directory;
+-- without privileges there is no other user.
 local function nginx(host, servers)
 	local file, directory = host:file("nginx.conf", [[
 		user root root; daemon off; master_process off; pid pid; error_log errors;
