@@ -265,11 +265,49 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 	}
 }
 
+/* ----------------------------------------------------------------------------------- all together
+ */
+
+static const char *kernel_word(const struct lab_case *c)
+{
+	if (!c->kernel)
+		return "-";
+	if (!play_went(c->kernel))
+		return "no";
+	return c->kernel->end == PLAY_DONE ? "played" : "in part";
+}
+
+/* In how many releases, which on which stage, and what of it was held against each other. */
+static void print_stages(const struct lab_case *c, FILE *out)
+{
+	const struct agreement *a = &c->agreement;
+	unsigned models = 0;
+
+	for (unsigned i = 0; i < c->plays_n; i++)
+		models += c->plays[i] != c->kernel && play_went(c->plays[i]);
+	fprintf(out, "%-35s %5u %-7s ", c->head.name, models, kernel_word(c));
+	if (c->compared)
+		fprintf(out, "%-6s %5u %8u %8u\n", a->differs == AGREE_ALL ? "yes" : "NO", a->calls,
+			a->segments, a->counters);
+	else
+		fputs("-\n", out);
+}
+
+static void print_table(const struct lab_case *cases, size_t n, FILE *out)
+{
+	fprintf(out, "\n%-35s %5s %-7s %-6s %5s %8s %8s\n", "case", "model", "kernel", "agrees",
+		"calls", "segments", "counters");
+	for (size_t i = 0; i < n; i++)
+		print_stages(&cases[i], out);
+}
+
 void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE *out)
 {
 	size_t count[4] = {0}, on_kernel = 0, agree = 0;
 	char line[256];
 
+	if (n > 1)
+		print_table(cases, n, out);
 	for (size_t i = 0; i < n; i++) {
 		count[lab_verdict(&cases[i])]++;
 		on_kernel += cases[i].kernel && play_went(cases[i].kernel);

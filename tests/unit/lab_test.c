@@ -131,6 +131,39 @@ static void test_does_not_hold(void **state)
 	tear_down(&s);
 }
 
+/* The second as far as what is installed allows; the third has no stage but the model. */
+static void test_table(void **state)
+{
+	struct lab_case cases[3];
+	struct scene s;
+	char *out;
+	size_t n;
+
+	(void)state;
+	set_up(&s);
+	agree_compare(&s.model, &s.kernel, &s.c.agreement);
+	struct play cut = s.kernel, unplayed = s.kernel;
+	cut.end = unplayed.end = PLAY_CANNOT;
+	unplayed.expects_n = 0;
+	for (int i = 0; i < 3; i++)
+		cases[i] = s.c;
+	cases[1].kernel = cases[1].plays[1] = &cut;
+	cases[2].kernel = cases[2].plays[1] = &unplayed;
+	cases[2].compared = false;
+	FILE *f = open_memstream(&out, &n);
+	assert_non_null(f);
+	report_lab_end(cases, 3, 1, f);
+	fclose(f);
+	has(out, " model kernel  agrees calls segments counters\n");
+	has(out,
+	    "scene                                   1 played  yes        3        4        5\n");
+	has(out,
+	    "scene                                   1 in part yes        3        4        5\n");
+	has(out, "scene                                   1 no      -\n");
+	free(out);
+	tear_down(&s);
+}
+
 /* What could not be made here is said, and breaks nothing. */
 static void test_skipped(void **state)
 {
@@ -193,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_holds),         cmocka_unit_test(test_verbose),
 		cmocka_unit_test(test_does_not_hold), cmocka_unit_test(test_stages_differ),
 		cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_skipped),
+		cmocka_unit_test(test_table),
 	};
 
 	return unit_run("lab", tests);
