@@ -77,6 +77,25 @@ tap_has "that is said" "not played: it does not name that release"
 
 tap_status "all cases" 0 "$TCPWHY" lab
 tap_has "none is broken" " 0 do not, 0 are no case"
+# A table: where each was played, and whether the stages agree.
+table=$(echo "$out" | sed -n '/^case  *model kernel  agrees/,/^$/p' | sed '1d;$d')
+tap_equal "each is in the table" "$(echo "$table" | wc -l)" "$("$TCPWHY" lab --list --json | grep -c '"case":')"
+case $(echo "$table" | awk '{ print $3 }' | sort -u | tr '\n' ' ') in
+*no*)
+	# Without a network namespace none can be.
+	tap_skip "each is played on this kernel" \
+		"$(echo "$out" | sed -n 's/^ *this kernel: not played: //p' | head -n 1)"
+	;;
+*)
+	tap_equal "each is played in the model and on this kernel" "$(echo "$table" | awk '$2 < 1 || $3 == "-"')" ""
+	tap_equal "and both agree" "$(echo "$table" | sed 's/in part/part/' | awk '$4 != "yes"')" ""
+	;;
+esac
+# What this machine lacks: each case says how far it went.
+echo "$out" | sed -n 's/^ *this kernel: no further: //p' >"$dir/lacks"
+while read -r why; do
+	tap_skip "to the end of a case" "$why"
+done <"$dir/lacks"
 
 # A case that says what is not so.
 cat >"$dir/false.lua" <<'EOF'

@@ -39,15 +39,19 @@ chmod 755 "$dir" "$dir/apt-get"
 mount --bind "$dir/apt-get" "$(command -v apt-get)"
 touch "$dir/nothing"
 
-if command -v nginx >"$dir/there" && command -v tshark >>"$dir/there"; then
+missing=0
+for program in nginx curl tshark; do
+	command -v $program || missing=1
+done >"$dir/there"
+if [ $missing = 0 ]; then
 	tap_status "what is optional is there" 0 tools/setup-debian --check --optional
 fi
 while read -r program; do
 	mount --bind "$dir/nothing" "$program"
 done <"$dir/there"
-tap_status "without nginx and tshark nothing is missing" 0 tools/setup-debian --check
+tap_status "without nginx, curl and tshark nothing is missing" 0 tools/setup-debian --check
 tap_status "but what is optional" 1 tools/setup-debian --optional --check
-tap_has "by its package, too" 'missing: nginx-light tshark$'
+tap_has "by its package, too" 'missing: nginx-light curl tshark$'
 
 mount --bind "$dir/nothing" "$bpftool"
 
