@@ -65,6 +65,7 @@ local function live(port, how, change)
 	there:recv()
 	there:close()
 	eventually(function() return server:count("TIME_WAIT", port) end, left + 1)
+	eventually(function() return server:count("LISTEN", port) end, 0) -- or the next client is its, and gets a RST
 end
 live(8084, "")
 expect(again("0.0.0.0:8084", REUSE), "EADDRINUSE", "the program that died did not set it")
