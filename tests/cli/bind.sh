@@ -10,18 +10,7 @@ RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/bind.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-bind.XXXXXX)
-started=
-# Only what was started here, by its id.
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder bind
 
 bind()
 {
@@ -139,12 +128,7 @@ hold() # ARGUMENTS of restart...
 	holder=$!
 	started="$started $holder"
 	exec 9>"$dir/in"
-	tries=0
-	until grep -q ready "$dir/ready" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
-	done
+	tap_await grep -q ready "$dir/ready"
 }
 
 let_go()
@@ -224,11 +208,7 @@ let_go
 
 hold orphan 127.0.0.1:9100
 # FIN_WAIT1 until the other side's delayed ACK.
-tries=0
-until ss -Htan state fin-wait-2 "sport = :9100" | grep -q . || [ "$tries" -ge 200 ]; do
-	tries=$((tries + 1))
-	sleep 0.05
-done
+tap_await sh -c 'ss -Htan state fin-wait-2 "sport = :9100" | grep -q .' || true
 tap_status "an orphan in FIN_WAIT2" 1 bind 127.0.0.1:9100 --try
 tap_has "is told from TIME_WAIT" 'FIN_WAIT2  127.0.0.1:9100'
 tap_has "and there tcp_fin_timeout does help" 'sysctl net.ipv4.tcp_fin_timeout=1'
@@ -282,11 +262,7 @@ unshare -n sh -c 'ip link set lo up; echo ready; cat' <"$dir/hold" >"$dir/ns" 2>
 ns=$!
 started="$started $ns"
 exec 8>"$dir/hold"
-tries=0
-until grep -q ready "$dir/ns" 2>/dev/null || [ "$tries" -ge 200 ]; do
-	tries=$((tries + 1))
-	sleep 0.05
-done
+tap_await grep -q ready "$dir/ns" || true
 hold hold 127.0.0.1:9200
 tap_status "our own namespace" 1 bind 127.0.0.1:9200
 tap_status "--pid: that of a process, where the port is free" 0 bind 127.0.0.1:9200 --pid "$ns" --try

@@ -11,18 +11,7 @@ RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/connect.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-connect.XXXXXX)
-started=
-# Only what was started here, by its id.
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder connect
 
 ask()
 {
@@ -45,16 +34,6 @@ complains()
 	fi
 }
 
-wait_for() # PATTERN FILE
-{
-	tries=0
-	until grep -q "$1" "$2" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
-	done
-}
-
 # hold NAME COMMAND...: in the background until its input, kept open by a writer of its own, ends;
 # its output is in $dir/NAME.
 hold()
@@ -67,7 +46,7 @@ hold()
 	echo "$!" >"$dir/$hold_name.pid"
 	"$@" <"$dir/$hold_name.in" >"$dir/$hold_name" 2>&1 &
 	started="$started $!"
-	wait_for ready "$dir/$hold_name"
+	tap_await grep -q ready "$dir/$hold_name"
 }
 
 let_go() # NAME

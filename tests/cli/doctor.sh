@@ -10,18 +10,7 @@ OUTGOING=${OUTGOING:-$(dirname "$TCPWHY")/examples/outgoing}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/doctor.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-doctor.XXXXXX)
-started=
-# Only what was started here, by its id.
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder doctor
 
 # json TEXT PATTERN, json_lacks TEXT PATTERN: of the JSON of the last run, without its spaces
 json()
@@ -53,12 +42,7 @@ hold()
 	echo "$!" >"$dir/$hold_name.pid"
 	"$@" <"$dir/$hold_name.in" >"$dir/$hold_name" 2>&1 &
 	started="$started $!"
-	tries=0
-	until grep -q ready "$dir/$hold_name" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
-	done
+	tap_await grep -q ready "$dir/$hold_name"
 }
 
 let_go() # NAME

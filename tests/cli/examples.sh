@@ -11,9 +11,7 @@ cd "$(dirname "$0")/../.."
 BUILD=$(dirname "${TCPWHY:-build/tcpwhy}")
 . tests/cli/lib/tap.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-examples.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder examples
 
 # ------------------------------------------------------------------------------- the port manager
 

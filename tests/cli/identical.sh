@@ -10,45 +10,43 @@ cd "$(dirname "$0")/../.."
 
 seed=${TCPWHY_SEED:-1}
 echo "# seed $seed"
-folder=$(mktemp -d /tmp/tcpwhy-identical.XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 130' INT TERM
+tap_folder identical
 
 # The pure folders that a host needs, and nothing else.
 compile() # NAME COMPILER FLAGS...
 {
 	name=$1
 	shift
-	tap_status "$name compiles" 0 "$@" -std=c17 -D_GNU_SOURCE -Iinclude -Isrc -o "$folder/$name" \
+	tap_status "$name compiles" 0 "$@" -std=c17 -D_GNU_SOURCE -Iinclude -Isrc -o "$dir/$name" \
 		tests/cli/lib/trace.c src/base/*.c src/engine/*.c src/segment/*.c
 }
 
 trace() # NAME SEED FILL OUT
 {
 	status=0
-	"$folder/$1" "$2" "$3" >"$folder/$4" || status=$?
+	"$dir/$1" "$2" "$3" >"$dir/$4" || status=$?
 }
 
 same() # TEXT
 {
-	if [ "$status" = 0 ] && cmp "$folder/first" "$folder/other" >"$folder/cmp" 2>&1; then
+	if [ "$status" = 0 ] && cmp "$dir/first" "$dir/other" >"$dir/cmp" 2>&1; then
 		tap_point 1 "$1"
 	else
-		out=$(cat "$folder/cmp")
+		out=$(cat "$dir/cmp")
 		tap_point 0 "$1"
 	fi
 }
 
 compile gcc gcc -O2
 trace gcc "$seed" 0 first
-tap_equal "the trace is long" "$([ "$(wc -l <"$folder/first")" -gt 20000 ] && echo yes)" yes
-tap_equal "and has every release" "$(grep -c '^row ' "$folder/first")" 10
+tap_equal "the trace is long" "$([ "$(wc -l <"$dir/first")" -gt 20000 ] && echo yes)" yes
+tap_equal "and has every release" "$(grep -c '^row ' "$dir/first")" 10
 trace gcc "$seed" 0 other
 same "two runs"
 trace gcc "$seed" 165 other
 same "two runs with other fresh memory"
 trace gcc "$((seed + 1))" 0 other
-tap_equal "another seed is another trace" "$(cmp -s "$folder/first" "$folder/other" && echo same)" ""
+tap_equal "another seed is another trace" "$(cmp -s "$dir/first" "$dir/other" && echo same)" ""
 
 if command -v clang >/dev/null 2>&1; then
 	compile clang clang -O1

@@ -9,9 +9,11 @@ TCPWHY=${TCPWHY:-build/tcpwhy}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/lab_pcap.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-pcap.XXXXXX)
-trap 'umount "$dir/small" 2>/dev/null || :; rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder pcap
+clean_up()
+{
+	umount "$dir/small" 2>/dev/null || true
+}
 
 one() # FILE: a play of the model
 {

@@ -7,34 +7,32 @@ set -eu
 cd "$(dirname "$0")/../.."
 . tests/cli/lib/tap.sh
 
-copy=$(mktemp -d /tmp/tcpwhy-layers.XXXXXX)
-trap 'rm -rf "$copy"' EXIT
-trap 'exit 130' INT TERM
-mkdir -p "$copy/build" "$copy/tools" "$copy/src/base" "$copy/src/engine" "$copy/src/explain" "$copy/src/live" \
-	"$copy/src/facts" "$copy/include/tcpwhy"
-cp tools/check-layers "$copy/tools/"
+tap_folder layers
+mkdir -p "$dir/build" "$dir/tools" "$dir/src/base" "$dir/src/engine" "$dir/src/explain" "$dir/src/live" \
+	"$dir/src/facts" "$dir/include/tcpwhy"
+cp tools/check-layers "$dir/tools/"
 
 check()
 {
-	tap_status "$1" "$2" "$copy/tools/check-layers" build
+	tap_status "$1" "$2" "$dir/tools/check-layers" build
 }
 
 # A small tree that keeps the rules, so that each plant is the only thing wrong.
 plant()
 {
-	echo "$2" >"$copy/src/$1"
+	echo "$2" >"$dir/src/$1"
 }
 
 archives()
 {
-	rm -f "$copy"/build/*
+	rm -f "$dir"/build/*
 	for folder in base engine explain; do
-		(cd "$copy/build" && ${CC:-cc} -O1 -c -o "$folder.o" "../src/$folder/$folder.c" -I../src -I../include &&
+		(cd "$dir/build" && ${CC:-cc} -O1 -c -o "$folder.o" "../src/$folder/$folder.c" -I../src -I../include &&
 			ar rcs "lib$folder.a" "$folder.o")
 	done
 }
 
-echo '/* public */' >"$copy/include/tcpwhy/engine.h"
+echo '/* public */' >"$dir/include/tcpwhy/engine.h"
 plant base/base.h 'int base(void);'
 plant base/base.c '#include "base/base.h"
 int base(void) { return 1; }'
@@ -53,25 +51,25 @@ check "a tree that keeps the rules passes" 0
 plant base/upward.c '#include "live/live.h"'
 check "base that includes live" 1
 tap_has "file, line and folder are named" 'src/base/upward.c:1: base may not use live'
-rm "$copy/src/base/upward.c"
+rm "$dir/src/base/upward.c"
 
 plant explain/inside.c '#  include "engine/state.h"'
 check "explain that looks inside the engine" 1
 tap_has "the way to go is named" 'tcpwhy/engine.h'
-rm "$copy/src/explain/inside.c"
+rm "$dir/src/explain/inside.c"
 
 plant explain/dots.c '#include "../live/live.h"'
 check "a path with .." 1
-rm "$copy/src/explain/dots.c"
+rm "$dir/src/explain/dots.c"
 
 plant facts/code.c 'int code;'
 check "code among the facts" 1
-rm "$copy/src/facts/code.c"
+rm "$dir/src/facts/code.c"
 
-mkdir "$copy/src/utils"
+mkdir "$dir/src/utils"
 check "a folder that is no layer" 1
 tap_has "it is named" 'src/utils is no layer'
-rmdir "$copy/src/utils"
+rmdir "$dir/src/utils"
 
 plant explain/explain.c '#include <stdio.h>
 int explain(void) { return puts("pure?"); }'
@@ -89,21 +87,21 @@ int explain(void) { return engine(0, 0, 0); }'
 archives
 check "pure archives may call each other" 0
 
-mkdir "$copy/src/logs"
+mkdir "$dir/src/logs"
 plant logs/logs.c 'extern int pcre2_match_8(void);
 int logs(void) { return pcre2_match_8(); }'
-(cd "$copy/build" && ${CC:-cc} -O1 -c -o logs.o ../src/logs/logs.c && ar rcs liblogs.a logs.o)
+(cd "$dir/build" && ${CC:-cc} -O1 -c -o logs.o ../src/logs/logs.c && ar rcs liblogs.a logs.o)
 check "logs may call PCRE2" 0
 plant explain/explain.c 'extern int pcre2_match_8(void);
 int explain(void) { return pcre2_match_8(); }'
-(cd "$copy/build" && ${CC:-cc} -O1 -c -o explain.o ../src/explain/explain.c && rm libexplain.a &&
+(cd "$dir/build" && ${CC:-cc} -O1 -c -o explain.o ../src/explain/explain.c && rm libexplain.a &&
 	ar rcs libexplain.a explain.o)
 check "and explain may not" 1
-rm -r "$copy/src/logs" "$copy/build/liblogs.a"
+rm -r "$dir/src/logs" "$dir/build/liblogs.a"
 plant explain/explain.c 'int explain(void) { return 0; }'
 archives
 
-rm "$copy/build/libengine.a"
+rm "$dir/build/libengine.a"
 check "an archive that was not built" 1
 
 tap_done

@@ -10,18 +10,7 @@ RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/log.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-log.XXXXXX)
-started=
-# Only what was started here, by its id.
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder log
 
 log()
 {
@@ -40,16 +29,6 @@ complains() # STATUS PATTERN ARGUMENTS...: one clear line on stderr
 	else
 		tap_point 0 "status $want and one line with '$pattern': tcpwhy log $*"
 	fi
-}
-
-wait_for() # PATTERN FILE
-{
-	tries=0
-	until grep -Eq -- "$1" "$2" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
-	done
 }
 
 # ------------------------------------------------------------------------------------- bad input
@@ -165,28 +144,28 @@ refused()
 
 refused 1001 >"$dir/app.log"
 follow "$dir/app.log"
-wait_for '10.0.0.1:1001' "$dir/out" && first=yes || first=no
+tap_await grep -Eq '10.0.0.1:1001' "$dir/out" && first=yes || first=no
 tap_equal "-f shows what was there" "$first" yes
 printf 'dial tcp 10.0.0.1:1002: connect: conn' >>"$dir/app.log"
 sleep 0.3
 echo 'ection refused' >>"$dir/app.log"
-wait_for '10.0.0.1:1002' "$dir/out" && got=yes || got=no
+tap_await grep -Eq '10.0.0.1:1002' "$dir/out" && got=yes || got=no
 tap_equal "and a line that came in two parts" "$got" yes
 refused 1003 >"$dir/app.log"
-wait_for '10.0.0.1:1003' "$dir/out" && got=yes || got=no
+tap_await grep -Eq '10.0.0.1:1003' "$dir/out" && got=yes || got=no
 tap_equal "and after the file was cut" "$got" yes
 mv "$dir/app.log" "$dir/app.log.1"
 refused 1004 >>"$dir/app.log.1"
-wait_for '10.0.0.1:1004' "$dir/out" && got=yes || got=no
+tap_await grep -Eq '10.0.0.1:1004' "$dir/out" && got=yes || got=no
 refused 1005 >"$dir/app.log"
-wait_for '10.0.0.1:1005' "$dir/out" && got="$got yes" || got=no
+tap_await grep -Eq '10.0.0.1:1005' "$dir/out" && got="$got yes" || got=no
 tap_equal "and in both files when it is rotated" "$got" "yes yes"
 i=0
 while [ $i -lt 9 ]; do
 	refused 1005
 	i=$((i + 1))
 done >>"$dir/app.log"
-wait_for '10 lines' "$dir/out" && got=yes || got=no
+tap_await grep -Eq '10 lines' "$dir/out" && got=yes || got=no
 tap_equal "a repeat is shown again at the tenth" "$got" yes
 stop
 tap_equal "a signal ends it, with the status of what was found" "$status" 1

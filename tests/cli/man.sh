@@ -11,9 +11,7 @@ RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
 tap_private tests/cli/man.sh
 
 page=man/tcpwhy.1
-dir=$(mktemp -d /tmp/tcpwhy-man.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder man
 PATH=$(cd "$(dirname "$TCPWHY")" && pwd):$PATH
 export PATH
 

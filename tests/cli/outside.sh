@@ -10,7 +10,7 @@ RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/outside.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-outside.XXXXXX)
+tap_folder outside
 cgroup=
 # A cgroup goes only when it is empty.
 clean_up()
@@ -20,10 +20,7 @@ clean_up()
 		rmdir "$cgroup" || true
 	fi
 	umount "$dir/bpf" 2>/dev/null || true
-	rm -rf "$dir"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 
 tap_status "without a program" 0 "$TCPWHY" bind 127.0.0.1:8080
 
@@ -66,11 +63,7 @@ if attach; then
 	tap_status "outside of that cgroup" 0 "$TCPWHY" bind 127.0.0.1:8080 --try
 	sh -c "echo \$\$ >$cgroup/cgroup.procs; exec sleep 60" &
 	there=$!
-	tries=0
-	until grep -q tcpwhy-test "/proc/$there/cgroup" || [ "$tries" = 100 ]; do
-		tries=$((tries + 1))
-		sleep 0.05
-	done
+	tap_await grep -q tcpwhy-test "/proc/$there/cgroup" || true
 	tap_status "--pid: the cgroup of that process" 3 "$TCPWHY" bind 127.0.0.1:8080 --pid "$there"
 	kill "$there"
 	wait "$there" 2>/dev/null || true

@@ -10,32 +10,11 @@ BUILD=$(dirname "$TCPWHY")
 . tests/cli/lib/tap.sh
 tap_private tests/cli/port.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-port.XXXXXX)
-started=
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder port
 
 port()
 {
 	"$TCPWHY" port "$@"
-}
-
-# Waits for a condition, ten seconds at most.
-until_true()
-{
-	tries=0
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
-	done
 }
 
 # A program in the background, whose id is $!; it is named in $started.
@@ -137,7 +116,7 @@ tap_status "exec" 7 port exec -- sh -c 'echo "port $PORT, ports $PORTS, no ${LIS
 tap_has "the port" '^port (200[0-9]+), ports \1, no sockets$'
 start "$TCPWHY" port exec 2 --held -- sleep 60
 holder=$!
-tap_status "exec --held" 0 until_true is_leased_to $holder
+tap_status "exec --held" 0 tap_await is_leased_to $holder
 port list --json >"$dir/list"
 held=$(grep -B2 '"grade": "held"' "$dir/list" | sed -n 's/.*"port": \([0-9]*\),/\1/p' | head -n 1)
 tap_status "nobody else can bind a held port" 1 "$TCPWHY" bind "0.0.0.0:$held"
@@ -157,7 +136,7 @@ tap_status "nothing is lost by it" 0 port check
 # ---- exec, seen from another PID namespace: the lock stays with the process
 if unshare -p true 2>/dev/null; then
 	start unshare -p -f "$TCPWHY" port exec --ttl 600 -- sleep 60
-	until_true sh -c "'$TCPWHY' port list | grep 'of another PID ns'"
+	tap_await sh -c "'$TCPWHY' port list | grep 'of another PID ns'"
 	tap_status "check" 0 port check
 	tap_status "from outside it is seen to live" 0 sh -c "'$TCPWHY' port list | grep 'leased .* \[1\] of another PID ns'"
 	kill -9 "$(pgrep -P $!)"
@@ -175,7 +154,7 @@ if [ -x "$BUILD/examples/restart" ]; then
 	"$BUILD/examples/restart" hold 127.0.0.1:20009 <"$dir/in" >"$dir/hold" 2>&1 &
 	started="$started $!"
 	exec 9>"$dir/in"
-	until_true grep -q ready "$dir/hold"
+	tap_await grep -q ready "$dir/hold"
 	tap_status "list, with a foreign bind" 0 port list
 	tap_has "it is shown as taken, and by whom" '^20009 +taken .*restart\['
 	tap_status "check calls it bad" 1 port check
@@ -232,7 +211,7 @@ fi
 unshare -n sleep 60 &
 other=$!
 started="$started $other"
-until_true sh -c "[ \$(readlink /proc/$other/ns/net) != \$(readlink /proc/self/ns/net) ]"
+tap_await sh -c "[ \$(readlink /proc/$other/ns/net) != \$(readlink /proc/self/ns/net) ]"
 tap_status "no pool there" 3 port list --pid $other
 tap_status "init there" 0 port init 30000-30009 --pid $other
 tap_equal "lease there" "$(port lease --pid $other)" 30000

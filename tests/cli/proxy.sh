@@ -22,30 +22,13 @@ for program in nginx:nginx-light python3:python3; do
 done
 tap_private tests/cli/proxy.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-proxy.XXXXXX)
-started=
+tap_folder proxy
 clean_up()
 {
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
 	# shellcheck disable=SC2086 # numbers
 	[ -z "$started" ] || wait $started 2>/dev/null || true
 	for name in proxy upstream; do
 		ip netns del $name 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-wait_until() # CMD...: for ten seconds
-{
-	tries=0
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
 	done
 }
 
@@ -162,7 +145,7 @@ come_to() # TEXT N NAMESPACE STATE PORT
 {
 	come_text=$1
 	shift
-	wait_until there_are "$@" || true
+	tap_await there_are "$@" || true
 	tap_equal "$come_text" "$(sockets "$2" "$3" "$4")" "$1"
 }
 
@@ -170,7 +153,7 @@ served()
 {
 	[ "$(ask 1 "$1")" = "1 x 200" ]
 }
-wait_until served kept || true
+tap_await served kept || true
 tap_equal "proxy and upstream serve" "$(ask 1 kept)" "1 x 200"
 
 # -------------------------------------------------------------------------- the upstream closes first
@@ -212,10 +195,10 @@ ip netns exec proxy sysctl -qw net.ipv4.tcp_tw_reuse=1
 # Whether a TIME_WAIT had timestamps is told by the bind hash alone, so without privilege nginx is waited for instead.
 if [ "$TAP_ROOT" = 1 ]; then
 	certain=0
-	wait_until "$TCPWHY" connect 10.2.0.2:8002 --netns proxy || true
+	tap_await "$TCPWHY" connect 10.2.0.2:8002 --netns proxy || true
 else
 	certain=3
-	wait_until served proxy-closes || true
+	tap_await served proxy-closes || true
 fi
 tap_status "tcp_tw_reuse=1: tcpwhy connect has a port" $certain "$TCPWHY" connect 10.2.0.2:8002 --netns proxy
 tap_equal "and so has nginx" "$(ask 1 proxy-closes)" "1 x 200"

@@ -11,28 +11,15 @@ WRAP=${WRAP:-$(dirname "$TCPWHY")/tests/wrap}
 PATH=$PATH:/usr/sbin:/sbin
 tap_private tests/cli/run-servers.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-servers.XXXXXX)
+tap_folder servers
 pid= status=0 out=
 clean_up()
 {
 	[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
-	rm -rf "$dir"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 chmod 755 "$dir"
 cp "$TCPWHY" "$WRAP/binder" "$dir"
 REQUESTS=20
-
-await() # CMD...: until it succeeds, twenty seconds at most
-{
-	tries=0
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 400 ] || return 1
-		sleep 0.05
-	done
-}
 
 listens() # PORT
 {
@@ -58,7 +45,7 @@ restarts() # NAME PORT SAY ANSWER CMD...
 	for start in first second; do
 		"$@" >"$dir/out" 2>&1 </dev/null &
 		pid=$!
-		if ! await listens "$port"; then
+		if ! tap_await listens "$port"; then
 			status=- out=$(cat "$dir/out")
 			tap_point 0 "$name: the $start start"
 			return
@@ -71,7 +58,7 @@ restarts() # NAME PORT SAY ANSWER CMD...
 		tap_equal "$name: $REQUESTS clients are served" "$right" "$REQUESTS"
 		pid=$(owner "$port")
 		kill "$pid"
-		await ended "$pid" || true
+		tap_await ended "$pid" || true
 		[ "$start" = second ] || tap_equal "$name: its TIME_WAIT holds the port" \
 			"$([ -n "$(ss -Htan state time-wait "sport = :$port")" ] && echo yes)" yes
 	done
@@ -138,7 +125,7 @@ postgres_start()
 	$nobody "$dir/tcpwhy" run --reuseaddr -- "$pg/postgres" -D "$dir/pg" -p 8003 -h 127.0.0.1 \
 		-k "" -c fsync=off >"$dir/pg.log" 2>&1 &
 	pid=$!
-	await sql 'select 1'
+	tap_await sql 'select 1'
 }
 if [ -z "$pg" ] || ! command -v psql >/dev/null; then
 	tap_skip postgresql "the package postgresql is not installed"

@@ -12,17 +12,13 @@ WRAP=${WRAP:-$(dirname "$TCPWHY")/tests/wrap}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/run.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-run.XXXXXX)
-started=
+tap_folder run
 clean_up()
 {
-	for pid in $started $(pgrep -f "^$dir/"); do
+	for pid in $(pgrep -f "^$dir/"); do
 		kill "$pid" 2>/dev/null || true
 	done
-	rm -rf "$dir"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 
 # Where another user may execute them.
 chmod 755 "$dir"
@@ -35,14 +31,10 @@ under() # OPTIONS... -- CMD...
 	"$tcpwhy" run "$@"
 }
 
-# Waits until a command succeeds, ten seconds at most; the points after it see whether it did.
+# The points after it see whether it did.
 await()
 {
-	until_s=$(($(date +%s) + 10))
-	until "$@" >/dev/null 2>&1; do
-		[ "$(date +%s)" -le "$until_s" ] || return 0
-		sleep 0.05
-	done
+	tap_await "$@" || true
 }
 
 # The processes of tcpwhy run in this network namespace, ended ones not among them.
@@ -189,7 +181,7 @@ tap_equal "input and output" "$(echo through | "$tcpwhy" run --reuseaddr -- cat)
 tap_equal "arguments" "$("$tcpwhy" run --reuseaddr -- printf '%s.' 'a b' '' --x)" "a b..--x."
 traits()
 {
-	"$@" sh -c 'ls /proc/self/fd; grep -E "^(Sig|Shd|CapEff|Umask|PPid)" /proc/self/status | grep -v PPid
+	"$@" sh -c 'ls /proc/self/fd; grep -E "^(Sig|Shd|CapEff|Umask|PPid)" /proc/self/status | grep -Ev "PPid|SigQ"
 		cut -d" " -f5-8 /proc/$$/stat; pwd; ulimit -a; env | grep -v ^_=' 3</dev/null 9>/dev/null
 }
 tap_equal "descriptors, signals, session, limits, environment" "$(traits env 2>&1)" \

@@ -7,9 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 . tests/cli/lib/tap.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-runner.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder runner
 
 judged() # TEXT COUNTS SCRIPT
 {

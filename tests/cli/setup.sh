@@ -11,9 +11,7 @@ cd "$(dirname "$0")/../.."
 . tests/cli/lib/tap.sh
 tap_private tests/cli/setup.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-setup.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder setup
 PATH=$PATH:/usr/sbin:/sbin
 
 run tools/setup-debian --check

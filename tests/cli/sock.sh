@@ -10,8 +10,8 @@ TCPWHY=${TCPWHY:-build/tcpwhy}
 tap_private tests/cli/sock.sh
 
 page=man/tcpwhy-sock.1
-dir=$(mktemp -d /tmp/tcpwhy-sock.XXXXXX)
-# Only what was started here, by its id. A terminal's command is under timeout, which hands it on.
+tap_folder sock
+# A terminal's command is under timeout, which hands a signal on.
 clean_up()
 {
 	for terminal in 1 2 3 4; do
@@ -19,23 +19,11 @@ clean_up()
 		[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
 		[ -z "$pid" ] || wait "$pid" || true
 	done
-	rm -rf "$dir"
+	rm -rf "${blocks:-}"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 trap '' PIPE
 PATH=$(cd "$(dirname "$TCPWHY")" && pwd):$PATH
 export PATH
-
-await() # CMD...: until it succeeds; twenty seconds at most
-{
-	tries=0
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 400 ] || return 1
-		sleep 0.05
-	done
-}
 
 # ---- terminals: N is 1 to 4; what is typed goes through descriptor N + 2
 
@@ -122,7 +110,7 @@ play() # BLOCK
 		event=${line#?}
 		case "$event" in
 		[$\<^]*)
-			await caught_up || return 0
+			tap_await caught_up || return 0
 			quiet=
 			case "$event" in '$ tcpwhy sock -s '*) quiet=yes ;; esac
 			terminal_do "$terminal" "$event"
@@ -130,7 +118,7 @@ play() # BLOCK
 		*) echo "${event# }" >>"$dir/want.$terminal" ;;
 		esac
 	done 8<"$1"
-	await caught_up || true
+	tap_await caught_up || true
 }
 
 # What came beyond the end of the page is of no concern: what still runs is ended now.
@@ -160,7 +148,6 @@ if [ -n "${SOCK_BLOCK:-}" ]; then
 fi
 
 blocks=$(mktemp -d /tmp/tcpwhy-sock-page.XXXXXX)
-trap 'clean_up; rm -rf "$blocks"' EXIT
 awk -v dir="$blocks" '
 /^\.Ss/ { name = $2; n = 0 }
 /^\.Bd -literal/ { n++; file = dir "/" sprintf("%02d", ++all) "." name "." n; next }
@@ -242,7 +229,7 @@ talk() # NAME SERVER-OPTIONS CLIENT-OPTIONS: one connection on port 8100; the cl
 		: >"$dir/got.$terminal"
 	done
 	terminal_do 1 "\$ tcpwhy sock -v -s $2 8100"
-	await said 1 LISTEN || true
+	tap_await said 1 LISTEN || true
 	run timeout 60 sh -c "printf '%s' '${input:-}' | tcpwhy sock -v $3 8100"
 	client=$status said=$out
 	terminal_wait 1
@@ -283,7 +270,7 @@ head -c 3000000 /dev/urandom >"$dir/up"
 head -c 2000000 /dev/urandom >"$dir/down"
 tcpwhy sock -s -h 127.0.0.1 8101 <"$dir/down" >"$dir/up.came" &
 server=$!
-await listens 8101
+tap_await listens 8101
 run sh -c "tcpwhy sock -h 127.0.0.1:8101 <'$dir/up' >'$dir/down.came'"
 tap_equal "the client is done" "$status" 0
 run wait "$server"
@@ -303,10 +290,10 @@ tap_status "the question is a command" 1 sh -c "$(echo "$out" | sed -n 's/^ask *
 tap_has "which gives the same answer" 'EADDRNOTAVAIL'
 sysctl -qw net.ipv4.ip_local_port_range='61000 61001'
 terminal_do 1 '$ tcpwhy sock -s -O enter 8103'
-await listens 8103
+tap_await listens 8103
 : >"$dir/got.2" >"$dir/got.3"
 terminal_do 2 '$ tcpwhy sock -v -l 127.0.0.1:61000 -A 127.0.0.1 8103'
-await said 2 ESTABLISHED
+tap_await said 2 ESTABLISHED
 tap_status "the same four again" 1 tcpwhy sock -A -l 127.0.0.1:61000 127.0.0.1 8103
 tap_has "at which call" '^FAILED    (bind|connect)'
 question=$(echo "$out" | sed -n 's/^ask *//p')
@@ -318,11 +305,11 @@ terminal_do 1 '^C'
 terminal_wait 1
 tap_equal "Ctrl-C on a listener is 0" "$ended" 0
 terminal_do 1 '$ tcpwhy sock -s -q 0 -O enter 8104'
-await listens 8104
+tap_await listens 8104
 terminal_do 2 '$ tcpwhy sock -v 127.0.0.1 8104'
-await said 2 '8104$'
+tap_await said 2 '8104$'
 terminal_do 3 '$ tcpwhy sock -v 127.0.0.1 8104'
-await said 3 'SYN sent again' || true
+tap_await said 3 'SYN sent again' || true
 terminal_do 3 '^C'
 terminal_wait 3
 tap_equal "Ctrl-C on a connect() that waits is 1" "$ended" 1
@@ -336,21 +323,21 @@ sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
 # ---- servers: one client after the other; a port that the kernel chose; nowhere to write to
 : >"$dir/got.1" >"$dir/got.2"
 terminal_do 1 '$ tcpwhy sock -v -s -i --keep 127.0.0.1 8105'
-await said 1 LISTEN
+tap_await said 1 LISTEN
 for client in 1 2 3; do
 	run tcpwhy sock -i -n 1 -w "$client" 127.0.0.1 8105
 done
-tap_equal "three clients were served" "$(await said 1 '3 bytes came'; grep -c 'accept(' "$dir/got.1")" 3
+tap_equal "three clients were served" "$(tap_await said 1 '3 bytes came'; grep -c 'accept(' "$dir/got.1")" 3
 terminal_do 1 '^C'
 terminal_wait 1
 terminal_do 2 '$ tcpwhy sock -v -s 0'
-await said 2 LISTEN
+tap_await said 2 LISTEN
 out=$(cat "$dir/got.2")
 tap_has "port 0: the kernel's choice is shown" 'CLOSE  0.0.0.0:[1-9]'
 terminal_do 2 '^C'
 terminal_wait 2
 terminal_do 1 '$ tcpwhy sock -s 127.0.0.1 8106'
-await listens 8106
+tap_await listens 8106
 terminal_do 1 '< to nobody'
 mkfifo "$dir/silent"
 tap_status "standard output is full" 3 sh -c "tcpwhy sock 127.0.0.1 8106 <>'$dir/silent' >/dev/full"
@@ -363,7 +350,7 @@ if [ "$TAP_ROOT" = 1 ]; then
 	ip -n other link set lo up
 	: >"$dir/got.1"
 	terminal_do 1 '$ tcpwhy sock -v -s --netns other 127.0.0.1 8107'
-	await said 1 LISTEN
+	tap_await said 1 LISTEN
 	tap_status "here nobody listens" 1 tcpwhy sock 127.0.0.1 8107
 	tap_status "there somebody does" 0 tcpwhy sock --netns other 127.0.0.1 8107
 	terminal_wait 1

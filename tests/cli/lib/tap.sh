@@ -4,6 +4,7 @@
 # tap.sh - what the tests of the command begin with: TAP points over commands, their status and output
 #
 # run CMD... keeps the status in $status and stdout and stderr in $out; the points below look at them.
+# tap_private and tap_folder are the scene: a namespace, a folder, and that nothing of either stays behind.
 
 tap_n=0
 tap_bad=0
@@ -89,4 +90,38 @@ tap_private()
 	echo "# skip: neither root nor user namespaces: no network namespace can be made"
 	echo "1..0 # SKIP no network namespace can be made"
 	exit 0
+}
+
+# $dir is a folder of our own. At the end it goes, and so do the processes whose ids $started names: only what
+# was started here. A script with more to clean up defines clean_up, which is called between the two.
+tap_folder() # NAME
+{
+	dir=$(mktemp -d "/tmp/tcpwhy-$1.XXXXXX")
+	started=
+	trap tap_clean_up EXIT
+	trap 'exit 130' INT TERM
+}
+
+tap_clean_up()
+{
+	for pid in $started; do
+		kill "$pid" 2>/dev/null || true
+	done
+	clean_up
+	rm -rf "$dir"
+}
+
+clean_up()
+{
+	:
+}
+
+tap_await() # CMD...: until it succeeds; twenty seconds at most
+{
+	tap_tries=0
+	until "$@" >/dev/null 2>&1; do
+		tap_tries=$((tap_tries + 1))
+		[ "$tap_tries" -lt 400 ] || return 1
+		sleep 0.05
+	done
 }
