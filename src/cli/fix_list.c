@@ -197,15 +197,37 @@ static bool read_id(const char *text, uint64_t *id)
 	return *text >= '1' && *text <= '9' && !*end && !errno;
 }
 
-/* The newest in force, or NULL; *s is its stand. */
+/* The newest in force, or NULL; *s is its stand. A newer one that cannot be looked at may be in
+ * force too: then NULL, and *s is that one's. */
 static const struct journal_entry *newest(const struct journal_entries *entries, struct stand *s)
 {
+	*s = (struct stand){0};
 	for (size_t i = entries->n; i-- > 0;) {
 		look_at(&entries->all[i], s);
-		if (s->in_force && entries->all[i].id)
+		if (entries->all[i].id && s->look.state == KIND_UNSEEN)
+			return NULL;
+		if (entries->all[i].id && s->in_force)
 			return s->entry;
 	}
+	s->look.state = KIND_BACK;
 	return NULL;
+}
+
+/* No id was given, and none is known to be in force. */
+static void tell_none(const struct stand *s, struct fixed *f)
+{
+	unsigned long long id = s->entry ? s->entry->id : 0;
+
+	if (s->look.state != KIND_UNSEEN) {
+		snprintf(f->answer, sizeof(f->answer), "no change is in force: nothing to do");
+		return;
+	}
+	f->end = FIXED_REFUSED;
+	f->error = EPERM;
+	f->unprivileged = true;
+	snprintf(f->answer, sizeof(f->answer), "change %llu may be in force: %s", id, s->what);
+	fixed_add(f, "why", "%s", s->look.words);
+	fixed_add(f, "hint", "tcpwhy fix undo ID takes back another one");
 }
 
 static const struct journal_entry *with_id(const struct journal_entries *entries, uint64_t id,
@@ -335,7 +357,7 @@ static int undo_in(struct journal *journal, uint64_t id, struct fix_options *o)
 			 (unsigned long long)id, journal->path);
 		return fix_failed(o, err.text);
 	} else {
-		snprintf(f.answer, sizeof(f.answer), "no change is in force: nothing to do");
+		tell_none(&s, &f);
 	}
 	journal_entries_free(&entries);
 	return fix_end(&f, o);

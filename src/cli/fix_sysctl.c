@@ -240,6 +240,9 @@ static void say_report(const struct request *q, const struct sysctl_report *r, s
 	else
 		snprintf(f->answer, sizeof(f->answer), "%s in %s is not changed", q->key->name,
 			 q->where);
+	/* Of what was not changed nothing else matters. */
+	if (r->end == CHANGE_REFUSED)
+		f->n = 0;
 	fixed_add(f, "why", "%s", r->because);
 	if (r->id && (r->end == CHANGE_DONE || r->end == CHANGE_LEFT))
 		fixed_add(f, "undo", "tcpwhy fix undo %llu%s%s", (unsigned long long)r->id,

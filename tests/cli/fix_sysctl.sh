@@ -272,6 +272,14 @@ tap_has "it is named too" 'CAP_NET_ADMIN'
 tap_equal "nothing is changed" "$(value tcp_tw_reuse)" "$before"
 tap_equal "nothing is written" "$(wc -l <"$journal")" "$lines"
 if [ -e /run/netns/other ]; then
+	# The journal belongs to its user: the same one, without the capability.
+	"$TCPWHY" fix sysctl tcp_rfc1337=0 --netns other --journal "$dir/of-other" >/dev/null
+	for id in '' 1; do
+		tap_status "undo ${id:-without an id} without CAP_SYS_ADMIN" 3 setpriv --bounding-set -sys_admin \
+			--inh-caps -sys_admin "$TCPWHY" fix undo $id --journal "$dir/of-other"
+		tap_has "the capability is named" 'CAP_SYS_ADMIN'
+	done
+	tap_equal "nothing is written" "$(wc -l <"$dir/of-other")" 2
 	tap_status "another namespace without CAP_SYS_ADMIN" 3 without "$dir/tcpwhy" fix sysctl tcp_tw_reuse=0 --netns other
 	tap_has "the capability is named" 'CAP_SYS_ADMIN'
 fi
