@@ -12,6 +12,7 @@
 #include "cli/fix_options.h"
 #include "cure/journal.h"
 #include "cure/kind.h"
+#include "report/fold.h"
 
 /* ------------------------------------------------------------------------------------ one change
  */
@@ -111,21 +112,33 @@ static bool list_json(const struct journal *journal, const struct journal_entrie
 	return ok;
 }
 
-/* The day and the minute: "2026-07-01 10:04". */
+/* "7    2026-07-01 10:04  what  in where", and below it how that stands. What the journal says
+ * moves no terminal (fold.h). */
 static void print_line(const struct stand *s)
 {
 	const char *when = journal_text(s->entry->change, "when");
-	char id[24] = "-";
+	struct fold f = {.out = stdout, .indent = 5};
+	char id[64] = "-";
 
 	if (s->entry->id)
 		snprintf(id, sizeof(id), "%llu", (unsigned long long)s->entry->id);
-	printf("%-4s %.10s %.5s  %s", id, when, strlen(when) > 11 ? when + 11 : "", s->what);
-	if (s->where[0])
-		printf("  in %s", s->where);
-	printf("\n     %s", s->state);
-	if (s->look.words[0] && !s->in_force && s->look.state != KIND_BACK)
-		printf(": %s", s->look.words);
-	putchar('\n');
+	fold_plain(&f, id);
+	fold_to(&f, f.indent);
+	snprintf(id, sizeof(id), "%.10s %.5s  ", when, strlen(when) > 11 ? when + 11 : "");
+	fold_plain(&f, id);
+	fold_plain(&f, s->what);
+	if (s->where[0]) {
+		fold_plain(&f, "  in ");
+		fold_plain(&f, s->where);
+	}
+	fold_newline(&f);
+	fold_to(&f, f.indent);
+	fold_plain(&f, s->state);
+	if (s->look.words[0] && !s->in_force && s->look.state != KIND_BACK) {
+		fold_plain(&f, ": ");
+		fold_plain(&f, s->look.words);
+	}
+	fold_newline(&f);
 }
 
 static void list_text(const struct journal *journal, const struct journal_entries *entries)

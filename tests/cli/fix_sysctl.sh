@@ -310,6 +310,10 @@ echo '{"schema":1,"when":"2026-01-01T00:00:00Z","action":"destroy-time-wait","ad
 tap_status "a journal of before" 0 fix list --journal "$dir/old"
 tap_has "is shown" '^- .*3 TIME_WAIT of 127.0.0.1:80'
 tap_status "and not undone" 0 fix undo --journal "$dir/old"
+printf '%s\n' '{"schema":2,"id":1,"step":"before","action":"sysctl","key":"a\u001b[2Jb","old":"\n","new":"1"}' >"$dir/strange"
+tap_status "a record that is strange" 0 fix list --journal "$dir/strange"
+tap_equal "moves no terminal" "$(echo "$out" | tr -d '\n' | tr -d '[:print:]')" ""
+tap_has "is not looked for" 'not one of this release'
 mkfifo "$dir/fifo"
 tap_status "a FIFO is none" 3 timeout 10 "$TCPWHY" fix list --journal "$dir/fifo"
 tap_status "nor is it written" 1 timeout 10 "$TCPWHY" fix sysctl tcp_tw_reuse=1 --journal "$dir/fifo"
