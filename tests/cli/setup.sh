@@ -49,7 +49,7 @@ while read -r program; do
 done <"$dir/there"
 tap_status "without nginx, curl and tshark nothing is missing" 0 tools/setup-debian --check
 tap_status "but what is optional" 1 tools/setup-debian --optional --check
-tap_has "by its package, too" 'missing: nginx-light curl tshark$'
+tap_has "by its package, too" 'missing: curl nginx-light tshark$'
 
 mount --bind "$dir/nothing" "$bpftool"
 
