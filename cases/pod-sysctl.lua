@@ -39,7 +39,7 @@ if stage == "kernel" then
 	expect(pod:try_run("sysctl -w net.ipv4.tcp_tw_reuse=1 && exit"), "ENOENT", "one word: no program has that name")
 	local _, shown = node:run(words "tcpwhy fix yaml init-container --kube 1.29 --json net.ipv4.tcp_tw_reuse=1")
 	local argv = read_json(shown).argv
-	expect(pod:run(table.unpack(argv)), 0, "what fix yaml says, verbatim: " .. table.concat(argv, " "))
+	expect(pod:try_run(table.unpack(argv)), 0, "what fix yaml says, verbatim: " .. table.concat(argv, " "))
 	local status, why = pod:run(words("setpriv --reuid=65534 --clear-groups sysctl -w " .. NAME .. "=0"))
 	expect(status ~= 0 and pod:sysctl(NAME), 1, "the application may not: " .. why:sub(1, -2))
 else

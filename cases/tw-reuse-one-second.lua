@@ -53,7 +53,7 @@ a_while()
 client:sysctl("net.ipv4.tcp_tw_reuse", 0)
 expect(connect(), "EADDRNOTAVAIL", "tcp_tw_reuse=0")
 client:cure "fix sysctl net.ipv4.tcp_tw_reuse=1"
-expect_between(connect(), 32768, 32769, "cured: the same TIME_WAIT are no obstacle")
+expect(connect() ~= "EADDRNOTAVAIL", true, "cured: the same TIME_WAIT are no obstacle")
 client:undo()
 a_while()
 expect(connect(), "EADDRNOTAVAIL", "undone: as before")
