@@ -44,13 +44,23 @@ BENCH    := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(BUILD)/tests/wrap/binder-static
 
-.PHONY: all tests check check-layers check-long check-packets check-matrix check-leases check-fixes check-kills bench fuzz demo clean format
+# Run as users get them: under sanitizers they would make a fraction of the calls, or step through more than is ours.
+PLAIN    := $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet \
+	    $(patsubst %.c,$(BUILD)/%,$(shell grep -l '^ \* plain: ' tests/unit/*_test.c))
+
+.PHONY: all tests plain objects check check-layers check-long check-packets check-matrix check-leases check-fixes check-kills bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/tcpwhy $(BUILD)/libtcpwhy-lease.so $(BUILD)/libtcpwhy-lease.a
 
 tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/lease-kill $(BUILD)/starved $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
+
+plain: all $(PLAIN)
+
+# For a compiler that is asked for its warnings, and for nothing that runs.
+objects: $(foreach d,$(DIRS),$(call obj_of,$(d))) $(CONFORM) $(PACKET) $(CROWD) $(UNIT:=.o) $(FUZZ:=.o) \
+	 $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lease/*.c)) $(EXAMPLES) $(WRAP)
 
 $(BUILD)/tcpwhy: $(call obj_of,cli) $(ALL_LIBS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)

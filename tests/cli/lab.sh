@@ -9,9 +9,7 @@ TCPWHY=${TCPWHY:-build/tcpwhy}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/lab.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-lab.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder lab
 
 # ---------------------------------------------------------------------------------- the releases
 
@@ -75,11 +73,18 @@ tap_has "its verdict" '"verdict": "holds"'
 tap_status "a release that it does not name" 3 "$TCPWHY" lab ghost-connection --release 4.11
 tap_has "that is said" "not played: it does not name that release"
 
-tap_status "all cases" 0 "$TCPWHY" lab
+# A crowd of 200,000 connections is slow under sanitizers, and tests/unit/app_test.c plays the same one under them.
+crowd=mesh-320
+all_but_crowd()
+{
+	"$TCPWHY" lab --list --json | sed -n 's/.*"case": "\([^"]*\)".*/\1/p' | grep -vx "$crowd"
+}
+# shellcheck disable=SC2046 # one word for each case
+tap_status "all cases" 0 "$TCPWHY" lab $(all_but_crowd)
 tap_has "none is broken" " 0 do not, 0 are no case"
 # A table: where each was played, and whether the stages agree.
 table=$(echo "$out" | sed -n '/^case  *model kernel  agrees/,/^$/p' | sed '1d;$d')
-tap_equal "each is in the table" "$(echo "$table" | wc -l)" "$("$TCPWHY" lab --list --json | grep -c '"case":')"
+tap_equal "each is in the table" "$(echo "$table" | wc -l)" "$(all_but_crowd | wc -l)"
 case $(echo "$table" | awk '{ print $3 }' | sort -u | tr '\n' ' ') in
 *no*)
 	# Without a network namespace none can be.
@@ -96,6 +101,8 @@ echo "$out" | sed -n 's/^ *this kernel: no further: //p' >"$dir/lacks"
 while read -r why; do
 	tap_skip "to the end of a case" "$why"
 done <"$dir/lacks"
+tap_status "and $crowd" 0 "${TCPWHY_PLAIN:-$TCPWHY}" lab "$crowd"
+tap_has "it holds" "^1 cases: 1 hold,"
 
 # A case that says what is not so.
 cat >"$dir/false.lua" <<'EOF'

@@ -7,6 +7,8 @@
  * the child is dead, the pool is brought to each of these in turn, and all ports must be there,
  * once each. Where the folder is changed, too (making a pool, building a damaged one anew), the
  * child is really killed, before and after each system call.
+ *
+ * plain: built without sanitizers, whose own instructions would be stepped through as well
  */
 #include "lease_fixture.h"
 
