@@ -331,6 +331,25 @@ tap_has "is said" 'No space left'
 tap_equal "no half line is left" "$(stat -c %s /mnt/journal)" 4000
 tap_equal "nothing was changed by any of them" "$(value tcp_tw_reuse)" "$before"
 
+# ---- a record of another boot, or of a namespace that only has the same number, is not acted upon
+rm "$mine"
+fix sysctl tcp_rfc1337=1 --journal "$mine" >/dev/null
+sed 's/"boot":"[^"]*"/"boot":"00000000-0000-0000-0000-000000000000"/' "$mine" >"$dir/other-boot"
+tap_status "of another boot" 0 fix list --journal "$dir/other-boot"
+tap_has "is gone" '^ +gone: the host was booted since'
+tap_status "and not undone" 0 fix undo 1 --journal "$dir/other-boot"
+tap_has "is said" 'gone by itself'
+sed 's/"netns_cookie":[0-9]*/"netns_cookie":1/' "$mine" >"$dir/other-cookie"
+if cmp -s "$mine" "$dir/other-cookie"; then
+	tap_skip "of a namespace of the same number" "this kernel has no SO_NETNS_COOKIE"
+else
+	run fix undo 1 --journal "$dir/other-cookie"
+	tap_has "of a namespace of the same number" 'network namespace [0-9]+ is gone|gone by itself'
+fi
+tap_equal "neither touched it" "$(value tcp_rfc1337)" 1
+tap_status "its own does" 0 fix undo 1 --journal "$mine"
+tap_equal "it is back" "$(value tcp_rfc1337)" 0
+
 # ---- one at a time
 flock "$mine" sleep 2 &
 started="$started $!"
