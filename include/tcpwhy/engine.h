@@ -647,11 +647,14 @@ enum tcpwhy_how { TCPWHY_SHUT_RD, TCPWHY_SHUT_WR, TCPWHY_SHUT_RDWR };
  * orphan's, or a TIME_WAIT's, or stale. */
 enum tcpwhy_sent { TCPWHY_SENT_NOTHING, TCPWHY_SENT_FIN, TCPWHY_SENT_RST };
 /* Our FIN was acknowledged. *sent, which may be NULL: an orphan with a negative TCP_LINGER2 answers
- * with a RST. 0, -EBADF, -EINVAL as above. */
+ * with a RST. An orphan's handle is stale then: gone, or replaced by a mini-socket with a handle of
+ * its own, which tcpwhy_find_tuple() tells; only where FIN_WAIT2 is to last longer than TIME_WAIT
+ * does the full socket stay at first (tcp_rcv_state_process()). 0, -EBADF, -EINVAL as above. */
 int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
-/* The errno of shutdown() (ENOTCONN), 0, or -EBADF. */
+/* The errno of shutdown() (ENOTCONN), 0, or -EBADF. *sent, which may be NULL, as for close(). */
 int tcpwhy_shutdown(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_how how,
 		    enum tcpwhy_sent *sent);
+/* What leaves is in *sent, which may be NULL. 0, or -EBADF. */
 int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
 
 /* The socket or mini-socket of a 4-tuple, 0 if none. A listener has no 4-tuple. */

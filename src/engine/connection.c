@@ -257,11 +257,13 @@ static enum tcpwhy_sent send_fin(struct sock *s)
 int tcpwhy_shutdown(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_how how,
 		    enum tcpwhy_sent *sent)
 {
+	enum tcpwhy_sent unseen;
 	uint32_t i;
 	struct sock *s = sock_live(e, handle, &i);
 
 	if (!s || s->orphan || s->timewait)
 		return -EBADF;
+	sent = sent ? sent : &unseen;
 	*sent = TCPWHY_SENT_NOTHING;
 	if (s->state == TCPWHY_CLOSE)
 		return ENOTCONN;
@@ -284,11 +286,13 @@ static bool is_synchronised(uint8_t state)
 
 int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock handle, enum tcpwhy_sent *sent)
 {
+	enum tcpwhy_sent unseen;
 	uint32_t i;
 	struct sock *s = sock_live(e, handle, &i);
 
 	if (!s || s->orphan || s->timewait || s->pending)
 		return -EBADF;
+	sent = sent ? sent : &unseen;
 	*sent = TCPWHY_SENT_NOTHING;
 	if (s->hashed) {
 		tuple_prefetch(e, s, s->port);

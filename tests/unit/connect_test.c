@@ -180,6 +180,23 @@ static void test_orphan_fin_wait2(void **state)
 	}
 }
 
+/* Who does not ask what is sent need not; and what the handle of an orphan tells afterwards. */
+static void test_handle_of_an_orphan(void **state)
+{
+	struct tcpwhy_engine *e = *state;
+	tcpwhy_sock l = listener_at(e, "10.0.0.1", 80, 0), c = sock4(e, 0);
+	tcpwhy_sock child = join(e, c, l, "10.0.0.1", 80, "10.0.0.2");
+
+	assert_int_equal(tcpwhy_shutdown(e, child, TCPWHY_SHUT_WR, NULL), 0);
+	assert_int_equal(tcpwhy_close(e, child, NULL), 0);
+	assert_int_equal(state_of(e, child), TCPWHY_FIN_WAIT1);
+	assert_int_equal(tcpwhy_fin_acked(e, child, NULL), 0);
+	assert_int_equal(state_of(e, child), 0);
+	assert_int_equal(tcpwhy_fin_in(e, child), -EBADF);
+	assert_int_equal(tcpwhy_close(e, l, NULL), 0);
+	assert_int_equal(state_of(e, l), 0);
+}
+
 static void test_max_tw_buckets(void **state)
 {
 	struct tcpwhy_engine *e = *state;
@@ -279,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_timewait_bound_port),
 		engine_test(test_timewait_lasts_sixty_seconds),
 		engine_test(test_orphan_fin_wait2),
+		engine_test(test_handle_of_an_orphan),
 		engine_test(test_max_tw_buckets),
 		engine_test(test_half_closed_socket_keeps_bound_port),
 		engine_test(test_listener_close_resets_pending),
