@@ -144,6 +144,7 @@ hostile finalizer 'finalizer.lua:1: a metatable may not have' "$head setmetatabl
 hostile coroutine 'coroutine.lua:1: attempt to index a nil value' "$head coroutine.wrap(function() end)()"
 hostile width 'width.lua:1: ' "$head string.format('%99999s', 'x')"
 hostile program 'program.lua:1: only the cases that' "$head host('a'):run('true')"
+hostile writer 'writer.lua:1: only the cases that' "$head host('a'):file('x', 'y')"
 {
 	echo "$head"
 	head -c 300000 /dev/zero | tr '\000' '('

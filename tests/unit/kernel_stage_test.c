@@ -6,6 +6,7 @@
 
 #include "case/app.h"
 #include "case/kernel_stage.h"
+#include "case/story.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -720,6 +721,34 @@ static void programs_run_in_a_host(void **state)
 	assert_int_equal(kill(other, 0), -1);
 }
 
+/* A case that has its files, and lacks a program: what it saw before stays. */
+static void a_case_goes_as_far_as_its_programs(void **state)
+{
+	static const char text[] = "case{about = 'x'}\n"
+				   "local a, b = pair('a 10.0.0.1', 'b 10.0.0.2')\n"
+				   "local path, folder = a:file('conf', 'some text')\n"
+				   "expect(path, folder .. '/conf')\n"
+				   "local status, out = a:run('cat', path)\n"
+				   "expect(out, 'some text')\n"
+				   "expect(a:try_run('/nonexistent/program'), 'ENOENT')\n"
+				   "b:spawn('/nonexistent/program', 'x')\n"
+				   "expect(true, false)\n";
+	const struct story_config config = {
+		.name = "t", .text = text, .text_n = strlen(text), .trusted = true};
+	struct play p;
+
+	(void)state;
+	open_stage();
+	story_play(&config, st, tcpwhy_row_find("6.18.y"), &p);
+	assert_int_equal(p.end, PLAY_CANNOT);
+	assert_string_equal(p.why, "/nonexistent/program is not installed here");
+	assert_int_equal(p.expects_n, 3);
+	assert_int_equal(play_held(&p), 3);
+	assert_true(play_went(&p));
+	play_free(&p);
+	on->free(st);
+}
+
 /* A file over another one, one of another host, and names that lead elsewhere. */
 static void programs_have_files(void **state)
 {
@@ -821,6 +850,7 @@ int main(void)
 		cmocka_unit_test(killed_cgroups_go),
 		cmocka_unit_test(programs_have_a_run_of_their_own),
 		cmocka_unit_test(programs_have_files),
+		cmocka_unit_test(a_case_goes_as_far_as_its_programs),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(says_what_a_play_costs),
 	};
