@@ -8,7 +8,7 @@ case {
 	source   = "R1",
 	releases = "3.10 4.9.0 4.19.y 5.10.y 6.18.y",
 }
-local client, server, wire = pair("client 10.0.0.1", "server 10.0.0.2", {delay = 0.001})
+local client, server, wire = pair("client 10.0.0.1", "server 10.0.0.2", {delay = 0.005})
 local listener = server:listen("10.0.0.2:80", 4096, {SO_REUSEADDR = true})
 
 -- A port comes back, and the stack's timestamps are behind those it used before: the last ACK had a later one.
@@ -74,4 +74,4 @@ end
 expect_between(share.uniform30, 0.02, 0.4, "a few of 30")
 expect(share.sequential30, 0)
 expect(share["rfc6056-3" .. 30], 0, "a counter from a hashed start does as well, and cannot be guessed")
-expect_between(share.sequential150, 0.3, 0.34, "150 connections in 60 s: each port comes back after 40 s")
+expect_between(share.sequential150, 0.25, 0.45, "150 connections in 60 s: each port comes back after 40 s")
