@@ -163,8 +163,8 @@ static bool has(const struct diagnosis *d, const struct finding *f)
 }
 
 /* Those of a that b has not: their titles, as words and as JSON. */
-static size_t list_missing(const struct diagnosis *a, const struct diagnosis *b, struct text *t,
-			   json_t *list)
+static size_t list_missing(const struct diagnosis *a, const struct diagnosis *b, const char *what,
+			   struct text *t, json_t *list)
 {
 	size_t n = 0;
 
@@ -173,11 +173,13 @@ static size_t list_missing(const struct diagnosis *a, const struct diagnosis *b,
 
 		if (has(b, f))
 			continue;
-		text_add(t, n++ ? "; " : "");
+		text_add(t, n++ ? "; " : what);
 		text_add(t, f->title);
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s}", "rule", f->rule, "what", f->title));
 	}
+	if (n)
+		text_add(t, ". ");
 	return n;
 }
 
@@ -199,20 +201,15 @@ static void say_overview(const struct diagnosis *now, const struct diagnosis *wi
 	struct text t = text_in(words, sizeof(words));
 	size_t gone, come;
 
-	text_add(&t, "what is wrong there: ");
-	gone = list_missing(now, with, &t, goes);
-	if (gone)
-		text_add(&t, " goes; ");
-	come = list_missing(with, now, &t, comes);
-	if (come)
-		text_add(&t, " comes; ");
+	gone = list_missing(now, with, "solved by it: ", &t, goes);
+	come = list_missing(with, now, "wrong because of it: ", &t, comes);
 	if (now->findings_n > gone) {
 		text_counted(&t, now->findings_n - gone, "finding");
-		text_add(&t, gone || come ? " more" : ", with it and without it");
-	} else {
-		text_add(&t, gone || come ? "no more" : "nothing, with it or without it");
+		text_add(&t, " of tcpwhy doctor as before. ");
+	} else if (!gone && !come) {
+		text_add(&t, "tcpwhy doctor finds nothing wrong, with it or without it. ");
 	}
-	add_ports(&t, ". Ports that a new destination finds: ", now->connect_free,
+	add_ports(&t, "Ports that a new destination finds: ", now->connect_free,
 		  with->connect_free);
 	add_ports(&t, "; that bind(0) finds: ", now->bind0_free, with->bind0_free);
 	fixed_add(f, "proof", "%s", words);

@@ -110,7 +110,8 @@ static int take(struct journal_entries *entries, size_t *room, json_t *line, uin
 
 int journal_fold(const char *text, size_t size, struct journal_entries *entries, uint64_t *last)
 {
-	const char *end_of_text = text + size;
+	const char *end_of_text =
+		size ? text + size : text; /* of an empty journal there is no text */
 	struct journal_entries found = {0};
 	size_t room = 0;
 

@@ -96,8 +96,11 @@ static void look_at(const struct record *r, struct sysctl_state *state, struct k
 		return;
 	}
 	out->state = compare(r, state->value);
+	char form[SYSCTL_VALUE_MAX];
+	if (sysctl_key_value(r->key, state->value, form, sizeof(form)))
+		snprintf(form, sizeof(form), "%s", state->value); /* not one that we know of */
 	snprintf(out->words, sizeof(out->words), "%s is %.100s%s", r->key->name,
-		 *state->value ? state->value : "empty", strlen(state->value) > 100 ? "..." : "");
+		 *form ? form : "empty", strlen(form) > 100 ? "..." : "");
 }
 
 static void look(const json_t *change, struct kind_look *out)

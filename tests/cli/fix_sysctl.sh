@@ -153,7 +153,7 @@ tap_equal "what was asked" "$(json .proof.question)" '"connect 127.0.0.1:9"'
 tap_equal "the values" "$(json '[.key, .old, .new, .answer, .id]')" \
 	'["net.ipv4.ip_local_reserved_ports","1-65535","8080","dry-run",null]'
 tap_status "without a question" 0 fix sysctl ip_local_reserved_ports= --dry-run
-tap_has "what goes is named" 'proof .*what is wrong there: .*'
+tap_has "what goes is named" '^proof +solved by it: .*'
 run fix sysctl ip_local_reserved_ports= --dry-run --json
 tap_equal "ports come back" "$(json '.proof.connect_ports')" '[0,28232]'
 tap_equal "the finding goes" "$(json '.proof.goes | length > 0')" true
