@@ -12,8 +12,13 @@
 
 enum {
 	SLICE = 500,   /* instructions between two looks */
-	REFUSALS = 64, /* so often memory may be short before the end */
+	REFUSALS = 16, /* so often memory may be short before the end */
 };
+
+/* Values of one call. A chain of __call that never ends adds one at each step and shifts all,
+ * without an instruction that could be counted: it ends where the stack may not grow, and with the
+ * million that Lua allows that is a quarter of an hour. */
+enum { VALUES_MAX = 8192 };
 
 const struct sandbox_limits sandbox_limits_default = {
 	.instructions = 50000000,
@@ -131,6 +136,11 @@ _Noreturn void sandbox_stop(lua_State *l)
 	fail(l);
 }
 
+static bool is_crowded(const struct sandbox *s)
+{
+	return s->l && lua_gettop(s->l) > VALUES_MAX;
+}
+
 static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
 	struct sandbox *s = ctx;
@@ -142,7 +152,7 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 		s->used -= had;
 		return NULL;
 	}
-	if (new_size > had && new_size - had > s->limits.bytes - s->used) {
+	if (new_size > had && (new_size - had > s->limits.bytes - s->used || is_crowded(s))) {
 		/* Lua collects garbage then and tries once more. Who goes on after many such
 		 * collections would spend all time on them. */
 		if (++s->refusals > REFUSALS)

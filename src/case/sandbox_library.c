@@ -13,6 +13,8 @@
 enum {
 	TEXT_MAX = 1 << 16, /* of what format() and rep() make */
 	BYTES_A_UNIT = 16,  /* moved or compared, as dear as an instruction */
+	COMPARISON = 4,     /* units */
+	FAILURE = 100,      /* of a pcall() */
 };
 
 static void charge_bytes(lua_State *l, size_t n)
@@ -70,6 +72,20 @@ static int base_setmetatable(lua_State *l)
 	return 1;
 }
 
+/* To raise and to catch is dear. */
+static int base_pcall(lua_State *l)
+{
+	luaL_checkany(l, 1);
+	const int status = lua_pcall(l, lua_gettop(l) - 1, LUA_MULTRET, 0);
+
+	if (status != LUA_OK)
+		sandbox_charge(l, FAILURE);
+	luaL_checkstack(l, 1, NULL);
+	lua_pushboolean(l, status == LUA_OK);
+	lua_insert(l, 1);
+	return lua_gettop(l);
+}
+
 /* Numbers before text before booleans: an order that does not hang on where things lie. */
 static int key_rank(lua_State *l, int i)
 {
@@ -89,7 +105,7 @@ static bool is_less(lua_State *l, int a, int b)
 {
 	size_t na, nb;
 
-	sandbox_charge(l, 1);
+	sandbox_charge(l, COMPARISON);
 	if (lua_type(l, a) != LUA_TSTRING || lua_type(l, b) != LUA_TSTRING)
 		return lua_compare(l, a, b, LUA_OPLT);
 	/* Bytes, not the locale's opinion of them. */
@@ -410,10 +426,11 @@ static void wrap(lua_State *l, const char *name, lua_CFunction by)
 
 static void open_base(lua_State *l)
 {
-	static const char *const kept[] = {"assert",   "error",  "getmetatable", "ipairs", "pcall",
-					   "rawequal", "rawget", "rawlen",       "rawset", "select",
-					   "tonumber", "type",   "_VERSION",     NULL};
-	static const luaL_Reg ours[] = {{"tostring", base_tostring},
+	static const char *const kept[] = {
+		"assert", "error",  "getmetatable", "ipairs", "rawequal", "rawget", "rawlen",
+		"rawset", "select", "tonumber",     "type",   "_VERSION", NULL};
+	static const luaL_Reg ours[] = {{"pcall", base_pcall},
+					{"tostring", base_tostring},
 					{"setmetatable", base_setmetatable},
 					{"pairs", base_pairs},
 					{NULL, NULL}};

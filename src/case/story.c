@@ -118,7 +118,7 @@ static int word_case(lua_State *l)
 	if (releases)
 		each_word(l, releases, take_release);
 	each_word(l, stages ? stages : "world kernel", take_stage);
-	head->seed = (uint64_t)story_number_field(l, 1, "seed", 1);
+	head->seed = story_whole_field(l, 1, "seed", 1, UINT32_MAX);
 	s->has_head = true;
 	if (!s->stage)
 		sandbox_stop(l);
@@ -301,7 +301,7 @@ int story_wait(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_
 	if (r && r != -ETIMEDOUT)
 		story_must(l, r, &err);
 	/* Looks at the clock, too. */
-	sandbox_charge(l, 1);
+	sandbox_charge(l, STORY_WAIT_UNITS);
 	return r;
 }
 
@@ -393,7 +393,7 @@ static int word_eventually(lua_State *l)
 		return lua_error(l);
 	if (r && r != -ETIMEDOUT)
 		story_must(l, r, &err);
-	sandbox_charge(l, 1);
+	sandbox_charge(l, STORY_WAIT_UNITS);
 	lua_settop(l, SEEN);
 	const char *got = value_text(l, SEEN), *want = value_text(l, WANTED);
 	story_expect(l, !r, text[0] ? text : NULL, got, want);

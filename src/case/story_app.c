@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGETS = 512 };
+enum { TARGETS = 512, APPS_MAX = 4096 };
 
 static struct apps *apps_of(lua_State *l)
 {
@@ -27,18 +27,19 @@ static uint64_t seconds_field(lua_State *l, int index, const char *name, double 
 	return story_ns(l, story_number_field(l, index, name, otherwise));
 }
 
-static uint32_t count_field(lua_State *l, int index, const char *name, double otherwise)
+static uint32_t count_field(lua_State *l, int index, const char *name, uint32_t otherwise)
 {
-	double n = story_number_field(l, index, name, otherwise);
-
-	if (n < 0 || n > UINT32_MAX)
-		luaL_error(l, "%s is out of bounds", name);
-	return (uint32_t)n;
+	return story_whole_field(l, index, name, otherwise, UINT32_MAX);
 }
 
 static int added(lua_State *l, int r, const struct err *err)
 {
+	/* What the case could have known. */
+	if (r == -EADDRINUSE || r == -EADDRNOTAVAIL || r == -EACCES)
+		luaL_error(l, "%s", err->text);
 	story_must(l, r, err);
+	if (r >= APPS_MAX)
+		luaL_error(l, "more than %d applications", APPS_MAX);
 	story_push(l, STORY_APP, r);
 	return 1;
 }
@@ -58,7 +59,7 @@ int story_serve_word(lua_State *l)
 	story_endpoint(l, 2, &s.addr, &s.family, &s.port);
 	lua_settop(l, 3);
 	story_only(l, 3, names);
-	s.backlog = (int)story_number_field(l, 3, "backlog", 4096);
+	s.backlog = (int)story_whole_field(l, 3, "backlog", 4096, INT32_MAX);
 	s.reuseaddr = story_flag_field(l, 3, "SO_REUSEADDR");
 	s.accept_after_ns = seconds_field(l, 3, "accept_after", 0);
 	s.accept_every_ns = seconds_field(l, 3, "accept_every", 0);
@@ -219,8 +220,9 @@ int story_load_word(lua_State *l)
 
 #define FIGURES(X)                                                                                 \
 	X(opened)                                                                                  \
-	X(established) X(open) X(waiting) X(requests) X(replies) X(closed) X(slow) X(collisions)   \
-		X(returns) X(returns_in_60s) X(passed_over)
+	X(established)                                                                             \
+	X(open) X(waiting) X(requests) X(replies) X(closed) X(slow) X(collisions) X(returns)       \
+		X(returns_in_60s) X(passed_over)
 
 static bool push_count(lua_State *l, const struct app_figures *f, const char *name)
 {

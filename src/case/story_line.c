@@ -38,12 +38,12 @@ static int control(lua_State *l, enum line_action action)
 		.pick = story_pick(l, luaL_optstring(l, 3, "")),
 		.action = action,
 		.delay_ns = story_ns(l, story_number_field(l, 4, "by", 0)),
-		.skip = (unsigned)story_number_field(l, 4, "skip", 0),
-		.every = (unsigned)story_number_field(l, 4, "every", 0),
-		.times = (unsigned)story_number_field(l, 4, "times", 0),
+		.skip = story_whole_field(l, 4, "skip", 0, UINT32_MAX),
+		.every = story_whole_field(l, 4, "every", 0, UINT32_MAX),
+		.times = story_whole_field(l, 4, "times", 0, UINT32_MAX),
 	};
-	c.pick.from_port = (uint16_t)story_number_field(l, 4, "from_port", 0);
-	c.pick.to_port = (uint16_t)story_number_field(l, 4, "to_port", 0);
+	c.pick.from_port = (uint16_t)story_whole_field(l, 4, "from_port", 0, UINT16_MAX);
+	c.pick.to_port = (uint16_t)story_whole_field(l, 4, "to_port", 0, UINT16_MAX);
 	int r = st->ops->add_control(st, link, from, &c, &err);
 	story_must(l, r, &err);
 	story_push(l, STORY_CONTROL, r);
@@ -165,8 +165,8 @@ static int link_count(lua_State *l)
 	struct line_record r;
 
 	story_only(l, 4, names);
-	pick.from_port = (uint16_t)story_number_field(l, 4, "from_port", 0);
-	pick.to_port = (uint16_t)story_number_field(l, 4, "to_port", 0);
+	pick.from_port = (uint16_t)story_whole_field(l, 4, "from_port", 0, UINT16_MAX);
+	pick.to_port = (uint16_t)story_whole_field(l, 4, "to_port", 0, UINT16_MAX);
 	for (size_t i = 0; st->ops->trace(st, i, &r); i++) {
 		sandbox_charge(l, 1);
 		n += r.link == link && r.direction == from && takes(&pick, &r.segment);
@@ -294,6 +294,7 @@ static int link_inject(lua_State *l)
 	s.has_timestamp = has_field(l, "tsval");
 	s.tsval = number_of(l, "tsval");
 	s.tsecr = number_of(l, "tsecr");
+	sandbox_charge(l, STORY_INJECT_UNITS);
 	story_must(l, st->ops->inject(st, link, from, &s, &err), &err);
 	story_observe(story_of(l));
 	return 0;

@@ -47,9 +47,9 @@ static int word_host(lua_State *l)
 	struct stage_host h = {
 		.name = luaL_checkstring(l, 1),
 		.release = story_text_field(l, 2, "release"),
-		.clock_ms = (uint32_t)story_number_field(l, 2, "clock_ms", 0),
-		.window = (uint32_t)story_number_field(l, 2, "window", 0),
-		.hz = (uint16_t)story_number_field(l, 2, "hz", 0),
+		.clock_ms = story_whole_field(l, 2, "clock_ms", 0, UINT32_MAX),
+		.window = story_whole_field(l, 2, "window", 0, UINT32_MAX),
+		.hz = (uint16_t)story_whole_field(l, 2, "hz", 0, UINT16_MAX),
 	};
 	if (h.release && !tcpwhy_row_find(h.release))
 		return luaL_error(l, "'%s' is not a release whose rules are known", h.release);
@@ -114,8 +114,8 @@ static int add_link(lua_State *l, const int node[2], const char *const addrs[2],
 	int r = st->ops->add_link(st, &link, &err);
 	story_must(l, r, &err);
 	struct play_link *kept = play_add_link(s->play);
-	if (!kept)
-		return luaL_error(l, "too many links");
+	if (!kept || s->play->links_n > STORY_LINKS_MAX)
+		return luaL_error(l, "more than %d links", STORY_LINKS_MAX);
 	kept->node[0] = node[0];
 	kept->node[1] = node[1];
 	story_push(l, STORY_LINK, r);
@@ -401,8 +401,8 @@ static struct rule match_of(lua_State *l, enum rule_action action)
 	struct rule r = {
 		.action = action,
 		.place = place_of(l),
-		.from_port = (uint16_t)story_number_field(l, 2, "from_port", 0),
-		.port = (uint16_t)story_number_field(l, 2, "port", 0),
+		.from_port = (uint16_t)story_whole_field(l, 2, "from_port", 0, UINT16_MAX),
+		.port = (uint16_t)story_whole_field(l, 2, "port", 0, UINT16_MAX),
 		.flags_set = pick.flags_set,
 		.flags_clear = pick.flags_clear,
 	};

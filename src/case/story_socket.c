@@ -41,6 +41,7 @@ __attribute__((format(printf, 3, 4))) static void begin(struct call *c, int host
 	/* What eventually() asks is asked as often as the stage likes: no part of the story. */
 	if (c->s->waiting)
 		return;
+	sandbox_charge(c->l, STORY_CALL_UNITS);
 	c->s->play->calls_total++;
 	struct play_call *kept = play_add_call(c->s->play);
 	if (!kept)
@@ -51,6 +52,16 @@ __attribute__((format(printf, 3, 4))) static void begin(struct call *c, int host
 	kept->line = sandbox_line(c->l);
 	kept->at_ns = kept->end_ns = c->st->ops->now(c->st);
 	memcpy(kept->text, c->text, sizeof(kept->text));
+}
+
+/* One more object of a socket's. */
+static void push_socket(lua_State *l, struct story *s, int sock)
+{
+	if (s->sockets_n == STORY_SOCKETS_MAX)
+		luaL_error(l, "more than %d sockets", STORY_SOCKETS_MAX);
+	s->sockets_n++;
+	sandbox_charge(l, STORY_CALL_UNITS);
+	story_push(l, STORY_SOCKET, sock);
 }
 
 static const char *errno_text(int64_t r)
@@ -196,14 +207,14 @@ static int new_socket(lua_State *l, int host, int index, enum tcpwhy_family fami
 		luaL_checktype(l, index, LUA_TTABLE);
 	if (given && story_number_field(l, index, "family", family == TCPWHY_IPV6 ? 6 : 4) == 6)
 		family = TCPWHY_IPV6;
-	uint32_t uid = (uint32_t)story_number_field(l, index, "uid", 0);
+	uint32_t uid = story_whole_field(l, index, "uid", 0, UINT32_MAX);
 	int sock = st->ops->socket(st, host, family, uid);
 	struct call c = {.l = l, .s = s, .st = st, .sock = sock};
 	if (sock < 0) {
 		begin(&c, host, uid ? "socket() of user %u" : "socket()", uid);
 		finish(&c, sock);
 	}
-	story_push(l, STORY_SOCKET, sock);
+	push_socket(l, s, sock);
 	if (!given)
 		return sock;
 	/* In the order of the table above, which no hash changes. */
@@ -424,7 +435,7 @@ static int socket_accept(lua_State *l)
 	if (r < 0)
 		lua_pushstring(l, errno_text(r));
 	else
-		story_push(l, STORY_SOCKET, (int)r);
+		push_socket(l, c.s, (int)r);
 	return 1;
 }
 
@@ -496,6 +507,7 @@ static int socket_close(lua_State *l)
 
 	begin(&c, host_of(&c), "close()");
 	*story_number(l, 1, STORY_SOCKET) = -1;
+	c.s->sockets_n--;
 	return done(&c, c.st->ops->close(c.st, c.sock));
 }
 
@@ -523,9 +535,9 @@ static int socket_crowd(lua_State *l)
 	const char *a = story_text_field(l, 2, "here"), *b = story_text_field(l, 2, "there");
 	story_address(l, a ? a : "", &here, NULL);
 	story_address(l, b ? b : "", &there, NULL);
-	uint32_t peers = (uint32_t)story_number_field(l, 2, "peers", 1);
-	uint32_t n = (uint32_t)story_number_field(l, 2, "n", 1);
-	uint16_t port = (uint16_t)story_number_field(l, 2, "port", 1024);
+	uint32_t peers = story_whole_field(l, 2, "peers", 1, UINT32_MAX);
+	uint32_t n = story_whole_field(l, 2, "n", 1, UINT32_MAX);
+	uint16_t port = (uint16_t)story_whole_field(l, 2, "port", 1024, UINT16_MAX);
 	luaL_argcheck(l, (uint64_t)peers * n <= 4000000, 2, "at most 4,000,000 connections");
 	int r = c.st->ops->crowd(c.st, c.sock, &here, &there, peers, port, n, &bytes, &err);
 	story_must(l, r, &err);

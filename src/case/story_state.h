@@ -17,11 +17,20 @@
 
 enum {
 	STORY_NODES_MAX = 512,
-	STORY_RULES_MAX = 16, /* of one node */
-	STORY_LISTENERS = 64, /* whose state the ladder knows */
-	STORY_WORDS_MAX = 32, /* of a program's line */
-	STORY_OUTPUT = 16384, /* bytes of what a program writes */
-	STORY_CURES_MAX = 16, /* in force in the model */
+	STORY_LINKS_MAX = 1024,
+	STORY_RULES_MAX = 16,      /* of one node */
+	STORY_LISTENERS = 64,      /* whose state the ladder knows */
+	STORY_SOCKETS_MAX = 16384, /* that the text holds at once; crowds are of applications */
+	STORY_WORDS_MAX = 32,      /* of a program's line */
+	STORY_OUTPUT = 16384,      /* bytes of what a program writes */
+	STORY_CURES_MAX = 16,      /* in force in the model */
+};
+
+/* What calls cost beside their instructions: a play without end then ends while somebody waits. */
+enum {
+	STORY_CALL_UNITS = 500,
+	STORY_WAIT_UNITS = 500,
+	STORY_INJECT_UNITS = 5000, /* each is looked at again until time passes */
 };
 
 #define STORY_QUICK_NS UINT64_C(5000000000) /* real time that a wait may take without --slow */
@@ -50,7 +59,7 @@ struct story {
 		int host;
 		uint16_t port;
 	} listeners[STORY_LISTENERS];
-	unsigned listeners_n;
+	unsigned listeners_n, sockets_n;
 	uint64_t (*counted)[COUNTER_COUNT]; /* of each node, when it was looked at last; or NULL */
 	struct story_cure cures[STORY_CURES_MAX];
 	unsigned cures_n;
@@ -96,6 +105,9 @@ void story_skip(lua_State *l, const char *text, const char *why);
  * story_only() takes the names that are known. */
 void story_only(lua_State *l, int index, const char *const *names);
 double story_number_field(lua_State *l, int index, const char *name, double otherwise);
+/* A whole number from 0 to most. */
+uint32_t story_whole_field(lua_State *l, int index, const char *name, uint32_t otherwise,
+			   uint32_t most);
 bool story_flag_field(lua_State *l, int index, const char *name);
 /* NULL: none; borrowed from the table. */
 const char *story_text_field(lua_State *l, int index, const char *name);

@@ -161,6 +161,16 @@ double story_number_field(lua_State *l, int index, const char *name, double othe
 	return n;
 }
 
+uint32_t story_whole_field(lua_State *l, int index, const char *name, uint32_t otherwise,
+			   uint32_t most)
+{
+	const double n = story_number_field(l, index, name, otherwise);
+
+	if (n < 0 || n > most || n != (uint32_t)n)
+		luaL_error(l, "%s is a whole number from 0 to %I", name, (lua_Integer)most);
+	return (uint32_t)n;
+}
+
 bool story_flag_field(lua_State *l, int index, const char *name)
 {
 	int type = field(l, index, name);

@@ -379,7 +379,7 @@ static int run_cases(const struct lab_options *o)
 	struct err err = {""};
 	int status, r = read_cases(&lab, &err);
 
-	if (r == -ENOENT || r == -EINVAL || r == -EFBIG) {
+	if (r == -ENOENT || r == -EINVAL || r == -EFBIG || r == -EISDIR) {
 		fprintf(stderr, "tcpwhy lab: %s\n", err.text);
 		status = STATUS_USAGE;
 	} else if (r) {

@@ -48,7 +48,12 @@ static int read_file(const char *path, struct case_file *f, struct err *err)
 
 	if (fd < 0)
 		return failed(err, path, errno);
-	int error = fstat(fd, &st) ? errno : S_ISREG(st.st_mode) ? 0 : EINVAL;
+	int error = fstat(fd, &st) ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+	if (!error && !S_ISREG(st.st_mode)) {
+		close(fd);
+		snprintf(err->text, sizeof(err->text), "%.160s: not a regular file", path);
+		return -EINVAL;
+	}
 	if (!error && st.st_size > SANDBOX_TEXT_MAX)
 		error = EFBIG;
 	f->text = error ? NULL : malloc((size_t)st.st_size + 1);

@@ -65,6 +65,7 @@ static void test_endless(void **state)
 		{"local function f() return f() end f()", LONG},
 		{"for i = 1, math.huge do end", LONG},
 		{"while true do pcall(error) end", LONG},
+		{"local function f() while true do pcall(f) end end f()", LONG},
 		{"while true do pcall(function() while true do end end) end", LONG},
 		{"pcall(function() while true do end end)\nwhile true do end",
 		 "it has run for too long"},
@@ -108,6 +109,12 @@ static void test_greedy(void **state)
 		 "end",
 		 "t.lua:1: it "},
 		{"local s = ('x'):rep(65536) local t = {} while true do t[#t + 1] = s .. #t end",
+		 "too much memory"},
+		/* each step shifts the whole stack, and is no instruction */
+		{"local m = {} local a = setmetatable({}, m) m.__call = a\na()",
+		 "t.lua:2: it takes too much memory"},
+		{"while true do pcall(function() local t = {} for i = 1, 1e9 do t[i] = {} end end) "
+		 "end",
 		 "too much memory"},
 		{"('x'):rep(1e9)", "rep: longer than 65536"},
 		{"('x'):rep(-1, 1):rep(math.maxinteger)\n;('ab'):rep(math.maxinteger)",
