@@ -3,11 +3,11 @@
 
 #include "base/address.h"
 #include "case/hostns.h"
+#include "case/talk.h"
 
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER = 32768, ATTRIBUTES = 32 };
+enum { REQUEST = 256, ATTRIBUTES = 32 };
 
 struct half {
 	struct tcpwhy_addr from, to;
@@ -185,41 +185,26 @@ static int on_connection(const struct nlmsghdr *h, void *data)
 	return MNL_CB_OK;
 }
 
-static int talk(struct mnl_socket *nl, struct listing *l)
-{
-	char buf[BUFFER];
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *g;
-	int rc;
-
-	h->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	h->nlmsg_seq = 1;
-	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
-	g->nfgen_family = AF_UNSPEC;
-	if (mnl_socket_sendto(nl, h, h->nlmsg_len) < 0)
-		return -errno;
-	do {
-		const ssize_t n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (n < 0)
-			return -errno;
-		rc = mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), on_connection, l);
-		if (rc < 0)
-			return -errno;
-	} while (rc > MNL_CB_STOP);
-	return l->error;
-}
-
 /* In the namespace. */
 static int list(void *ctx)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct listing *l = ctx;
+	struct talk t;
+	char buf[REQUEST];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	int rc = talk_open(&t, NETLINK_NETFILTER);
 
-	if (!nl)
-		return errno == EPROTONOSUPPORT ? -EOPNOTSUPP : -errno;
-	const int rc = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) ? -errno : talk(nl, ctx);
-	mnl_socket_close(nl);
-	return rc == -EINVAL ? -EOPNOTSUPP : rc; /* no such subsystem */
+	if (rc)
+		return rc == -EPROTONOSUPPORT ? -EOPNOTSUPP : rc;
+	h->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
+	g->nfgen_family = AF_UNSPEC;
+	rc = talk_ask(&t, h, on_connection, l);
+	talk_close(&t);
+	if (rc)
+		return rc == -EINVAL ? -EOPNOTSUPP : rc; /* no such subsystem */
+	return l->error;
 }
 
 static int by_age(const void *a, const void *b)

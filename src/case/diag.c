@@ -3,48 +3,25 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
-#include <stdio.h>
 #include <string.h>
 
-enum { BUFFER = 32768, LOOPBACK = 1 };
+enum { LOOPBACK = 1 };
 
 int diag_open(struct diag *d)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-
-	if (!nl)
-		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID)) {
-		const int rc = -errno;
-		mnl_socket_close(nl);
-		return rc;
-	}
-	*d = (struct diag){.nl = nl};
-	return 0;
-}
-
-static int open_here(void *ctx)
-{
-	return diag_open(ctx);
+	return talk_open(&d->talk, NETLINK_SOCK_DIAG);
 }
 
 int diag_open_in(const struct netns *ns, struct diag *d, struct err *err)
 {
-	err->text[0] = '\0';
-	const int rc = netns_run(ns, false, open_here, d, err);
-	if (rc && !err->text[0])
-		snprintf(err->text, sizeof(err->text), "a sock_diag socket: %s", strerror(-rc));
-	return rc;
+	return talk_open_in(&d->talk, NETLINK_SOCK_DIAG, ns, "sock_diag", err);
 }
 
 void diag_close(struct diag *d)
 {
-	if (d->nl)
-		mnl_socket_close(d->nl);
-	d->nl = NULL;
+	talk_close(&d->talk);
 }
 
 static struct tcpwhy_addr addr_of(uint8_t family, const uint32_t be[4])
@@ -85,9 +62,8 @@ static void put_addr(uint32_t be[4], bool v4, const struct tcpwhy_addr *a)
 	memcpy(be, a->b + (v4 ? 12 : 0), v4 ? 4 : 16);
 }
 
-static struct nlmsghdr *put_request(struct diag *d, char *buf, uint16_t type,
-				    const struct endpoint *local, const struct endpoint *peer,
-				    uint32_t device)
+static struct nlmsghdr *put_request(char *buf, uint16_t type, const struct endpoint *local,
+				    const struct endpoint *peer, uint32_t device)
 {
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
 	struct inet_diag_req_v2 *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
@@ -95,7 +71,6 @@ static struct nlmsghdr *put_request(struct diag *d, char *buf, uint16_t type,
 
 	h->nlmsg_type = type;
 	h->nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0);
-	h->nlmsg_seq = ++d->seq;
 	r->sdiag_family = v4 ? AF_INET : AF_INET6;
 	r->sdiag_protocol = IPPROTO_TCP;
 	r->idiag_states = ~0u;
@@ -125,33 +100,14 @@ static int on_sock(const struct nlmsghdr *h, void *data)
 	return MNL_CB_OK;
 }
 
-static int talk(struct diag *d, const struct nlmsghdr *h, struct answer *a)
-{
-	const unsigned port = mnl_socket_get_portid(d->nl);
-	const bool dump = h->nlmsg_flags & NLM_F_DUMP;
-	char buf[BUFFER];
-	int rc;
-
-	if (mnl_socket_sendto(d->nl, h, h->nlmsg_len) < 0)
-		return -errno;
-	do {
-		const ssize_t n = mnl_socket_recvfrom(d->nl, buf, sizeof(buf));
-		if (n < 0)
-			return -errno;
-		rc = mnl_cb_run(buf, (size_t)n, d->seq, port, on_sock, a);
-		if (rc < 0)
-			return -errno;
-	} while (dump && rc > MNL_CB_STOP);
-	return 0;
-}
-
 int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
 	      unsigned device, struct diag_sock *found)
 {
 	char buf[256];
 	struct diag_sock one;
 	struct answer a = {.socks = &one, .max = 1};
-	const int rc = talk(d, put_request(d, buf, SOCK_DIAG_BY_FAMILY, local, peer, device), &a);
+	const int rc = talk_ask(
+		&d->talk, put_request(buf, SOCK_DIAG_BY_FAMILY, local, peer, device), on_sock, &a);
 
 	if (rc || !a.n)
 		return rc ? rc : -ENOENT;
@@ -167,13 +123,13 @@ int diag_destroy(struct diag *d, const struct diag_sock *s)
 	struct answer none = {0};
 	/* a socket bound to a device is found only through it; the loopback is what an unbound one
 	 * would see */
-	struct nlmsghdr *h = put_request(d, buf, SOCK_DESTROY, &s->local, &s->peer,
+	struct nlmsghdr *h = put_request(buf, SOCK_DESTROY, &s->local, &s->peer,
 					 s->device ? s->device : LOOPBACK);
 	struct inet_diag_req_v2 *r = mnl_nlmsg_get_payload(h);
 
 	r->id.idiag_cookie[0] = s->cookie[0];
 	r->id.idiag_cookie[1] = s->cookie[1];
-	return talk(d, h, &none);
+	return talk_ask(&d->talk, h, on_sock, &none);
 }
 
 /* The legacy request: family 0 is both families in one walk. */
@@ -186,9 +142,8 @@ int diag_dump(struct diag *d, struct diag_sock *socks, size_t max, size_t *n)
 
 	h->nlmsg_type = TCPDIAG_GETSOCK;
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	h->nlmsg_seq = ++d->seq;
 	r->idiag_states = ~0u;
-	const int rc = talk(d, h, &a);
+	const int rc = talk_ask(&d->talk, h, on_sock, &a);
 	if (!rc)
 		*n = a.n;
 	return rc;

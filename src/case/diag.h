@@ -10,9 +10,7 @@
 #define TCPWHY_CASE_DIAG_H
 
 #include "base/address.h"
-#include "live/netns.h"
-
-struct mnl_socket;
+#include "case/talk.h"
 
 struct endpoint {
 	struct tcpwhy_addr addr;
@@ -20,8 +18,7 @@ struct endpoint {
 };
 
 struct diag {
-	struct mnl_socket *nl;
-	unsigned seq;
+	struct talk talk;
 };
 
 /* idiag_timer */

@@ -2,54 +2,31 @@
 #include "case/rtnl.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-/* The largest request is a veth pair, about 250 bytes; an answer is an errno and the request. */
-enum { REQUEST = 1024, ANSWER = 4096 };
+/* The largest request is a veth pair, about 250 bytes. */
+enum { REQUEST = 1024 };
 
 int rtnl_open(struct rtnl *r)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-
-	if (!nl)
-		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID)) {
-		const int rc = -errno;
-		mnl_socket_close(nl);
-		return rc;
-	}
-	*r = (struct rtnl){.nl = nl};
-	return 0;
-}
-
-static int open_here(void *ctx)
-{
-	return rtnl_open(ctx);
+	return talk_open(&r->talk, NETLINK_ROUTE);
 }
 
 int rtnl_open_in(const struct netns *ns, struct rtnl *r, struct err *err)
 {
-	err->text[0] = '\0';
-	const int rc = netns_run(ns, false, open_here, r, err);
-	if (rc && !err->text[0])
-		snprintf(err->text, sizeof(err->text), "a rtnetlink socket: %s", strerror(-rc));
-	return rc;
+	return talk_open_in(&r->talk, NETLINK_ROUTE, ns, "rtnetlink", err);
 }
 
 void rtnl_close(struct rtnl *r)
 {
-	if (r->nl)
-		mnl_socket_close(r->nl);
-	r->nl = NULL;
+	talk_close(&r->talk);
 }
 
 static struct nlmsghdr *start(char buf[static REQUEST], uint16_t type, uint16_t flags)
@@ -61,28 +38,9 @@ static struct nlmsghdr *start(char buf[static REQUEST], uint16_t type, uint16_t 
 	return h;
 }
 
-static ssize_t receive(struct rtnl *r, char *answer, size_t size)
+static int change(struct rtnl *r, struct nlmsghdr *h)
 {
-	ssize_t n;
-
-	do
-		n = mnl_socket_recvfrom(r->nl, answer, size);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-static int talk(struct rtnl *r, struct nlmsghdr *h)
-{
-	char answer[ANSWER];
-
-	h->nlmsg_seq = ++r->seq;
-	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
-		return -errno;
-	const ssize_t n = receive(r, answer, sizeof(answer));
-	if (n < 0)
-		return (int)n;
-	const unsigned port = mnl_socket_get_portid(r->nl);
-	return mnl_cb_run(answer, (size_t)n, r->seq, port, NULL, NULL) < 0 ? -errno : 0;
+	return talk_ask(&r->talk, h, NULL, NULL);
 }
 
 static uint8_t family_of(const struct tcpwhy_addr *a)
@@ -126,7 +84,7 @@ int rtnl_add_veth(struct rtnl *r, const struct rtnl_end *one, const struct rtnl_
 	mnl_attr_nest_end(h, peer);
 	mnl_attr_nest_end(h, data);
 	mnl_attr_nest_end(h, info);
-	return talk(r, h);
+	return change(r, h);
 }
 
 static struct nlmsghdr *start_link(char buf[static REQUEST], uint16_t type, unsigned device,
@@ -145,29 +103,20 @@ int rtnl_del_link(struct rtnl *r, unsigned device)
 {
 	char buf[REQUEST];
 
-	return talk(r, start_link(buf, RTM_DELLINK, device, false));
+	return change(r, start_link(buf, RTM_DELLINK, device, false));
 }
 
 int rtnl_set_up(struct rtnl *r, unsigned device, bool up)
 {
 	char buf[REQUEST];
 
-	return talk(r, start_link(buf, RTM_NEWLINK, device, up));
+	return change(r, start_link(buf, RTM_NEWLINK, device, up));
 }
 
 static int ask(struct rtnl *r, struct nlmsghdr *h, mnl_cb_t read, void *ctx)
 {
-	char answer[2 * ANSWER];
-
 	h->nlmsg_flags = NLM_F_REQUEST; /* the answer is the acknowledgement */
-	h->nlmsg_seq = ++r->seq;
-	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
-		return -errno;
-	const ssize_t n = receive(r, answer, sizeof(answer));
-	if (n < 0)
-		return (int)n;
-	const unsigned port = mnl_socket_get_portid(r->nl);
-	return mnl_cb_run(answer, (size_t)n, r->seq, port, read, ctx) < 0 ? -errno : 0;
+	return talk_ask(&r->talk, h, read, ctx);
 }
 
 static uint64_t now_ns(void)
@@ -270,7 +219,7 @@ int rtnl_add_addr(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a, 
 			address_v4_number(address_v4_of(a) | host_bits);
 		put_addr(h, IFA_BROADCAST, &broadcast);
 	}
-	const int rc = talk(r, h);
+	const int rc = change(r, h);
 	return rc || address_is_v4(a) ? rc : wait_local(r, a);
 }
 
@@ -311,14 +260,14 @@ int rtnl_add_route(struct rtnl *r, const struct rtnl_route *route, bool replace)
 		mnl_attr_put_u32(h, RTAX_QUICKACK, 1);
 		mnl_attr_nest_end(h, metrics);
 	}
-	return talk(r, h);
+	return change(r, h);
 }
 
 int rtnl_del_route(struct rtnl *r, const struct rtnl_route *route)
 {
 	char buf[REQUEST];
 
-	return talk(r, start_route(buf, RTM_DELROUTE, 0, route));
+	return change(r, start_route(buf, RTM_DELROUTE, 0, route));
 }
 
 int rtnl_set_neighbour(struct rtnl *r, unsigned device, const struct tcpwhy_addr *a,
@@ -333,5 +282,5 @@ int rtnl_set_neighbour(struct rtnl *r, unsigned device, const struct tcpwhy_addr
 	ndm->ndm_state = NUD_PERMANENT;
 	put_addr(h, NDA_DST, a);
 	mnl_attr_put(h, NDA_LLADDR, 6, mac);
-	return talk(r, h);
+	return change(r, h);
 }

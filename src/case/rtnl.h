@@ -13,13 +13,10 @@
 #define TCPWHY_CASE_RTNL_H
 
 #include "base/address.h"
-#include "live/netns.h"
-
-struct mnl_socket;
+#include "case/talk.h"
 
 struct rtnl {
-	struct mnl_socket *nl;
-	unsigned seq;
+	struct talk talk;
 };
 
 /* Acts on the calling thread's namespace, later from any thread. Close with rtnl_close(). */

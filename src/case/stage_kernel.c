@@ -505,7 +505,7 @@ int stage_kernel_counter(struct stage_kernel *s, int host, const char *name, uin
 
 static int need_diag(struct host *h, struct err *err)
 {
-	return h->diag.nl ? 0 : diag_open_in(&h->ns, &h->diag, err);
+	return h->diag.talk.nl ? 0 : diag_open_in(&h->ns, &h->diag, err);
 }
 
 /* Through lo all are found that are bound to no device. */

@@ -384,15 +384,15 @@ static void ends_without_a_trace(int signal_number)
 	close(ready[0]);
 	assert_int_equal(word, 'y');
 	/* two hosts and the wires; more if an earlier test failed and left its own open */
-	const unsigned n = number_those_of(judge.nl, pid, &own);
+	const unsigned n = number_those_of(judge.talk.nl, pid, &own);
 	assert_true(n >= 3);
-	assert_int_equal(numbered_namespaces(judge.nl), n);
+	assert_int_equal(numbered_namespaces(judge.talk.nl), n);
 	assert_int_equal(kill(pid, signal_number), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), signal_number);
 	const uint64_t died = stage_now();
-	assert_int_equal(stage_kernel_wait(all_are_gone, judge.nl, stage_deadline()), 0);
+	assert_int_equal(stage_kernel_wait(all_are_gone, judge.talk.nl, stage_deadline()), 0);
 	printf("# gone %.0f ms after signal %d\n", (double)(stage_now() - died) / 1e6,
 	       signal_number);
 	rtnl_close(&judge);
