@@ -659,7 +659,7 @@ static bool hides_bound(struct kernel *k)
 
 int kernel_open(struct kernel *k, struct err *err)
 {
-	*k = (struct kernel){.diag = {0}};
+	*k = (struct kernel){.diag = {.talk = {.nl = NULL}}};
 	for (unsigned i = 0; i < SCRIPT_SOCKETS; i++)
 		k->socks[i].fd = -1;
 	int rc = open_views(k, err);

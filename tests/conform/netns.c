@@ -175,7 +175,8 @@ int netns_enter(struct err *err)
 		rc = build(&r);
 	if (rc)
 		snprintf(err->text, sizeof(err->text),
-			 "a network namespace for the scripts (step %u): %s", r.seq, strerror(-rc));
+			 "a network namespace for the scripts (step %u): %s", r.talk.seq,
+			 strerror(-rc));
 	rtnl_close(&r);
 	return rc;
 }
