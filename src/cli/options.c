@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/address.h"
+#include "cli/usage.h"
 
 /* ------------------------------------------------------------------------------------------ table
  */
@@ -169,16 +169,6 @@ void options_help(enum options_of of, FILE *out)
 /* ---------------------------------------------------------------------------------------- parsing
  */
 
-__attribute__((format(printf, 2, 3))) static int wrong(struct err *err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(err->text, sizeof(err->text), format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 static void add_releases(struct err *err)
 {
 	for (size_t i = 0; tcpwhy_row_at(i); i++) {
@@ -198,7 +188,7 @@ static int take(struct question_options *o, const struct option_row *row, const 
 	const char *problem = row->read(o, value);
 	if (!problem)
 		return 0;
-	wrong(err, "--%s: '%s' %s", row->name, value, problem);
+	usage_wrong(err, "--%s: '%s' %s", row->name, value, problem);
 	if (row->read == read_release)
 		add_releases(err);
 	return -EINVAL;
@@ -208,16 +198,17 @@ static int take_endpoint(enum options_of of, struct question_options *o, int arg
 			 struct err *err)
 {
 	if (optind >= argc)
-		return wrong(err, "ADDRESS:PORT is missing (tcpwhy %s)",
-			     of == OPTIONS_BIND ? "bind 0.0.0.0:8080" : "connect 192.0.2.1:443");
+		return usage_wrong(err, "ADDRESS:PORT is missing (tcpwhy %s)",
+				   of == OPTIONS_BIND ? "bind 0.0.0.0:8080"
+						      : "connect 192.0.2.1:443");
 	if (optind + 1 < argc)
-		return wrong(err, "'%s' is one argument too many", argv[optind + 1]);
+		return usage_wrong(err, "'%s' is one argument too many", argv[optind + 1]);
 	const char *problem =
 		endpoint_parse_zone(argv[optind], &o->addr, &o->family, &o->port, o->zone);
 	if (problem)
-		return wrong(err, "'%s' %s", argv[optind], problem);
+		return usage_wrong(err, "'%s' %s", argv[optind], problem);
 	if (o->zone[0] && o->device && strcmp(o->zone, o->device) != 0)
-		return wrong(err, "'%s' and --device name two devices", argv[optind]);
+		return usage_wrong(err, "'%s' and --device name two devices", argv[optind]);
 	return 0;
 }
 
@@ -225,39 +216,28 @@ static int take_endpoint(enum options_of of, struct question_options *o, int arg
 static int check_connect(const struct question_options *o, struct err *err)
 {
 	if (!o->port)
-		return wrong(err, "nobody listens on port 0: connect needs the destination's port");
+		return usage_wrong(
+			err, "nobody listens on port 0: connect needs the destination's port");
 	if (o->bind_first && o->from_port)
-		return wrong(err, "--bind-first lets bind() choose the port; --from names one");
+		return usage_wrong(err,
+				   "--bind-first lets bind() choose the port; --from names one");
 	if (o->from_given && address_is_v4(&o->from) != address_is_v4(&o->addr) &&
 	    !address_is_any(&o->from))
-		return wrong(err, "the destination and --from are of different families");
+		return usage_wrong(err, "the destination and --from are of different families");
 	if (!o->from_given && !o->bind_first && (o->reuseaddr || o->reuseport))
-		return wrong(err, "--reuseaddr and --reuseport act on bind(): add --from or "
-				  "--bind-first");
+		return usage_wrong(err, "--reuseaddr and --reuseport act on bind(): add --from or "
+					"--bind-first");
 	return 0;
 }
 
 static int check_together(const struct question_options *o, struct err *err)
 {
 	if (o->netns && o->pid)
-		return wrong(err, "--netns and --pid both name a namespace; give one");
+		return usage_wrong(err, "--netns and --pid both name a namespace; give one");
 	if (o->v6only && o->family == TCPWHY_IPV4)
-		return wrong(err, "--v6only is an option of IPv6 sockets; the address is IPv4");
+		return usage_wrong(err,
+				   "--v6only is an option of IPv6 sockets; the address is IPv4");
 	return 0;
-}
-
-static int unknown_option(char **argv, int code, struct err *err)
-{
-	const char *word = argv[optind - 1];
-
-	if (code == ':')
-		return wrong(err, "option '%s' needs a value", word);
-	if (optopt > 0 && optopt < 256)
-		return wrong(err, "there is no option '-%c'", optopt);
-	return wrong(err,
-		     optopt ? "option '%s' takes no value"
-			    : "there is no option '%s', or it is cut short",
-		     word);
 }
 
 /* Codes from 256 on: never a character. */
@@ -284,7 +264,7 @@ int options_parse(enum options_of of, int argc, char **argv, struct question_opt
 		if (code == 'h')
 			o.help = true;
 		else if (code < 256)
-			r = unknown_option(argv, code, err);
+			r = usage_unknown(argv, code, err);
 		else
 			r = take(&o, &rows[code - 256], optarg, err);
 	}

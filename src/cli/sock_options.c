@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <string.h>
+
+#include "cli/usage.h"
 
 #define DAY_MS 86400000
 
@@ -105,16 +106,6 @@ void sock_options_help(FILE *out)
 /* ---------------------------------------------------------------------------------------- parsing
  */
 
-__attribute__((format(printf, 2, 3))) static int wrong(struct err *err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(err->text, sizeof(err->text), format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 /* Digits only: no sign, no space, no hex. Returns past them, NULL if there are none or too many. */
 static const char *read_digits(const char *s, int max, int *out)
 {
@@ -176,16 +167,17 @@ static int take(struct sock_options *o, const struct option_row *row, const char
 	case NUMBER:
 		if (read_number(row, value, field))
 			return 0;
-		return wrong(err, "--%s: '%s' is not a number from %d to %d", row->name, value,
-			     row->min, row->max);
+		return usage_wrong(err, "--%s: '%s' is not a number from %d to %d", row->name,
+				   value, row->min, row->max);
 	case MILLISECONDS:
 		if (read_pause(value, field))
 			return 0;
-		return wrong(err, "--%s: '%s' is neither a time up to a day (500, 2s) nor enter",
-			     row->name, value);
+		return usage_wrong(err,
+				   "--%s: '%s' is neither a time up to a day (500, 2s) nor enter",
+				   row->name, value);
 	case TEXT:
 		if (!*value)
-			return wrong(err, "--%s: the value is empty", row->name);
+			return usage_wrong(err, "--%s: the value is empty", row->name);
 		*(const char **)field = value;
 		return 0;
 	}
@@ -199,11 +191,11 @@ static int take_endpoint(struct sock_options *o, int argc, char **argv, struct e
 	char text[128];
 
 	if (n < 1)
-		return wrong(err, "%s (tcpwhy sock %s)",
-			     o->server ? "PORT is missing" : "ADDRESS PORT is missing",
-			     o->server ? "-s 8080" : "127.0.0.1 8080");
+		return usage_wrong(err, "%s (tcpwhy sock %s)",
+				   o->server ? "PORT is missing" : "ADDRESS PORT is missing",
+				   o->server ? "-s 8080" : "127.0.0.1 8080");
 	if (n > 2)
-		return wrong(err, "'%s' is one argument too many", argv[optind + 2]);
+		return usage_wrong(err, "'%s' is one argument too many", argv[optind + 2]);
 	const char *first = argv[optind];
 	if (n == 2) {
 		const bool bare6 = strchr(first, ':') && first[0] != '[';
@@ -214,9 +206,9 @@ static int take_endpoint(struct sock_options *o, int argc, char **argv, struct e
 	}
 	const char *problem = endpoint_parse_zone(text, &o->addr, &o->family, &o->port, o->zone);
 	if (problem)
-		return wrong(err, "'%s' %s", n == 1 ? first : text, problem);
+		return usage_wrong(err, "'%s' %s", n == 1 ? first : text, problem);
 	if (o->zone[0] && o->device && strcmp(o->zone, o->device) != 0)
-		return wrong(err, "'%s' and --device name two devices", text);
+		return usage_wrong(err, "'%s' and --device name two devices", text);
 	if (o->zone[0])
 		o->device = o->zone;
 	return 0;
@@ -236,12 +228,12 @@ static int take_local(struct sock_options *o, struct err *err)
 		const char *problem =
 			endpoint_parse(o->local, &o->local_addr, &family, &o->local_port);
 		if (problem)
-			return wrong(err, "--local: '%s' %s", o->local, problem);
+			return usage_wrong(err, "--local: '%s' %s", o->local, problem);
 		if (o->local_port && o->port_given >= 0)
-			return wrong(err, "--local and --port both name a port; give one");
+			return usage_wrong(err, "--local and --port both name a port; give one");
 	}
 	if (family != o->family)
-		return wrong(err, "the destination and --local are of different families");
+		return usage_wrong(err, "the destination and --local are of different families");
 	if (o->port_given >= 0)
 		o->local_port = (uint16_t)o->port_given;
 	return 0;
@@ -250,13 +242,14 @@ static int take_local(struct sock_options *o, struct err *err)
 static int check_server(const struct sock_options *o, struct err *err)
 {
 	if (o->local || o->port_given >= 0)
-		return wrong(err,
-			     "--%s is a client's; a server's address and port stand alone: "
-			     "tcpwhy sock -s 127.0.0.1 8080",
-			     o->local ? "local" : "port");
+		return usage_wrong(err,
+				   "--%s is a client's; a server's address and port stand alone: "
+				   "tcpwhy sock -s 127.0.0.1 8080",
+				   o->local ? "local" : "port");
 	if (o->no_port)
-		return wrong(err, "--no-port leaves the port to connect(), which a server does not "
-				  "call");
+		return usage_wrong(
+			err, "--no-port leaves the port to connect(), which a server does not "
+			     "call");
 	return 0;
 }
 
@@ -268,10 +261,11 @@ static int check_client(const struct sock_options *o, struct err *err)
 						   : NULL;
 
 	if (servers)
-		return wrong(err, "--%s is a server's: add -s", servers);
+		return usage_wrong(err, "--%s is a server's: add -s", servers);
 	if (o->no_port && (!o->bound || o->local_port))
-		return wrong(err, "--no-port acts on a bind() without a port: give --local ADDR, "
-				  "and no port");
+		return usage_wrong(err,
+				   "--no-port acts on a bind() without a port: give --local ADDR, "
+				   "and no port");
 	return 0;
 }
 
@@ -281,41 +275,31 @@ static int check_bulk(const struct sock_options *o, struct err *err)
 	const char *writers = o->count >= 0 ? "count" : o->write_size >= 0 ? "write-size" : NULL;
 
 	if (o->pause_each_ms && !o->bulk)
-		return wrong(err, "--pause-each is of --bulk: add -i");
+		return usage_wrong(err, "--pause-each is of --bulk: add -i");
 	if (writers && (o->server || !o->bulk))
-		return wrong(err, "--%s is of a client with --bulk, which writes", writers);
+		return usage_wrong(err, "--%s is of a client with --bulk, which writes", writers);
 	if (o->read_size >= 0 && !(o->server && o->bulk))
-		return wrong(err, "--read-size is of a server with --bulk, which reads: -i -s");
+		return usage_wrong(err,
+				   "--read-size is of a server with --bulk, which reads: -i -s");
 	if (o->half_close && o->server && o->bulk)
-		return wrong(err, "--half-close has no effect on a server with --bulk, which only "
-				  "reads");
+		return usage_wrong(err,
+				   "--half-close has no effect on a server with --bulk, which only "
+				   "reads");
 	return 0;
 }
 
 static int check_together(const struct sock_options *o, struct err *err)
 {
 	if (o->netns && o->pid)
-		return wrong(err, "--netns and --pid both name a namespace; give one");
+		return usage_wrong(err, "--netns and --pid both name a namespace; give one");
 	if (o->v6only && o->family == TCPWHY_IPV4)
-		return wrong(err, "--v6only is an option of IPv6 sockets; the address is IPv4");
+		return usage_wrong(err,
+				   "--v6only is an option of IPv6 sockets; the address is IPv4");
 	if (o->device && strlen(o->device) >= ZONE_TEXT_MAX)
-		return wrong(err, "--device: '%s' is not the name of a device (1 to 15 bytes)",
-			     o->device);
+		return usage_wrong(err,
+				   "--device: '%s' is not the name of a device (1 to 15 bytes)",
+				   o->device);
 	return 0;
-}
-
-static int unknown_option(char **argv, int code, struct err *err)
-{
-	const char *word = argv[optind - 1];
-
-	if (code == ':')
-		return wrong(err, "option '%s' needs a value", word);
-	if (optopt > 0 && optopt < 256)
-		return wrong(err, "there is no option '-%c'", optopt);
-	return wrong(err,
-		     optopt ? "option '%s' takes no value"
-			    : "there is no option '%s', or it is cut short",
-		     word);
 }
 
 /* Codes from 256 on: never a character. */
@@ -355,7 +339,7 @@ static int take_options(struct sock_options *o, int argc, char **argv, struct er
 	opterr = 0;
 	while (!r && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		const struct option_row *row = row_of(code);
-		r = row ? take(o, row, optarg, err) : unknown_option(argv, code, err);
+		r = row ? take(o, row, optarg, err) : usage_unknown(argv, code, err);
 	}
 	return r;
 }
