@@ -155,13 +155,25 @@ static int open_socket(struct apps *a, struct application *p, const struct app_t
 }
 
 /* The host of the server at a target, among the applications; -1. */
-static int server_host(const struct apps *a, const struct app_target *t)
+static bool serves(const struct application *p, const struct app_target *t)
 {
+	return p->is_server && p->server.port == t->port &&
+	       address_equal(&p->server.addr, &t->addr);
+}
+
+/* An address is one host's, so who once was right stays so. */
+static int server_host(struct apps *a, const struct app_target *t)
+{
+	const unsigned mix = t->addr.b[15] | (unsigned)t->addr.b[14] << 8;
+	int *known = &a->known[(mix ^ t->port * 2654435761u >> 16) % APP_KNOWN];
+
+	if (*known && serves(&a->apps[*known - 1], t))
+		return a->apps[*known - 1].server.host;
 	for (int i = 0; i < a->n_apps; i++) {
-		const struct application *p = &a->apps[i];
-		if (p->is_server && p->server.port == t->port &&
-		    address_equal(&p->server.addr, &t->addr))
-			return p->server.host;
+		if (!serves(&a->apps[i], t))
+			continue;
+		*known = i + 1;
+		return a->apps[i].server.host;
 	}
 	return -1;
 }

@@ -54,6 +54,8 @@ struct due {
 	int what;
 };
 
+enum { APP_KNOWN = 1024 }; /* a power of two */
+
 struct apps {
 	struct stage *st;
 	const struct stage_ops *ops;
@@ -67,6 +69,8 @@ struct apps {
 	struct due *heap;
 	size_t heap_size, heap_used;
 	uint64_t order;
+	/* Servers that were looked for, by a mix of address and port: application + 1, 0 none. */
+	int known[APP_KNOWN];
 };
 
 /* ---------------------------------------------------------------------------------- app.c */
