@@ -10,18 +10,7 @@ RESTART=${RESTART:-$(dirname "$TCPWHY")/examples/restart}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/fix.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-fix.XXXXXX)
-started=
-# Only what was started here, by its id.
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder fix
 
 fix()
 {
@@ -34,17 +23,6 @@ count()
 	ss -Htan state "$1" "sport = :$2" | wc -l
 }
 
-# Waits for a line in a file that a program writes; ten seconds at most.
-await()
-{
-	tries=0
-	until grep -q "$2" "$1" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
-		sleep 0.05
-	done
-}
-
 # A program whose input stays open until let_go closes it.
 keep() # NAME CMD...
 {
@@ -55,7 +33,7 @@ keep() # NAME CMD...
 	eval "pid_$name=$!"
 	started="$started $!"
 	exec 9>"$dir/$name.in"
-	await "$dir/$name.out" ready
+	tap_await grep -q ready "$dir/$name.out"
 }
 
 let_go()

@@ -9,18 +9,14 @@ TCPWHY=${TCPWHY:-build/tcpwhy}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/fix_hook.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-hook.XXXXXX)
+tap_folder hook
 mount=$(awk '/ - cgroup2 / && $4 == "/" { print $5; exit }' /proc/self/mountinfo)
 name=tcpwhy-hook-test.$$
 cgroup=$mount/$name
 hooked=$dir/hooked
-started=
-# Only what was started and made here. A cgroup goes only when it is empty, and takes a moment to be.
+# A cgroup goes only when it is empty, and takes a moment to be.
 clean_up()
 {
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
 	for c in "$cgroup/below" "$cgroup" "$cgroup.b"; do
 		tries=0
 		while [ -n "$mount" ] && [ -d "$c" ] && ! rmdir "$c" 2>/dev/null && [ "$tries" -lt 50 ]; do
@@ -29,10 +25,7 @@ clean_up()
 		done
 	done
 	umount "$dir/bpf" 2>/dev/null || true
-	rm -rf "$dir"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 
 hook()
 {

@@ -16,19 +16,15 @@ if ! python3 -c '' 2>/dev/null; then
 	exit 0
 fi
 
-dir=$(mktemp -d /tmp/tcpwhy-reuseaddr.XXXXXX)
+tap_folder reuseaddr
 chmod 755 "$dir"
-started=
-# Only what was started here, by its id.
+# At once: no server takes its time to end.
 clean_up()
 {
 	for pid in $started; do
 		kill -9 "$pid" 2>/dev/null || true
 	done
-	rm -rf "$dir"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 export XDG_RUNTIME_DIR="$dir"
 
 # A server that does what is typed: ADDR PORT [workers]. With workers each connection is served by a

@@ -9,18 +9,7 @@ TCPWHY=${TCPWHY:-build/tcpwhy}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/fix_sysctl.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-fix-sysctl.XXXXXX)
-started=
-# Only what was started here, by its id.
-clean_up()
-{
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-	done
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+tap_folder fix-sysctl
 # Root of a user namespace may write to /run here too: its tmpfs is ours.
 unset XDG_RUNTIME_DIR
 journal=/run/tcpwhy/journal

@@ -10,9 +10,7 @@ TCPWHY=${TCPWHY:-build/tcpwhy}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/fix_yaml.sh
 
-dir=$(mktemp -d /tmp/tcpwhy-yaml.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
+tap_folder yaml
 
 yaml()
 {
