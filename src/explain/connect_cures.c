@@ -255,12 +255,23 @@ static void command_spread(struct offer *o, const struct tcpwhy_addr *sources, s
 
 	if (o->a->connect->from != FROM_ROUTE)
 		return;
-	text_add(&t, "tcpwhy fix hook --cgroup CGROUP spread=");
+	text_add(&t, "tcpwhy fix hook");
+	offer_place(&t, &o->a->connect->before);
+	text_add(&t, " --cgroup CGROUP spread=");
 	for (size_t i = 0; i < n; i++) {
 		text_add(&t, i ? "," : "");
 		text_add(&t, address_format(&sources[i], address));
 	}
 	offer_whole(o->cure);
+}
+
+/* A prefix that is local as a whole stands for an address that may be there by itself, too. */
+static bool is_among(const struct tcpwhy_addr *sources, size_t n, const struct tcpwhy_addr *addr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (address_equal(&sources[i], addr))
+			return true;
+	return false;
 }
 
 /* Fills sources with those that find a port now, *after with the first one's verdict, and leaves
@@ -282,7 +293,8 @@ static size_t try_sources(struct offer *o, struct tcpwhy_addr sources[static SOU
 			continue;
 		q.source = source_of(&s->locals[i]);
 		tried++;
-		if (address_equal(&q.source, &now) || !try_request(o, &q, &v))
+		if (address_equal(&q.source, &now) || is_among(sources, n, &q.source) ||
+		    !try_request(o, &q, &v))
 			continue;
 		if (!n) {
 			*after = v;

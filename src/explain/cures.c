@@ -528,8 +528,10 @@ static bool offer_autobind_reuse(struct offer *o)
 	offer_say(o->cure->does, already ? "sysctl net.ipv4.ip_autobind_reuse=1"
 					 : "sysctl net.ipv4.ip_autobind_reuse=1, and SO_REUSEADDR "
 					   "on the new socket");
-	offer_sysctl(o->cure, o->a->question, "net.ipv4.ip_autobind_reuse", "1");
-	/* Without --prepared it leaves bind() to port 0 alone. */
+	/* Without --prepared it leaves bind() to port 0 alone; prepared sockets are of the caller's
+	 * namespace, and CMD would have to leave it. */
+	if (already || !offer_is_elsewhere(o->a->question))
+		offer_sysctl(o->cure, o->a->question, "net.ipv4.ip_autobind_reuse", "1");
 	if (!already)
 		offer_and(o->cure, "tcpwhy run --reuseaddr --prepared -- CMD");
 	offer_say(o->cure->costs,

@@ -40,6 +40,11 @@ void offer_word(struct text *t, const char *s)
 	text_char(t, '\'');
 }
 
+bool offer_is_elsewhere(const struct explain_question *q)
+{
+	return q->netns || q->pid;
+}
+
 void offer_place(struct text *t, const struct explain_question *q)
 {
 	if (q->netns) {
@@ -200,7 +205,7 @@ void offer_pool(struct cure *c, const struct explain_question *q, uint16_t low)
 	offer_say(c->costs, "now; for servers whose clients learn the port, not for bind() before "
 			    "connect(); a pool that is there serves, too");
 	/* The program runs in the caller's namespace. */
-	if (q->netns || q->pid)
+	if (offer_is_elsewhere(q))
 		return;
 	t = text_in(c->command, sizeof(c->command));
 	text_add(&t, "tcpwhy port init ");

@@ -33,6 +33,8 @@ struct text offer_does(struct offer *o);
 void offer_say(char *out, const char *s);
 /* A word for a shell: quoted only if it has to be, so that a command can be copied. */
 void offer_word(struct text *t, const char *s);
+/* Whether the question names a namespace, which may be another than that of the one who asks. */
+bool offer_is_elsewhere(const struct explain_question *q);
 /* The namespace of the question, as options of a command. */
 void offer_place(struct text *t, const struct explain_question *q);
 /* The same, what of its socket decides whom it meets, and an endpoint. */

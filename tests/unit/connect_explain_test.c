@@ -198,6 +198,8 @@ static void test_commands(void **state)
 	(void)state;
 	scene_local(s, "10.0.0.6", 128, 2);
 	scene_local(s, "10.0.0.7", 128, 2);
+	/* A local prefix whose second address is there by itself, too: named once. */
+	scene_local(s, "10.0.0.4", 126, 2);
 	q.before.netns = "blue";
 	ask(s, &q, &r);
 	assert_string_equal(command_of(&r, "tw-reuse"),
@@ -210,7 +212,8 @@ static void test_commands(void **state)
 			    "tcpwhy fix sysctl --netns blue "
 			    "net.ipv4.ip_local_port_range='40000 65535'");
 	assert_string_equal(command_of(&r, "more-sources"),
-			    "tcpwhy fix hook --cgroup CGROUP spread=10.0.0.6,10.0.0.7");
+			    "tcpwhy fix hook --netns blue --cgroup CGROUP "
+			    "spread=10.0.0.6,10.0.0.7");
 	result_free(&r, &scene_memory);
 	/* Who binds an address is passed over by the hook. */
 	q.from = FROM_ADDRESS;

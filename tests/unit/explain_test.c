@@ -619,6 +619,13 @@ static void test_cure_commands(void **state)
 		 NULL,
 		 "autobind-reuse",
 		 SYSCTL "net.ipv4.ip_autobind_reuse=1 && tcpwhy run --reuseaddr --prepared -- CMD"},
+		/* Sockets that are prepared are of the namespace in which they are. */
+		{tiny_range_sharable, {.addr = "10.0.0.5"}, "blue", "autobind-reuse", ""},
+		{tiny_range_sharable,
+		 {.addr = "10.0.0.5", .reuse = true},
+		 "blue",
+		 "autobind-reuse",
+		 "tcpwhy fix sysctl --netns blue net.ipv4.ip_autobind_reuse=1"},
 		{tiny_range_taken,
 		 {.addr = "0.0.0.0"},
 		 NULL,
