@@ -314,15 +314,18 @@ void apps_free(struct apps *a)
 
 static int new_application(struct apps *a, struct err *err)
 {
-	struct application *grown =
-		realloc(a->apps, (size_t)(a->n_apps + 1) * sizeof(struct application));
+	if (a->n_apps == a->apps_room) {
+		int room = a->apps_room ? 2 * a->apps_room : 8;
+		struct application *grown = realloc(a->apps, (size_t)room * sizeof(*grown));
 
-	if (!grown) {
-		strcpy(err->text, "no memory");
-		return -ENOMEM;
+		if (!grown) {
+			strcpy(err->text, "no memory");
+			return -ENOMEM;
+		}
+		a->apps = grown;
+		a->apps_room = room;
 	}
-	a->apps = grown;
-	grown[a->n_apps] = (struct application){.timer_ns = APP_FOREVER, .pool = -1};
+	a->apps[a->n_apps] = (struct application){.timer_ns = APP_FOREVER, .pool = -1};
 	return a->n_apps;
 }
 

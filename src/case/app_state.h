@@ -61,7 +61,7 @@ struct apps {
 	const struct stage_ops *ops;
 	uint64_t seed;
 	struct application *apps;
-	int n_apps;
+	int n_apps, apps_room;
 	struct conn *conns;
 	int n_conns, free_conn;
 	int *conn_of; /* by socket: connection, ~application for a listener; or NOBODY */
