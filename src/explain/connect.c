@@ -76,6 +76,42 @@ static void drop_lease(struct result *out)
 	out->cures_n = n;
 }
 
+/* How the world is changed by a cure of bind()'s, where connect() sees the difference. */
+static struct load_change change_of(const struct cure *c, const struct tcpwhy_verdict *bind)
+{
+	struct load_change change = {0};
+
+	if (text_equal(c->id, "wait"))
+		change.wait_until_ns = bind->last_expiry_ns;
+	else if (text_equal(c->id, "end-owner"))
+		change.end_living = true;
+	else if (text_equal(c->id, "destroy-time-wait"))
+		change.destroy_time_wait = change.destroy_fin_wait2 = true;
+	return change;
+}
+
+/* The cures of a refused bind() were asked of bind() alone. What connect() would be refused
+ * afterwards, for want of a route or because the 4-tuple is taken, is no proven cure. */
+static void doubt(struct asked *a, struct result *out)
+{
+	const struct explain_connect *q = a->connect;
+
+	a->verdict.answer = TCPWHY_REFUSED;
+	for (size_t i = 0; i < out->cures_n; i++) {
+		struct cure *c = &out->cures[i];
+		const struct load_change change = change_of(c, &out->verdict);
+
+		/* The way from an address that is not here cannot be asked of the kernel; a port
+		 * that is shared may be one with this 4-tuple (may_share()). */
+		if (q->route_error || text_equal(c->id, "nonlocal-bind") ||
+		    text_equal(c->id, "freebind") || text_equal(c->id, "autobind-reuse"))
+			c->proven = false;
+		else if (q->from == FROM_PORT && !text_equal(c->id, "other-address") &&
+			 asked_try_connect(a, &change, NULL, NULL) != TRIAL_PROVEN)
+			c->proven = false;
+	}
+}
+
 /* bind(0) that has to share a port may share one whose 4-tuple is taken: which, is a matter of
  * chance. It shares only after a search without sharing found none (inet_csk_find_open_port()). 1,
  * 0, or -errno. */
@@ -220,7 +256,10 @@ int explain_connect(const struct snapshot *snap, const struct tcpwhy_row *row,
 	if (question->from == FROM_ADDRESS)
 		out->verdict.range_total = 0;
 	drop_lease(out);
-	offer_no_port(&a, question, out);
+	/* It leaves out the search for a port, not the look at the address. */
+	if (out->verdict.error == EADDRINUSE)
+		offer_no_port(&a, question, out);
+	doubt(&a, out);
 	write_question(&a, out);
 	return 0;
 }

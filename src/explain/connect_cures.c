@@ -91,10 +91,6 @@ static void command_destroy_to(struct offer *o)
 
 	text_add(&t, "tcpwhy fix destroy-time-wait");
 	offer_place(&t, before);
-	if (before->device) {
-		text_add(&t, " --device ");
-		offer_word(&t, before->device);
-	}
 	text_add(&t, " --to ");
 	offer_word(&t, endpoint_format(&q->peer, q->peer_port, false, peer));
 	text_add(&t, " --from ");

@@ -666,8 +666,10 @@ static int server_of(const struct result *r)
 		return 0;
 	for (size_t i = 0; i < r->holders_n; i++) {
 		const struct result_holder *h = &r->holders[i];
-		bool connection = h->why == TCPWHY_H_CONN_NEEDS_REUSE ||
-				  h->why == TCPWHY_H_CONN_WITHOUT_REUSE;
+		/* One that has not been answered yet did not come in. */
+		bool connection = (h->why == TCPWHY_H_CONN_NEEDS_REUSE ||
+				   h->why == TCPWHY_H_CONN_WITHOUT_REUSE) &&
+				  h->seen.o.state != TCPWHY_SYN_SENT;
 		if (!connection || !h->owners_n || (pid && h->owners[0].pid != pid))
 			return 0;
 		pid = h->owners[0].pid;

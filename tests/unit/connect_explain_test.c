@@ -398,6 +398,36 @@ static void test_tuple_taken(void **state)
 			       {"SO_REUSEADDR"}});
 }
 
+/* What cures the bind() before is proven only if the connect() after it would work, too. */
+static void test_bind_cures_are_doubted(void **state)
+{
+	static const struct {
+		uint16_t peer_port;
+		int route_error;
+		bool proven;
+	} table[] = {{80, 0, false}, {81, 0, true}, {81, ENETUNREACH, false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct scene *s = full(TCPWHY_ESTABLISHED, false, 0);
+		struct explain_connect q = question();
+		struct result r;
+
+		q.from = FROM_PORT;
+		q.before.bind.addr = q.connect.source;
+		q.before.bind.port = q.connect.port = LOW;
+		s->owners[0].o.connect_bind = TCPWHY_NO;
+		q.connect.peer_port = table[i].peer_port;
+		q.route_error = table[i].route_error;
+		ask(s, &q, &r);
+		assert_int_equal(r.verdict.at, TCPWHY_CALL_BIND);
+		assert_non_null(cure_of(&r, "reuseaddr-both"));
+		assert_int_equal(cure_of(&r, "reuseaddr-both")->proven, table[i].proven);
+		result_free(&r, &scene_memory);
+		free(s);
+	}
+}
+
 static void test_routes(void **state)
 {
 	static const struct {
@@ -590,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_bind_comes_first),
 		cmocka_unit_test(test_tuple_taken),
+		cmocka_unit_test(test_bind_cures_are_doubted),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_loopback_source),
 		cmocka_unit_test(test_depends),
