@@ -105,20 +105,38 @@ static json_t *journal_outcome(const struct apply_report *report)
 			 (json_int_t)(report->still + report->fresh), "errno", name);
 }
 
-static int destroy_planned(struct live *live, const struct snapshot *snap, const struct plan *plan,
-			   struct destroy_tally *tally, struct err *err)
+static int add_planned(struct destroy *d, const struct snapshot *snap, const struct plan *plan,
+		       struct err *err)
 {
-	struct destroy *d;
-	int rc = destroy_open(live_netns_fd(live), &d, err);
+	int rc = 0;
 
-	if (rc)
-		return rc;
 	for (size_t i = 0; i < snap->owners_n && !rc; i++) {
 		if (plan->fates[i] == PLAN_DESTROY)
 			rc = destroy_add(d, &snap->owners[i], err);
 	}
-	if (!rc)
-		rc = destroy_finish(d, tally, err);
+	return rc;
+}
+
+/* Two of the same ends, one of them bound to a device: sock_diag finds one of them, and the other
+ * when that is gone (inet_diag_find_one_icsk()). */
+enum { DESTROY_PASSES = 3 };
+
+static int destroy_planned(struct live *live, const struct snapshot *snap, const struct plan *plan,
+			   struct destroy_tally *tally, size_t *hidden, struct err *err)
+{
+	struct destroy *d;
+	size_t before, passes = 0;
+	int rc = destroy_open(live_netns_fd(live), &d, err);
+
+	if (rc)
+		return rc;
+	do {
+		before = tally->displaced;
+		rc = add_planned(d, snap, plan, err);
+		if (!rc)
+			rc = destroy_finish(d, tally, err);
+	} while (!rc && ++passes < DESTROY_PASSES && tally->displaced > before);
+	*hidden = tally->displaced - before;
 	destroy_close(d);
 	return rc;
 }
@@ -176,7 +194,11 @@ static void judge(struct apply_report *report)
 	if (report->end == CHANGE_DONE || report->because[0])
 		return;
 	if (report->still)
-		refuse(report, 0, "the kernel said yes, but they are still there");
+		refuse(report, 0,
+		       report->hidden
+			       ? "the kernel finds another socket of the same ends in their place: "
+				 "one of the two is bound to a device"
+			       : "the kernel said yes, but they are still there");
 	else if (report->fresh)
 		refuse(report, 0,
 		       "new ones came meanwhile: connections are still being closed here");
@@ -217,7 +239,7 @@ static int change(struct live *live, const struct plan_place *place, const struc
 {
 	struct destroy_tally tally = {0};
 	struct err why;
-	int rc = destroy_planned(live, snap, &report->plan, &tally, &why);
+	int rc = destroy_planned(live, snap, &report->plan, &tally, &report->hidden, &why);
 
 	if (rc)
 		refuse(report, -rc, why.text);
