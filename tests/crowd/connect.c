@@ -188,8 +188,10 @@ static int take_child(struct world *w)
 	return -1;
 }
 
-static void drain(struct world *w)
+static void drain(void *ctx)
 {
+	struct world *w = ctx;
+
 	for (int child; (child = take_child(w)) >= 0;)
 		vanish(child);
 }
@@ -366,8 +368,9 @@ static void arguments(const struct ask *q, struct args *a)
 	args_add_if(a, q->lo, "lo");
 }
 
-static bool do_really(const struct ask *q, struct outcome_pair *happened)
+bool connect_really(const void *question, struct outcome_pair *happened)
 {
+	const struct ask *q = question;
 	static const struct tcpwhy_addr any6;
 	struct tcpwhy_addr from = q->to.family == TCPWHY_IPV4 ? address_v4_number(0) : any6;
 	int fd = new_socket(q->to.family), error = 0;
@@ -424,13 +427,18 @@ bool connect_crowd(const struct options *o, uint64_t seed, struct tally *t, stru
 	t->crowds++;
 	for (unsigned i = 0; i < QUESTIONS && works; i++) {
 		const struct ask q = some_question(&w);
+		const struct asking asking = {&q, sizeof(q), 'c', connect_really, drain, &w};
+		bool good = true;
 		arguments(&q, &a);
-		works = ask_tcpwhy(o->tcpwhy, &a, &said) && do_really(&q, &happened);
-		if (works && score(o, &a, &said, &happened, t) == SCORE_WRONG) {
+		works = ask_tcpwhy(o->tcpwhy, &a, &said) && connect_really(&q, &happened);
+		drain(&w);
+		if (works)
+			good = score(o, &a, &said, &happened, t) != SCORE_WRONG &&
+			       cures_type(o, &asking, &a, &said, t);
+		if (!good) {
 			printf("# seed %llu\n", (unsigned long long)seed);
 			print_state();
 		}
-		drain(&w);
 	}
 	if (!works)
 		snprintf(err->text, sizeof(err->text),

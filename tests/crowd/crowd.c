@@ -6,7 +6,7 @@
  * A random script of the conformance test fills a namespace with sockets in every state. Then the
  * command is asked, as a user would ask it, and the real calls are made. Output is TAP; status 1 if
  * one answer was wrong, or a cure called proven did not help, or if --no-depends is given and one
- * was "depends".
+ * was "depends". --cures N goes on until N cures with a command were typed and undone (cure.c).
  */
 #include "crowd/crowd.h"
 
@@ -170,19 +170,32 @@ static bool is_chance(const json_t *root)
 	return false;
 }
 
-/* Of a cure that is said to be proven, and is a command. */
-static void copy_cure(const json_t *root, char *out, size_t size)
+/* "now, ...", "in 0.4 s, ...", or words about the next time. */
+static double when_of(const char *costs)
+{
+	double s = -1;
+
+	if (!strncmp(costs, "now", 3))
+		return 0;
+	return sscanf(costs, "in %lf s", &s) == 1 ? s : -1;
+}
+
+static void copy_cures(const json_t *root, struct outcome_pair *out)
 {
 	const json_t *cure;
 	size_t i;
 
-	*out = '\0';
+	out->cures_n = 0;
 	json_array_foreach(json_object_get(root, "cures"), i, cure)
 	{
-		const char *id = json_string_value(json_object_get(cure, "id"));
-		if (id && !strcmp(id, "destroy-time-wait") &&
-		    json_is_true(json_object_get(cure, "proven")))
-			copy_string(cure, "command", out, size);
+		struct said_cure *c = &out->cures[out->cures_n];
+		if (out->cures_n == CURES_MAX || !json_is_true(json_object_get(cure, "proven")) ||
+		    !json_is_string(json_object_get(cure, "command")))
+			continue;
+		copy_string(cure, "id", c->id, sizeof(c->id));
+		copy_string(cure, "command", c->command, sizeof(c->command));
+		c->in_s = when_of(json_string_value(json_object_get(cure, "costs")));
+		out->cures_n++;
 	}
 }
 
@@ -209,7 +222,7 @@ bool ask_tcpwhy(const char *tcpwhy, struct args *a, struct outcome_pair *said)
 	copy_string(root, "errno", said->error, sizeof(said->error));
 	copy_string(root, "at", said->at, sizeof(said->at));
 	said->chance = is_chance(root);
-	copy_cure(root, said->cure, sizeof(said->cure));
+	copy_cures(root, said);
 	json_decref(root);
 	return true;
 }
@@ -257,8 +270,10 @@ void note(struct outcome_pair *out, int error, const char *at)
 	snprintf(out->at, sizeof(out->at), "%s", error ? at : "-");
 }
 
-static bool do_really(const struct question *q, struct outcome_pair *happened)
+bool bind_really(const void *question, struct outcome_pair *happened)
 {
+	const struct question *q = question;
+
 	if (seteuid(q->uid))
 		return false;
 	const int fd = socket(q->family == TCPWHY_IPV4 ? AF_INET : AF_INET6,
@@ -329,41 +344,22 @@ enum score score(const struct options *o, struct args *a, const struct outcome_p
 	return SCORE_WRONG;
 }
 
-/* A cure that was called proven is typed as it was printed; then the calls must succeed. */
-static void judge_cure(const struct options *o, const struct script *s, const struct question *q,
-		       struct args *a, const struct outcome_pair *said, struct tally *t)
-{
-	struct outcome_pair happened = {0};
-	const int status = cure_apply(o->tcpwhy, said->cure);
-
-	t->cured++;
-	if (status == 0 && do_really(q, &happened) && !strcmp(happened.answer, "ok"))
-		return;
-	t->cure_failed++;
-	printf("# '%s' ended with %d, then %s %s %s, asked", said->cure, status, happened.answer,
-	       happened.error, happened.at);
-	args_print(a);
-	printf("\n# after:\n");
-	script_print(s, stdout);
-	fflush(stdout);
-}
-
 /* False: the machinery failed. */
 static bool judge(const struct options *o, const struct script *s, const struct question *q,
 		  struct tally *t)
 {
+	const struct asking asking = {q, sizeof(*q), 'b', bind_really, NULL, NULL};
 	struct args a;
 	struct outcome_pair said, happened;
 
 	arguments(q, &a);
-	if (!ask_tcpwhy(o->tcpwhy, &a, &said) || !do_really(q, &happened))
+	if (!ask_tcpwhy(o->tcpwhy, &a, &said) || !bind_really(q, &happened))
 		return false;
-	if (score(o, &a, &said, &happened, t) == SCORE_WRONG) {
+	if (score(o, &a, &said, &happened, t) == SCORE_WRONG ||
+	    !cures_type(o, &asking, &a, &said, t)) {
 		printf("# after:\n");
 		script_print(s, stdout);
 		fflush(stdout);
-	} else if (said.cure[0]) {
-		judge_cure(o, s, q, &a, &said, t);
 	}
 	return true;
 }
@@ -398,12 +394,12 @@ static int run(const struct options *o)
 	struct kernel k;
 	struct err err;
 
-	if (netns_enter(&err) || kernel_open(&k, &err)) {
+	if (!cures_enter(&err) || netns_enter(&err) || kernel_open(&k, &err)) {
 		printf("Bail out! %s\n", err.text);
 		return 2;
 	}
 	bool works = true;
-	for (unsigned i = 0; i < o->crowds && works; i++) {
+	for (unsigned i = 0; works && (o->cures ? t.cured < o->cures : i < o->crowds); i++) {
 		const uint64_t seed = o->seed * UINT64_C(1000003) + i;
 		if (o->connect)
 			works = !kernel_reset(&k, &err) && connect_crowd(o, seed, &t, &err);
@@ -411,6 +407,7 @@ static int run(const struct options *o)
 			works = one_crowd(&k, o, seed, &t, &err);
 	}
 	kernel_close(&k);
+	cures_leave();
 	const bool good = works && !t.wrong && !t.cure_failed && !(o->no_depends && t.depends);
 	printf("# seed %llu: %u crowds, %u questions: %u ok, %u refused, %u depends, %u by chance, "
 	       "%u changed meanwhile, %u wrong; %u cures typed, %u failed\n",
@@ -419,7 +416,7 @@ static int run(const struct options *o)
 	if (!works)
 		printf("# %s\n", err.text);
 	printf("%sok 1 - tcpwhy %s is right about %u crowds\n", good ? "" : "not ",
-	       o->connect ? "connect" : "bind", o->crowds);
+	       o->connect ? "connect" : "bind", t.crowds);
 	return good ? 0 : 1;
 }
 
@@ -429,7 +426,8 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {
 		{"tcpwhy", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
 		{"crowds", required_argument, NULL, 'n'}, {"no-depends", no_argument, NULL, 'd'},
-		{"connect", no_argument, NULL, 'c'},      {NULL, 0, NULL, 0}};
+		{"cures", required_argument, NULL, 'u'},  {"connect", no_argument, NULL, 'c'},
+		{"call", required_argument, NULL, 'x'},   {NULL, 0, NULL, 0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 't') {
@@ -438,13 +436,17 @@ int main(int argc, char **argv)
 			o.seed = strtoull(optarg, NULL, 0);
 		} else if (c == 'n') {
 			o.crowds = (unsigned)strtoul(optarg, NULL, 0);
+		} else if (c == 'u') {
+			o.cures = (unsigned)strtoul(optarg, NULL, 0);
+		} else if (c == 'x') {
+			return cures_call(optarg);
 		} else if (c == 'd') {
 			o.no_depends = true;
 		} else if (c == 'c') {
 			o.connect = true;
 		} else {
 			fputs("usage: crowd [--connect] [--tcpwhy PATH] [--seed S] [--crowds N] "
-			      "[--no-depends]\n",
+			      "[--cures N] [--no-depends]\n",
 			      stderr);
 			return 2;
 		}

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 
-enum { ARGS_MAX = 24, ARG_MAX_TEXT = 64 };
+enum { ARGS_MAX = 24, ARG_MAX_TEXT = 64, CURES_MAX = 16, COMMAND_MAX = 1024 };
 
 /* A command line, argv[0] included. */
 struct args {
@@ -20,11 +20,18 @@ struct args {
 	size_t n;
 };
 
+/* A cure that is said to be proven, and is a command. */
+struct said_cure {
+	char id[32], command[COMMAND_MAX];
+	double in_s; /* when it helps: 0 now, else so many seconds later; -1 not this time */
+};
+
 /* What was said, or what happened. */
 struct outcome_pair {
 	char answer[12], error[24], at[12];
-	bool chance;    /* depends on the random start of the kernel's search, on nothing unseen */
-	char cure[256]; /* the command of a proven destroy-time-wait, "" none */
+	bool chance; /* depends on the random start of the kernel's search, on nothing unseen */
+	struct said_cure cures[CURES_MAX];
+	size_t cures_n;
 };
 
 struct tally {
@@ -36,7 +43,21 @@ struct options {
 	const char *tcpwhy;
 	uint64_t seed;
 	unsigned crowds;
+	unsigned cures; /* to be typed; 0: only what destroys TIME_WAIT is, as often as it comes up
+			 */
 	bool no_depends, connect;
+};
+
+/* A question, and the call that it is about. The question is plain data: another process of this
+ * program can be handed it, and makes the call there. */
+struct asking {
+	const void *question;
+	size_t size;
+	char kind; /* 'b' or 'c' */
+	/* The machinery failed: false. */
+	bool (*really)(const void *question, struct outcome_pair *happened);
+	void (*after)(void *ctx); /* clears away what a call left, may be NULL */
+	void *ctx;
 };
 
 /* A number below n from the state at *x. */
@@ -57,8 +78,21 @@ enum score { SCORE_GOOD, SCORE_DEPENDS, SCORE_WRONG };
 enum score score(const struct options *o, struct args *a, const struct outcome_pair *said,
 		 const struct outcome_pair *happened, struct tally *t);
 
-/* cure.c: types the command of a cure, as it was printed. Its status, -1 if it could not be run. */
-int cure_apply(const char *tcpwhy, const char *command);
+/* cure.c: types the cures of an answer, each as it was printed: the call then works, the answer is
+ * ok, what was changed is undone as was printed, and the answer is as before. Those that destroy
+ * come last. False if one failed, which was printed and counted. */
+bool cures_type(const struct options *o, const struct asking *q, struct args *a,
+		const struct outcome_pair *said, struct tally *t);
+/* The program that stands for CMD: makes the call of a question in the text that cures_type() gave
+ * it. Its status: 0 if the call works, 1 if it is refused. */
+int cures_call(const char *text);
+/* /run and a cgroup of our own. False with err. */
+bool cures_enter(struct err *err);
+void cures_leave(void);
+
+/* The calls of a question: struct question of crowd.c, struct ask of connect.c. */
+bool bind_really(const void *question, struct outcome_pair *happened);
+bool connect_really(const void *question, struct outcome_pair *happened);
 
 /* connect.c: one crowd of connections that fills a port range, and questions about it, in the
  * namespace the process is in. False with err: the machinery failed. */
