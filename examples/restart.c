@@ -5,7 +5,8 @@
  * serve: listens, serves N clients (in this process), closes each connection first, and ends: N
  * TIME_WAIT stay on the port. start: the same server's next start, bind() and listen() and nothing
  * else; status 1 with the errno's text if refused. hold: listens with one connection open, says
- * "ready" and lives until its input ends: for what must survive a cure. orphan: closes first and
+ * "ready" and lives until its input ends: for what must survive a cure. worker: the same, but the
+ * listener is closed, as in a worker whose server has ended. orphan: closes first and
  * ends the listener, but the client stays silent: an orphan FIN_WAIT2 stays on the port, until the
  * input ends.
  *
@@ -138,7 +139,7 @@ static int command_start(const struct place *at, bool reuseaddr)
 }
 
 /* Status 1 if the connection was broken meanwhile. */
-static int command_hold(const struct place *at, bool reuseaddr)
+static int command_hold(const struct place *at, bool reuseaddr, bool listening)
 {
 	char byte = 'x';
 	int client, served;
@@ -146,6 +147,8 @@ static int command_hold(const struct place *at, bool reuseaddr)
 
 	if (listener < 0 || !client_arrives(listener, at, &client, &served))
 		return 1;
+	if (!listening)
+		close(listener);
 	puts("ready");
 	fflush(stdout);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
@@ -185,7 +188,8 @@ int main(int argc, char **argv)
 	struct place at;
 
 	if (n < 2 || !place_parse(arg[1], &at)) {
-		fputs("usage: restart [-r] serve ADDR:PORT N | start|hold|orphan ADDR:PORT\n",
+		fputs("usage: restart [-r] serve ADDR:PORT N | start|hold|worker|orphan "
+		      "ADDR:PORT\n",
 		      stderr);
 		return 2;
 	}
@@ -194,7 +198,9 @@ int main(int argc, char **argv)
 	if (!strcmp(arg[0], "start"))
 		return command_start(&at, reuseaddr);
 	if (!strcmp(arg[0], "hold"))
-		return command_hold(&at, reuseaddr);
+		return command_hold(&at, reuseaddr, true);
+	if (!strcmp(arg[0], "worker"))
+		return command_hold(&at, reuseaddr, false);
 	if (!strcmp(arg[0], "orphan"))
 		return command_orphan(&at, reuseaddr);
 	fprintf(stderr, "restart: no such command: %s\n", arg[0]);

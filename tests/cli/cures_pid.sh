@@ -1,0 +1,16 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# cures_pid.sh - every cure that comes with a command, typed as it was printed, from outside: --pid
+set -eu
+
+cd "$(dirname "$0")/../.."
+TCPWHY=${TCPWHY:-build/tcpwhy}
+. tests/cli/lib/tap.sh
+tap_private tests/cli/cures_pid.sh
+. tests/cli/lib/cures.sh
+
+every_scene pid
+complete
+
+tap_done
