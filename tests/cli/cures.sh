@@ -11,6 +11,6 @@ tap_private tests/cli/cures.sh
 . tests/cli/lib/cures.sh
 
 every_scene own
-complete
+nothing_is_left_out
 
 tap_done

@@ -11,6 +11,6 @@ tap_private tests/cli/cures_netns.sh
 . tests/cli/lib/cures.sh
 
 every_scene netns
-complete
+nothing_is_left_out
 
 tap_done

@@ -11,6 +11,6 @@ tap_private tests/cli/cures_pid.sh
 . tests/cli/lib/cures.sh
 
 every_scene pid
-complete
+nothing_is_left_out
 
 tap_done

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2086,SC2154,SC1007 # $in and $place are words; status and dir are tap.sh's
 #
 # cures.sh - every cure that comes with a command, typed as it was printed
 #
@@ -119,7 +119,6 @@ ask() # bind|connect|doctor QUESTION...
 	call=$1
 	shift
 	answered=0
-	# shellcheck disable=SC2086 # words
 	$ask_in tcpwhy "$call" $place "$@" --json >"$dir/answer" 2>"$dir/err" || answered=$?
 	jq -r '(.cures // [.findings[].cures[]])[] | select(.command == null).id' "$dir/answer" |
 		sed "s/\$/ $call/" >>"$dir/met"
@@ -157,7 +156,6 @@ type_it()
 	*) line=$1 ;;
 	esac
 	line=$(echo "$line" | sed "s#--cgroup CGROUP #--cgroup $cgroup #")
-	# shellcheck disable=SC2086 # words
 	run $ask_in sh -c "$line"
 	echo "$out" | sed -n 's/^undo *//p' >>"$dir/undo"
 }
@@ -180,8 +178,7 @@ undo()
 	: >"$dir/undo"
 	tap_equal "$where, $text: there is something to undo" "$([ -s "$dir/undoing" ] && echo yes)" yes
 	while read -r line; do
-		# shellcheck disable=SC2086 # words
-		run $ask_in sh -c "$line"
+			run $ask_in sh -c "$line"
 		tap_equal "$where, $text: $line" "$status" 0
 	done <"$dir/undoing"
 }
@@ -204,16 +201,13 @@ cured()
 	done
 	shift
 	fails "$@"
-	# shellcheck disable=SC2086 # words
 	says refused $question
 	rule=$(jq -r .rule "$dir/answer")
 	take "$cured_id"
 	works "$@"
-	# shellcheck disable=SC2086 # words
 	says ok $question
 	undo
 	fails "$@"
-	# shellcheck disable=SC2086 # words
 	says refused $question
 	tap_equal "$where, $text: by the same rule" "$(jq -r .rule "$dir/answer")" "$rule"
 }
@@ -314,7 +308,6 @@ reuseport_both()
 	late=$(command_of reuseport-both)
 	let_go alone
 	tcpwhy fix destroy-time-wait --netns $ns 127.0.0.1:8007 >"$dir/out"
-	# shellcheck disable=SC2086 # words
 	hold alone $(echo "$late" | sed 's/CMD$//') restart hold 127.0.0.1:8007
 	taken=reuseport-both
 	type_it "$late" "$(program restart start 127.0.0.1:8007)"
@@ -378,7 +371,6 @@ low_port()
 		tap_skip "$text" "the build cannot be read by others"
 		return
 	fi
-	# shellcheck disable=SC2086 # words
 	cured unprivileged-port-start bind 127.0.0.1:80 --uid 65534 -- $nobody restart start 127.0.0.1:80
 }
 
@@ -443,7 +435,6 @@ destroy_connect()
 	tap_await is_closed 5004
 	$in tcpwhy sock -A -b 5004 "${1%1}2" </dev/null >"$dir/out"
 	tap_equal "$where, $text: both are there" "$($in ss -Htan state time-wait sport = 5004 | wc -l)" 2
-	# shellcheck disable=SC2086 # words
 	run $in tcpwhy fix destroy-time-wait --to "${1%1}2"
 	tap_equal "$where, $text: both are destroyed" "$status" 0
 	text="TIME_WAIT on the port that is bound before"
@@ -752,8 +743,7 @@ every_scene() # own|netns|pid
 	words_only
 }
 
-# Nothing is left out.
-complete()
+nothing_is_left_out()
 {
 	# The sources name each cure where its table or finding is; a file that is not known here has no scenes.
 	for file in src/explain/*.c; do
