@@ -29,6 +29,34 @@ while read -r example; do
 done <"$dir/examples"
 tap_equal "there are examples" "$([ "$n" -gt 3 ] && echo yes)" yes
 
+# Those of the other pages, with programs by the names that stand there: all of one page in one shell, in their order.
+examples() # PAGE
+{
+	{
+		echo "cd '$dir'; set -e"
+		sed -n 's/^\.Dl //p' "$1" | grep '[a-z=(]*tcpwhy ' | grep -v '^ExecStart='
+	} >"$dir/page"
+	run sh "$dir/page"
+	tap_equal "every example of $1" "$status" 0
+}
+
+programs=$(cd "$(dirname "$RESTART")" && pwd)
+printf '#!/bin/sh\nexec %s/restart start 127.0.0.1:8090\n' "$programs" >"$dir/server"
+printf '#!/bin/sh\nexec %s/outgoing -b -f 127.0.0.1 connect 127.0.0.1:8091 2\n' "$programs" >"$dir/client"
+chmod 755 "$dir/server" "$dir/client"
+mkfifo "$dir/open"
+sleep 60 >"$dir/open" &
+started="$started $!"
+"$programs/outgoing" serve 127.0.0.1:8091 <"$dir/open" >"$dir/listening" &
+started="$started $!"
+tap_await grep -q ready "$dir/listening"
+run "$RESTART" -r serve 127.0.0.1:8090 1
+run "$dir/server"
+tap_equal "./server cannot restart" "$status" 1
+examples man/tcpwhy-run.1
+examples man/tcpwhy-port.1
+tap_equal "a pool and its leases are shown" "$(echo "$out" | grep -c 'listen on [0-9]')" 1
+
 names() # the names in the JSON of the last run
 {
 	echo "$out" | grep -o '"[a-z0-9_]*":' | tr -d '":' | sort -u

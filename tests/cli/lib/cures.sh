@@ -113,13 +113,12 @@ form()
 		s/=( |\$)/=V\1/g; s/ [^ =]*[0-9][^ =]*( |\$)/ V\1/g"
 }
 
-# Asks in the scene; the answer is $dir/answer, its status $answered. Every cure in it is noted as met.
+# Asks in the scene; the answer is $dir/answer. Every cure in it is noted as met.
 ask() # bind|connect|doctor QUESTION...
 {
 	call=$1
 	shift
-	answered=0
-	$ask_in tcpwhy "$call" $place "$@" --json >"$dir/answer" 2>"$dir/err" || answered=$?
+	$ask_in tcpwhy "$call" $place "$@" --json >"$dir/answer" 2>"$dir/err" || true
 	jq -r '(.cures // [.findings[].cures[]])[] | select(.command == null).id' "$dir/answer" |
 		sed "s/\$/ $call/" >>"$dir/met"
 	jq -r '(.cures // [.findings[].cures[]])[] | select(.command) | .id + "\t" + .command' "$dir/answer" |
@@ -308,7 +307,7 @@ reuseport_both()
 	late=$(command_of reuseport-both)
 	let_go alone
 	tcpwhy fix destroy-time-wait --netns $ns 127.0.0.1:8007 >"$dir/out"
-	hold alone $(echo "$late" | sed 's/CMD$//') restart hold 127.0.0.1:8007
+	hold alone ${late%CMD} restart hold 127.0.0.1:8007
 	taken=reuseport-both
 	type_it "$late" "$(program restart start 127.0.0.1:8007)"
 	tap_equal "$where, $text: a second one, both under the command" "$status" 0
