@@ -118,25 +118,23 @@ static int add_planned(struct destroy *d, const struct snapshot *snap, const str
 }
 
 /* Two of the same ends, one of them bound to a device: sock_diag finds one of them, and the other
- * when that is gone (inet_diag_find_one_icsk()). */
-enum { DESTROY_PASSES = 3 };
-
+ * when that is gone (inet_diag_find_one_icsk()). So what was not found is asked for once more. */
 static int destroy_planned(struct live *live, const struct snapshot *snap, const struct plan *plan,
 			   struct destroy_tally *tally, size_t *hidden, struct err *err)
 {
 	struct destroy *d;
-	size_t before, passes = 0;
 	int rc = destroy_open(live_netns_fd(live), &d, err);
 
 	if (rc)
 		return rc;
-	do {
-		before = tally->displaced;
+	rc = add_planned(d, snap, plan, err);
+	if (!rc)
+		rc = destroy_finish(d, tally, err);
+	*hidden = tally->gone;
+	if (!rc && *hidden)
 		rc = add_planned(d, snap, plan, err);
-		if (!rc)
-			rc = destroy_finish(d, tally, err);
-	} while (!rc && ++passes < DESTROY_PASSES && tally->displaced > before);
-	*hidden = tally->displaced - before;
+	if (!rc && *hidden)
+		rc = destroy_finish(d, tally, err);
 	destroy_close(d);
 	return rc;
 }

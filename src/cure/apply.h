@@ -27,7 +27,7 @@ struct apply_report {
 	struct plan plan; /* of the first look; its arrays are gone */
 	size_t destroyed; /* of those planned, gone in the second look */
 	size_t still;     /* of those planned, still there */
-	size_t hidden;    /* of those found: another of the same ends answers in its place */
+	size_t hidden;    /* not found at first: gone, or another of the same ends was met */
 	size_t fresh;     /* came between the looks */
 	int error; /* the errno of the first refusal, 0 none; of a dry run: what would come */
 	bool unprivileged;              /* the privilege for it is missing, as because says */

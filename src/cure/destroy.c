@@ -158,7 +158,6 @@ static void count_answer(struct destroy_tally *tally, int error)
 		tally->acknowledged++;
 	} else if (error == ENOENT || error == ESTALE) {
 		tally->gone++;
-		tally->displaced += error == ESTALE;
 	} else {
 		tally->refused++;
 		if (!tally->error)

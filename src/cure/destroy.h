@@ -13,8 +13,7 @@ struct destroy;
 /* What the kernel answered. It is not proof: see apply.h. */
 struct destroy_tally {
 	size_t acknowledged;
-	size_t gone;      /* ENOENT, ESTALE: it ended by itself, or another socket has its place */
-	size_t displaced; /* of these ESTALE: another one of the same ends was met */
+	size_t gone; /* ENOENT, ESTALE: it ended by itself, or another socket has its place */
 	size_t refused;
 	int error; /* the errno of the first refusal, 0 none */
 };
