@@ -296,13 +296,14 @@ static const char *type_cure(const struct options *o, const struct asking *q, st
 		return NULL;
 	if (!has_program(c) && !works_in_time(q, c->in_s, &after))
 		return "the call fails";
-	if (!has_program(c) && (!ask_tcpwhy(o->tcpwhy, a, &after) || strcmp(after.answer, "ok")))
+	if (!has_program(c) &&
+	    (!ask_tcpwhy(o->tcpwhy, a, &after) || (strcmp(after.answer, "ok") && !after.chance)))
 		return "the answer is not ok";
 	return NULL;
 }
 
 /* The call that worked may have left its trace: the flags of a bucket, a TIME_WAIT that it took
- * over. What is said then has to be what happens then. */
+ * over; or a timer ran out. What is said then has to be what happens then. */
 static bool is_true(const struct asking *q, const struct outcome_pair *said)
 {
 	struct outcome_pair happened;
@@ -312,7 +313,7 @@ static bool is_true(const struct asking *q, const struct outcome_pair *said)
 }
 
 static const char *undo_cure(const struct options *o, const struct asking *q, struct args *a,
-			     const struct outcome_pair *said, bool tried, struct typed *t)
+			     const struct outcome_pair *said, struct typed *t, struct tally *tally)
 {
 	struct outcome_pair again;
 	static struct typed undo;
@@ -329,7 +330,10 @@ static const char *undo_cure(const struct options *o, const struct asking *q, st
 	}
 	if (!ask_tcpwhy(o->tcpwhy, a, &again))
 		return "undone, there is no answer";
-	if (is_same(said, &again) || (tried && is_true(q, &again)))
+	if (is_same(said, &again))
+		return NULL;
+	tally->changed++;
+	if (is_true(q, &again))
 		return NULL;
 	snprintf(t->out, sizeof(t->out), "it is %s %s %s", again.answer, again.error, again.at);
 	return "undone, the answer is another one";
@@ -344,7 +348,7 @@ static bool type_and_undo(const struct options *o, const struct asking *q, struc
 
 	tally->cured++;
 	if (!wrong && !destroys(c))
-		wrong = undo_cure(o, q, a, said, c->in_s >= 0 || has_program(c), &t);
+		wrong = undo_cure(o, q, a, said, &t, tally);
 	if (!wrong)
 		return true;
 	tally->cure_failed++;
@@ -368,6 +372,21 @@ static bool is_of_another_user(const struct args *a, const struct said_cure *c)
 	return false;
 }
 
+/* The calls of the cures before may have left other sockets. */
+static bool is_still_said(const struct options *o, struct args *a, const struct outcome_pair *said,
+			  const struct said_cure *c)
+{
+	struct outcome_pair now;
+
+	if (!ask_tcpwhy(o->tcpwhy, a, &now) || !is_same(said, &now))
+		return false;
+	for (size_t i = 0; i < now.cures_n; i++)
+		if (!strcmp(now.cures[i].command, c->command) &&
+		    (now.cures[i].in_s < 0) == (c->in_s < 0))
+			return true;
+	return false;
+}
+
 bool cures_type(const struct options *o, const struct asking *q, struct args *a,
 		const struct outcome_pair *said, struct tally *t)
 {
@@ -378,6 +397,10 @@ bool cures_type(const struct options *o, const struct asking *q, struct args *a,
 			    (strstr(c->command, "CGROUP") && !has_cgroup()) ||
 			    is_of_another_user(a, c))
 				continue;
+			if (!is_still_said(o, a, said, c)) {
+				t->changed++;
+				return true;
+			}
 			if (!type_and_undo(o, q, a, said, c, t))
 				return false;
 		}
