@@ -22,3 +22,58 @@ else
 	expect(third.state, "ESTABLISHED", "a ghost: only the client believes in it")
 	expect(server.ESTABLISHED, 2)
 end
+
+-- Two last ACKs meet one place. With tcp_abort_on_overflow=1 the second is told.
+local function two_for_one_place(port, backlog)
+	local listening = server:listen("10.0.0.2:" .. port, backlog)
+	for _ = 1, backlog do client:connect("10.0.0.2:" .. port) end
+	local held = wire:hold(server, "SYN ACK", {from_port = port})
+	local _, second = client:start_connect("10.0.0.2:" .. port), client:start_connect("10.0.0.2:" .. port)
+	eventually(held, "held", 2)
+	local before = server.ListenOverflows
+	held:release()
+	held:remove()
+	eventually(function() return server.ListenOverflows > before end, true)
+	expect(listening.accept_queue, backlog + 1)
+	return listening, second
+end
+server:sysctl("net.ipv4.tcp_abort_on_overflow", 1)
+local _, told = two_for_one_place(82, 2)
+eventually(function() return told:so_error() end, "ECONNRESET", "no ghost, but a client that must try again")
+server:sysctl("net.ipv4.tcp_abort_on_overflow", 0)
+
+-- A SYN cookie remembers nothing: no SYN,ACK comes again, and the ghost stays until the client sends something.
+if has "cookies-always" then
+	server:sysctl("net.ipv4.tcp_syncookies", 2)
+	local listening, ghost = two_for_one_place(83, 0)
+	eventually(ghost, "state", "ESTABLISHED")
+	expect(server:count("SYN_RECV", 83), 0, "the server has nothing of it")
+	listening:accept()
+	ghost:send(100)
+	eventually(listening, "accept_queue", 1, "the cookie comes back with the data, and there is room")
+	server:sysctl("net.ipv4.tcp_syncookies", 1)
+end
+
+-- A ghost on every release: the SYNs come while there is room, the last ACKs when there is none any more.
+local later = server:listen("10.0.0.2:81", 4)
+for _ = 1, 4 do client:connect("10.0.0.2:81") end
+eventually(later, "accept_queue", 4)
+local answers = wire:hold(server, "SYN ACK", {from_port = 81})
+for _ = 1, 5 do client:start_connect("10.0.0.2:81") end
+eventually(answers, "held", 5)
+answers:release()
+answers:remove()
+local function believed() return client:count("ESTABLISHED", nil, 81) end
+eventually(believed, 9, "nine clients are connected")
+eventually(later, "accept_queue", 5, "and five at the server")
+expect(server:count("ESTABLISHED", 81), 5)
+apart("from here on segments are sent again by timers")
+eventually(function() return client.TCPChallengeACK > 0 end, true,
+	"the server sends its SYN,ACK again; who is connected answers with a challenge ACK", 3)
+
+-- connect() does not block for ever: it gives up after two minutes and some seconds.
+if has "syn-drop-full" then
+	local begun = now()
+	expect(client:socket():try_connect("10.0.0.2:80", 140), "ETIMEDOUT")
+	expect_between(now() - begun, 126.9, 137, "six times the SYN came again; since 6.5 ten times")
+end
