@@ -13,6 +13,7 @@
 #include "cli/fix_options.h"
 #include "cli/fix_proof.h"
 #include "cure/sysctl.h"
+#include "cure/sysctl_pair.h"
 #include "cure/sysctl_suppose.h"
 #include "live/netns.h"
 #include "live/sysctl.h"
@@ -278,20 +279,35 @@ static int change(struct request *q, struct live *live, const struct sysctl_stat
 	return fix_end(&f, &q->o);
 }
 
-/* Without the privilege nothing is written, not even the journal. */
-static int refuse_closed(struct request *q, struct live *live, const struct sysctl_state *state)
+/* Nothing is written then, not even the journal. */
+static int refuse(struct request *q, struct live *live, const struct sysctl_state *state, int error,
+		  const char *hint)
 {
 	struct fixed f = {.verb = "sysctl",
 			  .end = FIXED_REFUSED,
-			  .error = state->closed,
-			  .unprivileged = state->closed == EPERM || state->closed == EACCES,
+			  .error = error,
+			  .unprivileged = error == EPERM || error == EACCES,
 			  .more = members(q, live, state->value, state->value)};
 	char why[256];
 
 	snprintf(f.answer, sizeof(f.answer), "%s in %s is not changed", q->key->name, q->where);
-	sysctl_refusal(state->closed, why, sizeof(why));
+	sysctl_refusal_there(live_netns(live), q->key, q->value, error, why, sizeof(why));
 	fixed_add(&f, "why", "%s", why);
+	fixed_add(&f, "hint", "%s", hint);
 	return fix_end(&f, &q->o);
+}
+
+/* Of two sysctls that the kernel holds against each other, the other one has to go first. */
+static int refuse_forbidden(struct request *q, struct live *live, const struct sysctl_state *state,
+			    const char *other)
+{
+	char value[64], hint[256] = "";
+
+	/* By its short name: the command has to fit one line. */
+	if (sysctl_pair_makes_room(q->key, q->value, other, value, sizeof(value)))
+		snprintf(hint, sizeof(hint), "there first: tcpwhy fix sysctl \"%s=%s\"",
+			 strrchr(sysctl_pair_other(q->key)->name, '.') + 1, value);
+	return refuse(q, live, state, EINVAL, hint);
 }
 
 static int look_and_change(struct request *q, struct live *live)
@@ -299,19 +315,24 @@ static int look_and_change(struct request *q, struct live *live)
 	struct sysctl_state state;
 	struct err err;
 	int rc = sysctl_look(live_netns(live), q->key, &state, &err);
+	char *other;
 
 	if (rc == -ENOENT)
 		return tell_lacking(q);
 	if (rc)
 		return fix_failed(&q->o, err.text);
+	other = sysctl_forbidding(live_netns(live), q->key, q->value);
 	if (sysctl_key_same(q->key, q->value, state.value))
 		rc = tell_nothing(q, live, state.value);
+	else if (other)
+		rc = refuse_forbidden(q, live, &state, other);
 	else if (q->o.dry_run)
 		rc = dry_run(q, live, &state);
 	else if (state.closed)
-		rc = refuse_closed(q, live, &state);
+		rc = refuse(q, live, &state, state.closed, "");
 	else
 		rc = change(q, live, &state);
+	free(other);
 	free(state.value);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cure/sysctl_pair.h"
 #include "live/netns_id.h"
 
 /* 65,536 ports one by one are 380 KiB. One read must fetch all: a second one finds the end
@@ -165,6 +166,38 @@ void sysctl_refusal(int error, char *out, size_t size)
 	}
 }
 
+char *sysctl_forbidding(const struct netns *ns, const struct sysctl_key *key, const char *value)
+{
+	const struct sysctl_key *other = sysctl_pair_other(key);
+	struct errand e;
+	struct err err;
+
+	if (!other || run(ns, other, NULL, &e, &err))
+		return NULL;
+	if (!sysctl_pair_allows(key, value, e.text))
+		return e.text;
+	free(e.text);
+	return NULL;
+}
+
+void sysctl_refusal_there(const struct netns *ns, const struct sysctl_key *key, const char *value,
+			  int error, char *out, size_t size)
+{
+	char *other = error == EINVAL ? sysctl_forbidding(ns, key, value) : NULL;
+
+	if (other) {
+		for (char *c = other; *c; c++)
+			*c = *c == '\t' ? ' ' : *c;
+		snprintf(out, size, "%s, which is %.40s there (EINVAL)", key->refusal, other);
+	} else if (error == EINVAL && key->refusal) {
+		snprintf(out, size, "the kernel does not take this value (EINVAL): %s",
+			 key->refusal);
+	} else {
+		sysctl_refusal(error, out, size);
+	}
+	free(other);
+}
+
 static bool is_privilege(int error)
 {
 	return error == EPERM || error == EACCES;
@@ -180,11 +213,12 @@ static void refuse(struct sysctl_report *r, int error, const char *because)
 	snprintf(r->because, sizeof(r->because), "%s", because);
 }
 
-static void refuse_closed(struct sysctl_report *r, int error)
+static void refuse_value(const struct netns *ns, const struct sysctl_change *c,
+			 struct sysctl_report *r, int error)
 {
 	char why[sizeof(r->because)];
 
-	sysctl_refusal(error, why, sizeof(why));
+	sysctl_refusal_there(ns, c->key, c->value, error, why, sizeof(why));
 	refuse(r, error, why);
 	r->unprivileged = is_privilege(error);
 }
@@ -203,10 +237,11 @@ static json_t *outcome(const struct sysctl_report *r)
 }
 
 /* The end as the second look shows it. */
-static void judge(const struct sysctl_change *c, const struct errand *e, struct sysctl_report *r)
+static void judge(const struct netns *ns, const struct sysctl_change *c, const struct errand *e,
+		  struct sysctl_report *r)
 {
 	if (e->closed || e->refused)
-		refuse_closed(r, e->closed ? e->closed : e->refused);
+		refuse_value(ns, c, r, e->closed ? e->closed : e->refused);
 	if (sysctl_key_same(c->key, c->value, r->after)) {
 		r->end = CHANGE_DONE;
 	} else if (!sysctl_key_same(c->key, r->before, r->after)) {
@@ -228,7 +263,7 @@ static int write_and_look(const struct netns *ns, const struct sysctl_change *c,
 	if (rc)
 		return rc;
 	r->after = e.text;
-	judge(c, &e, r);
+	judge(ns, c, &e, r);
 	if (journal_after(journal, r->id, outcome(r), &why) && !r->because[0])
 		snprintf(r->because, sizeof(r->because), "%s", why.text);
 	return 0;
@@ -241,6 +276,7 @@ static int change_locked(const struct netns *ns, const struct sysctl_change *c,
 	struct netns_id id;
 	struct errand e;
 	struct err why;
+	char *other;
 	int rc = netns_id_of(ns, &id, err);
 
 	if (!rc)
@@ -252,8 +288,11 @@ static int change_locked(const struct netns *ns, const struct sysctl_change *c,
 		r->end = CHANGE_NOTHING;
 		return 0;
 	}
-	if (e.closed) {
-		refuse_closed(r, e.closed);
+	/* What the kernel would refuse is not begun: the journal shows changes, not attempts. */
+	other = e.closed ? NULL : sysctl_forbidding(ns, c->key, c->value);
+	if (e.closed || other) {
+		refuse_value(ns, c, r, e.closed ? e.closed : EINVAL);
+		free(other);
 		return 0;
 	}
 	rc = journal_before(journal, intent(c, &id, r->before), &r->id, &why);

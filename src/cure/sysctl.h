@@ -54,7 +54,15 @@ void sysctl_report_free(struct sysctl_report *report);
 int sysctl_restore(const struct netns *ns, const struct sysctl_key *key, const char *value,
 		   int *error, struct err *err);
 
+/* The value that the other one of a pair (sysctl_pair.h) has there, if it forbids value for key;
+ * free(). NULL: it allows it, could not be read, or there is no other one. */
+char *sysctl_forbidding(const struct netns *ns, const struct sysctl_key *key, const char *value);
+
 /* What an errno of opening or writing means, and which capability would help. */
 void sysctl_refusal(int error, char *out, size_t size);
+/* The same of value, which was or would be written for key there: EINVAL as far as it can be told.
+ */
+void sysctl_refusal_there(const struct netns *ns, const struct sysctl_key *key, const char *value,
+			  int error, char *out, size_t size);
 
 #endif

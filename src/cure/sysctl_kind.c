@@ -125,7 +125,7 @@ static int take_back(const struct record *r, struct kind_look *after, struct err
 	if (rc)
 		return rc;
 	if (error) {
-		sysctl_refusal(error, err->text, sizeof(err->text));
+		sysctl_refusal_there(&r->ns, r->key, r->old, error, err->text, sizeof(err->text));
 		return error == EACCES ? -EPERM : -error;
 	}
 	look_at(r, &state, after);

@@ -25,6 +25,13 @@ value()
 	tr '\t' ' ' <"/proc/sys/net/ipv4/$1"
 }
 
+# The output of the last run, its lines joined: what is said is folded.
+words_have() # TEXT PATTERN
+{
+	out=$(echo "$out" | tr -s '\n ' '  ')
+	tap_has "$1" "$2"
+}
+
 json()
 {
 	echo "$out" | jq -c "$1"
@@ -156,6 +163,35 @@ tap_status "a sysctl that nothing can be asked of" 0 fix sysctl tcp_syn_retries=
 tap_has "says so" '^proof +none'
 tap_status "bind" 0 fix sysctl ip_unprivileged_port_start=0 --dry-run --for 'bind 127.0.0.1:80 --uid 1000'
 tap_has "may then" 'refused \(EACCES\) as it is, ok with it'
+
+# ---- two that the kernel holds against each other: told before anything is written
+lines=$(wc -l <"$journal")
+start=/proc/sys/net/ipv4/ip_unprivileged_port_start
+for how in --dry-run ''; do
+	# shellcheck disable=SC2086 # an empty option is none
+	tap_status "a range below the unprivileged ports ${how:-really}" 1 fix sysctl 'ip_local_port_range=1 65535' $how
+	tap_has "says what goes first" '^hint      there first: tcpwhy fix sysctl "ip_unprivileged_port_start=1"$'
+	words_have "names the other sysctl and its value" 'net\.ipv4\.ip_unprivileged_port_start, which is 1024 there'
+	# shellcheck disable=SC2086
+	tap_status "unprivileged ports above the range ${how:-really}" 1 fix sysctl ip_unprivileged_port_start=40000 $how
+	tap_has "says what goes first" '^hint      there first: tcpwhy fix sysctl "ip_local_port_range=40000 60999"$'
+	words_have "names the other sysctl and its value" 'net\.ipv4\.ip_local_port_range, which is 32768 60999 there'
+done
+tap_equal "nothing is changed" "$(value ip_local_port_range) $(value ip_unprivileged_port_start)" "32768 60999 1024"
+tap_equal "nothing is written" "$(wc -l <"$journal")" "$lines"
+! echo "1 65535" 2>/dev/null >/proc/sys/net/ipv4/ip_local_port_range && tap_point 1 "the kernel refuses it" ||
+	tap_point 0 "the kernel refuses it"
+tap_status "the least that is allowed" 0 fix sysctl 'ip_local_port_range=1024 65535'
+tap_status "its undo" 0 fix undo
+tap_status "the other one first" 0 fix sysctl ip_unprivileged_port_start=1
+tap_status "then the range" 0 fix sysctl 'ip_local_port_range=1 65535'
+id=$(sed -n 's/.*"id":\([0-9]*\),"step":"before".*ip_unprivileged_port_start.*/\1/p' "$journal" | tail -n 1)
+tap_status "an undo that the kernel would refuse" 1 fix undo "$id"
+words_have "names the other sysctl and its value" 'net\.ipv4\.ip_local_port_range, which is 1 65535 there'
+tap_equal "nothing is changed" "$(cat $start)" 1
+tap_status "undo, in the order" 0 fix undo
+tap_status "of the two" 0 fix undo
+tap_equal "both are back" "$(value ip_local_port_range) $(value ip_unprivileged_port_start)" "32768 60999 1024"
 
 # ---- a long list, which the kernel takes in pieces, is set back whole
 long=$(seq -s, 20001 2 40000)
