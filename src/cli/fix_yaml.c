@@ -12,6 +12,7 @@
 #include "cli/fix_options.h"
 #include "cli/fix_yaml.h"
 #include "cure/manifest.h"
+#include "cure/sysctl_pair.h"
 
 enum { SETTINGS_MAX = 32, NEAR_MAX = 3 };
 
@@ -110,8 +111,6 @@ static int parse_setting(const struct fix_verb *verb, const char *word, struct r
 	const struct sysctl_key *key = sysctl_key_find(name);
 	if (!key)
 		return wrong_key(verb, name);
-	if (key->netns_since == SYSCTL_NEVER)
-		return fix_usage(verb, "it is the machine's: no pod has one of its own", key->name);
 	if (is_set(q, key))
 		return fix_usage(verb, "it is there twice", key->name);
 	const char *wrong = sysctl_key_value(key, equals + 1, value, SYSCTL_VALUE_MAX);
@@ -201,7 +200,10 @@ static void add_command(struct request *q, const char *before, enum manifest_kin
 		return;
 	bool cni = kind == MANIFEST_CNI_TUNING;
 	snprintf(line, sizeof(line), "tcpwhy fix yaml %s%s%s%s%s %s", kinds[kind], option,
-		 cni ? "" : " --kube ", cni ? "" : q->kube,
+		 cni ? "" : " --kube ",
+		 cni          ? ""
+		 : q->kube[0] ? q->kube
+			      : "VERSION",
 		 q->m.template && !cni ? " --template" : "", q->shell + strlen(sysctl_w));
 	add_way(q, before, line);
 }
@@ -233,6 +235,21 @@ static void refuse_host_network(struct request *q)
 	}
 }
 
+static const struct sysctl_key *machine_wide(const struct request *q)
+{
+	for (size_t i = 0; i < q->m.settings_n; i++)
+		if (q->settings[i].key->netns_since == SYSCTL_NEVER)
+			return q->settings[i].key;
+	return NULL;
+}
+
+static void refuse_machine_wide(struct request *q)
+{
+	snprintf(q->refusal, sizeof(q->refusal),
+		 "%s is the machine's: no pod has one of its own. On each node: tcpwhy fix sysctl",
+		 machine_wide(q)->name);
+}
+
 static void refuse_unsafe(struct request *q)
 {
 	char names[1536], before[TEXT_MAX + 128];
@@ -254,16 +271,102 @@ static void refuse_privilege(struct request *q)
 	add_command(q, "without privilege: ", MANIFEST_SYSCTL, "");
 }
 
+/* The way out of a setting that needs the other one of its pair: both, in a container that sets
+ * them in their order. */
+static void add_both(struct request *q, const struct manifest_setting *s)
+{
+	const struct manifest as_asked = q->m;
+	struct manifest_setting both[SETTINGS_MAX + 1];
+	const struct sysctl_key *other = sysctl_pair_other(s->key);
+	char value[64];
+
+	if (!sysctl_pair_makes_room(s->key, s->value, sysctl_pair_fresh(other), value,
+				    sizeof(value)))
+		return;
+	both[0] = (struct manifest_setting){other, value};
+	memcpy(both + 1, q->settings, q->m.settings_n * sizeof(both[0]));
+	q->m.settings = both;
+	q->m.settings_n++;
+	add_command(q, "both, in this order: ", MANIFEST_INIT_CONTAINER, "");
+	q->m = as_asked;
+}
+
+static void refuse_lacking(struct request *q, const struct manifest_setting *s)
+{
+	snprintf(
+		q->refusal, sizeof(q->refusal),
+		"a new pod does not take %s=\"%.64s\" (EINVAL): %s, which is %s there unless it is "
+		"set too",
+		s->key->name, s->value, s->key->refusal,
+		sysctl_pair_fresh(sysctl_pair_other(s->key)));
+	add_both(q, s);
+}
+
+static void refuse_contradiction(struct request *q, const struct manifest_setting *s)
+{
+	snprintf(q->refusal, sizeof(q->refusal),
+		 "no order of these works: of %s the kernel says that %s (EINVAL)", s->key->name,
+		 s->key->refusal);
+}
+
+static void refuse_unordered(struct request *q, const struct manifest_setting *s)
+{
+	const struct sysctl_key *other = sysctl_pair_other(s->key);
+
+	snprintf(q->refusal, sizeof(q->refusal),
+		 "%s has to be set before %s (%s), and %s sets them in any order", other->name,
+		 s->key->name, s->key->refusal,
+		 q->m.kind == MANIFEST_SYSCTL ? "the container runtime" : "the plugin");
+	manifest_order(q->settings, q->m.settings_n);
+	add_command(q, "in this order: ", MANIFEST_INIT_CONTAINER, "");
+}
+
+static bool refuse_unfit(struct request *q)
+{
+	size_t which;
+
+	switch (manifest_fit(&q->m, &which)) {
+	case MANIFEST_FITS:
+		return false;
+	case MANIFEST_LACKS:
+		refuse_lacking(q, &q->settings[which]);
+		return true;
+	case MANIFEST_CONTRADICTS:
+		refuse_contradiction(q, &q->settings[which]);
+		return true;
+	case MANIFEST_UNORDERED:
+		refuse_unordered(q, &q->settings[which]);
+		return true;
+	}
+	return false;
+}
+
+/* Whether the pod's own sysctls would do: only an init container keeps an order. */
+static bool needs_no_container(const struct request *q)
+{
+	struct manifest m = q->m;
+	size_t which;
+
+	m.kind = MANIFEST_SYSCTL;
+	return m.kube >= MANIFEST_SYSCTL_SINCE && !manifest_unsafe(&m) &&
+	       manifest_fit(&m, &which) == MANIFEST_FITS;
+}
+
 static void judge(struct request *q)
 {
 	size_t unsafe = manifest_unsafe(&q->m);
 
+	if (q->m.kind == MANIFEST_INIT_CONTAINER)
+		manifest_order(q->settings, q->m.settings_n);
 	if (q->host_network)
 		refuse_host_network(q);
+	else if (machine_wide(q))
+		refuse_machine_wide(q);
+	else if (refuse_unfit(q))
+		return;
 	else if (q->m.kind == MANIFEST_SYSCTL && unsafe && !q->unsafe)
 		refuse_unsafe(q);
-	else if (q->m.kind == MANIFEST_INIT_CONTAINER && !unsafe && !q->unsafe &&
-		 q->m.kube >= MANIFEST_SYSCTL_SINCE)
+	else if (q->m.kind == MANIFEST_INIT_CONTAINER && !q->unsafe && needs_no_container(q))
 		refuse_privilege(q);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cure/sysctl_pair.h"
 
 static bool whole(const struct text *t)
 {
@@ -22,6 +23,69 @@ size_t manifest_unsafe(const struct manifest *m)
 	for (size_t i = 0; i < m->settings_n; i++)
 		n += !manifest_is_safe(m->settings[i].key, m->kube);
 	return n;
+}
+
+/* ------------------------------------------------------------------------------------ the order
+ */
+
+/* n: it is not there. */
+static size_t place_of(const struct manifest_setting *settings, size_t n,
+		       const struct sysctl_key *key)
+{
+	size_t i = 0;
+
+	while (i < n && settings[i].key != key)
+		i++;
+	return i;
+}
+
+/* Whether a new pod takes this one before anything else is set. */
+static bool may_be_first(const struct manifest_setting *s, const struct sysctl_key *other)
+{
+	return sysctl_pair_allows(s->key, s->value, sysctl_pair_fresh(other));
+}
+
+static enum manifest_fit fit_of(const struct manifest *m, size_t i)
+{
+	const struct manifest_setting *s = &m->settings[i];
+	const struct sysctl_key *other = sysctl_pair_other(s->key);
+	size_t j = other ? place_of(m->settings, m->settings_n, other) : 0;
+
+	if (!other)
+		return MANIFEST_FITS;
+	if (j == m->settings_n)
+		return may_be_first(s, other) ? MANIFEST_FITS : MANIFEST_LACKS;
+	if (!sysctl_pair_allows(s->key, s->value, m->settings[j].value))
+		return MANIFEST_CONTRADICTS;
+	if (may_be_first(s, other) || (m->kind == MANIFEST_INIT_CONTAINER && j < i))
+		return MANIFEST_FITS;
+	return MANIFEST_UNORDERED;
+}
+
+enum manifest_fit manifest_fit(const struct manifest *m, size_t *which)
+{
+	enum manifest_fit fit = MANIFEST_FITS;
+
+	for (size_t i = 0; i < m->settings_n && fit == MANIFEST_FITS; i++) {
+		fit = fit_of(m, i);
+		*which = i;
+	}
+	return fit;
+}
+
+void manifest_order(struct manifest_setting *settings, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct manifest_setting s = settings[i];
+		const struct sysctl_key *other = sysctl_pair_other(s.key);
+		size_t j = other ? place_of(settings, n, other) : n;
+
+		if (j == n || j < i || may_be_first(&s, other))
+			continue;
+		settings[i] = settings[j];
+		settings[j] = s;
+		return;
+	}
 }
 
 /* -------------------------------------------------------------------------------------- quoting

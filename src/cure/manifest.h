@@ -41,6 +41,19 @@ bool manifest_is_safe(const struct sysctl_key *key, uint16_t kube);
 /* How many of them it does not. */
 size_t manifest_unsafe(const struct manifest *m);
 
+/* Whether a new pod takes them all: two sysctls are held against each other (sysctl_pair.h), and
+ * the one that is not among the settings has its fresh value there. The kubelet hands its list to
+ * the container runtime as a map, and "tuning" has one: only an init container keeps an order. */
+enum manifest_fit {
+	MANIFEST_FITS,
+	MANIFEST_LACKS,       /* *which needs the other one to be set too */
+	MANIFEST_CONTRADICTS, /* *which is refused beside the other setting, in either order */
+	MANIFEST_UNORDERED, /* *which has to be set after the other one, and kind keeps no order */
+};
+enum manifest_fit manifest_fit(const struct manifest *m, size_t *which);
+/* Puts the two into the order that works, if one does. */
+void manifest_order(struct manifest_setting *settings, size_t n);
+
 /* Each writes a text into out, of size at least 1; false if it had no room. */
 
 /* The YAML; for MANIFEST_CNI_TUNING the JSON of one plugin. */

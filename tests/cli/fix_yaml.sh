@@ -104,7 +104,48 @@ else
 	tap_skip "is JSON" "there is no python3"
 fi
 
+# ------------------------------------------------------------ two that the kernel holds against each other
+
+said() # TEXT PATTERN: refused with it, and nothing on stdout
+{
+	tap_has "$1" "$2"
+	tap_equal "nothing but words" "$(echo "$out" | grep -Ec '^(spec:|\{)')" 0
+}
+for kind in sysctl init-container cni-tuning; do
+	tap_status "$kind: a range below a new pod's unprivileged ports" 1 yaml $kind --kube 1.20 --unsafe \
+		"ip_local_port_range=1 65535"
+	said "says why" 'ip_unprivileged_port_start, which is 1024 there unless it is set too'
+	tap_has "and what works" 'init-container --kube 1.20 net.ipv4.ip_unprivileged_port_start=1 net.ipv4.ip_local_port_range='
+	tap_status "$kind: unprivileged ports above its range" 1 yaml $kind --kube 1.20 --unsafe ip_unprivileged_port_start=40000
+	said "says why" 'ip_local_port_range, which is 32768 60999 there unless it is set too'
+	tap_status "$kind: the two contradict each other" 1 yaml $kind --kube 1.20 --unsafe \
+		ip_unprivileged_port_start=3000 "ip_local_port_range=2000 65535"
+	said "says why" 'no order of these works'
+	tap_status "$kind: what holds in either order" 0 yaml $kind --kube 1.32 --unsafe \
+		"ip_local_port_range=2000 65535" ip_unprivileged_port_start=80
+done
+for kind in sysctl cni-tuning; do
+	tap_status "$kind keeps no order" 1 yaml $kind --kube 1.32 ip_unprivileged_port_start=1 "ip_local_port_range=1 65535"
+	said "says so" 'net.ipv4.ip_unprivileged_port_start has to be set before net.ipv4.ip_local_port_range'
+done
+run yaml sysctl --kube 1.32 "ip_local_port_range=1 65535"
+way=$(echo "$out" | sed -n 's/.*: tcpwhy //p')
+tap_status "what is named instead is printed" 0 sh -c "'$TCPWHY' $way"
+# In a fresh namespace, as a pod has it: the command word for word, from either order of the words.
+for pair in 'ip_unprivileged_port_start=1|ip_local_port_range=1 65535' \
+	'ip_local_port_range=1 65535|ip_unprivileged_port_start=1' \
+	'ip_unprivileged_port_start=40000|ip_local_port_range=40000 65535' \
+	'ip_local_port_range=40000 65535|ip_unprivileged_port_start=40000'; do
+	words=$(yaml init-container --kube 1.32 "${pair%|*}" "${pair#*|}" | sed -n 's/.*"sh", "-c", "\(.*\)"\]/\1/p')
+	tap_status "runs: $words" 0 unshare -n sh -c "$words"
+done
+
 # --------------------------------------------------------------------------------------------- what is wrong
+
+for kind in sysctl init-container cni-tuning; do
+	tap_status "$kind of the machine's is refused" 1 yaml $kind --kube 1.29 tcp_max_orphans=9
+	tap_has "says why" "tcp_max_orphans is the machine's: no pod has one of its own"
+done
 
 for kind in sysctl init-container cni-tuning; do
 	tap_status "$kind with hostNetwork is refused" 1 yaml $kind --kube 1.29 --host-network --unsafe ip_local_port_range="1 9"
@@ -135,7 +176,6 @@ wrong "not KEY=VALUE" sysctl --kube 1.29 tcp_tw_reuse
 wrong "did you mean net\.ipv4\.tcp_tw_reuse" sysctl --kube 1.29 tcp_tw_resue=1
 wrong "0 to 2" sysctl --kube 1.29 tcp_tw_reuse=3
 wrong "first port is above the second" cni-tuning "ip_local_port_range=9 1"
-wrong "machine's" cni-tuning tcp_max_orphans=9
 wrong "twice" cni-tuning tcp_tw_reuse=1 net.ipv4.tcp_tw_reuse=0
 wrong "what a new pod has already" cni-tuning ip_local_reserved_ports=
 wrong "image" init-container --kube 1.29 --image 'a b' tcp_tw_reuse=1

@@ -346,6 +346,68 @@ static void test_runs(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* -------------------------------------------------------------------------------- the order */
+
+#define RANGE_FROM(value)                                                                          \
+	{                                                                                          \
+		sysctl_key_find("ip_local_port_range"), value                                      \
+	}
+#define START(value)                                                                               \
+	{                                                                                          \
+		sysctl_key_find("ip_unprivileged_port_start"), value                               \
+	}
+
+/* Of both settings in the order that is given: how they fit without an order, and with one; and
+ * which is then the first. */
+static void test_pairs(void **state)
+{
+	const struct {
+		struct manifest_setting s[2];
+		size_t n;
+		enum manifest_fit unordered, ordered;
+		const char *first;
+	} cases[] = {
+		{{RANGE_FROM("1024 9999")}, 1, MANIFEST_FITS, MANIFEST_FITS, "1024 9999"},
+		{{RANGE_FROM("1023 9999")}, 1, MANIFEST_LACKS, MANIFEST_LACKS, "1023 9999"},
+		{{START("32768")}, 1, MANIFEST_FITS, MANIFEST_FITS, "32768"},
+		{{START("32769")}, 1, MANIFEST_LACKS, MANIFEST_LACKS, "32769"},
+		{{RANGE_FROM("1 9"), START("1")}, 2, MANIFEST_UNORDERED, MANIFEST_FITS, "1"},
+		{{START("1"), RANGE_FROM("1 9")}, 2, MANIFEST_UNORDERED, MANIFEST_FITS, "1"},
+		{{START("40000"), RANGE_FROM("40000 50000")},
+		 2,
+		 MANIFEST_UNORDERED,
+		 MANIFEST_FITS,
+		 "40000 50000"},
+		{{RANGE_FROM("1 9"), START("2")},
+		 2,
+		 MANIFEST_CONTRADICTS,
+		 MANIFEST_CONTRADICTS,
+		 "2"},
+		{{RANGE_FROM("2000 9999"), START("80")},
+		 2,
+		 MANIFEST_FITS,
+		 MANIFEST_FITS,
+		 "2000 9999"},
+		{{REUSE, RANGE_FROM("1 9")}, 2, MANIFEST_LACKS, MANIFEST_LACKS, "1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct manifest_setting s[2] = {cases[i].s[0], cases[i].s[1]};
+		struct manifest m = manifest(MANIFEST_SYSCTL, s, cases[i].n);
+		size_t which = 9;
+
+		assert_int_equal(manifest_fit(&m, &which), cases[i].unordered);
+		m.kind = MANIFEST_CNI_TUNING;
+		assert_int_equal(manifest_fit(&m, &which), cases[i].unordered);
+		m.kind = MANIFEST_INIT_CONTAINER;
+		manifest_order(s, cases[i].n);
+		assert_int_equal(manifest_fit(&m, &which), cases[i].ordered);
+		assert_string_equal(s[0].value, cases[i].first);
+		assert_true(which < cases[i].n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_tuning),  cmocka_unit_test(test_safe),
 		cmocka_unit_test(test_kubelet), cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_quotes),  cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_pairs),
 	};
 
 	return unit_run("manifest", tests);
