@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "live/run_folder.h"
+
 #define USUAL_MOUNT "/sys/fs/bpf"
 #define RUN_FOLDER  "/run/tcpwhy"
 
@@ -61,9 +63,9 @@ static int open_ours(const char *path)
 	return rc;
 }
 
-static int make_folder(const char *path, mode_t mode)
+static int make_folder(const char *path)
 {
-	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
+	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
 }
 
 /* Who makes, mounts or removes holds the lock of /run/tcpwhy: a folder that one finds empty is not
@@ -71,7 +73,7 @@ static int make_folder(const char *path, mode_t mode)
 static int take_lock(struct err *err)
 {
 	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
-	int rc = make_folder(RUN_FOLDER, 0755);
+	int rc = run_folder_make(RUN_FOLDER);
 	int fd = rc ? rc : open_ours(RUN_FOLDER);
 
 	rc = fd < 0 ? fd : -EAGAIN;
@@ -93,7 +95,7 @@ static int take_lock(struct err *err)
 
 static int make(const char *folder)
 {
-	int rc = make_folder(folder, 0700);
+	int rc = make_folder(folder);
 
 	if (rc || !is_own(folder) || is_bpffs(folder))
 		return rc;

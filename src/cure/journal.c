@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cure/journal_fold.h"
+#include "live/run_folder.h"
 
 #define LOCK_WAIT_MS 10000
 #define LOCK_STEP_MS 20
@@ -37,10 +38,10 @@ static int check_ours(int fd, mode_t type)
  * itself may not be a symbolic link. */
 static int open_folder(const char *dir, bool write)
 {
-	int fd, rc;
+	int fd, rc = write ? run_folder_make(dir) : 0;
 
-	if (write && mkdir(dir, 0755) && errno != EEXIST)
-		return -errno;
+	if (rc)
+		return rc;
 	fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -78,12 +78,22 @@ static bool is_trusted(const struct stat *st)
 	return st->st_uid == 0 || st->st_uid == geteuid();
 }
 
-static int open_folder(const char *path, bool make)
+/* The users of a pool come through its folder, whatever umask it was made with. /run/tcpwhy may be
+ * older than the pool: others keep files in it that they alone may read, and so may have made it. */
+static int let_through(int fd, const struct stat *st)
+{
+	if (st->st_uid != geteuid() || (st->st_mode & 0755) == 0755)
+		return 0;
+	return fchmod(fd, (st->st_mode & 07777) | 0755) ? -errno : 0;
+}
+
+static int open_folder(const char *path, bool make, bool shared)
 {
 	struct stat st;
+	bool made = make && mkdir(path, 0755) == 0;
 	int fd, error = 0;
 
-	if (make && mkdir(path, 0755) && errno != EEXIST)
+	if (make && !made && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -93,17 +103,19 @@ static int open_folder(const char *path, bool make)
 	/* Whoever may write there could put a file of root's from elsewhere in the pool's place. */
 	else if (!is_trusted(&st) || st.st_mode & (S_IWGRP | S_IWOTH))
 		error = -EPERM;
+	else if (made || (make && shared))
+		error = let_through(fd, &st);
 	if (!error)
 		return fd;
 	close(fd);
 	return error;
 }
 
-static int open_at(struct place *place, const char *path, bool make)
+static int open_at(struct place *place, const char *path, bool make, bool shared)
 {
 	if ((size_t)snprintf(place->path, sizeof(place->path), "%s", path) >= sizeof(place->path))
 		return -ENAMETOOLONG;
-	place->folder = open_folder(place->path, make);
+	place->folder = open_folder(place->path, make, shared);
 	return place->folder < 0 ? place->folder : 0;
 }
 
@@ -118,7 +130,7 @@ static bool has_pool(const struct place *place)
 static int open_default(struct place *place, bool make)
 {
 	const char *own = getenv("XDG_RUNTIME_DIR");
-	int error = open_at(place, "/run/tcpwhy", make && geteuid() == 0);
+	int error = open_at(place, "/run/tcpwhy", make && geteuid() == 0, true);
 	char path[sizeof(place->path)];
 
 	if (!error &&
@@ -131,7 +143,7 @@ static int open_default(struct place *place, bool make)
 	place->folder = -1;
 	if ((size_t)snprintf(path, sizeof(path), "%s/tcpwhy", own) >= sizeof(path))
 		return -ENAMETOOLONG;
-	return open_at(place, path, make);
+	return open_at(place, path, make, false);
 }
 
 int place_open(struct place *place, const char *path, bool make)
@@ -143,7 +155,7 @@ int place_open(struct place *place, const char *path, bool make)
 	error = identify(place);
 	if (error)
 		return error;
-	return path ? open_at(place, path, make) : open_default(place, make);
+	return path ? open_at(place, path, make, false) : open_default(place, make);
 }
 
 void place_close(struct place *place)
@@ -250,7 +262,9 @@ int place_write_range(const struct place *place, uint16_t low, uint16_t high)
 		    0644);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, (size_t)n) != n)
+	if (fchmod(fd, 0644))
+		error = -errno;
+	else if (write(fd, text, (size_t)n) != n)
 		error = -ENOSPC;
 	close(fd);
 	if (!error && renameat(place->folder, fresh, place->folder, place->range))

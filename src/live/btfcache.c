@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "live/run_folder.h"
+
 #define COPIES_MAX   512 /* kernel types copied; the program needs about 80 */
 #define BUILD_ID_MAX 64
 
@@ -135,9 +137,8 @@ static int keep(const char *folder, uint64_t program, const void *data, size_t n
 
 	if (!file_name(program, name, sizeof(name)))
 		return -ENOENT;
-	if (mkdir(folder, 0700) && errno != EEXIST)
-		return -errno;
-	dir = open_folder(folder);
+	error = run_folder_make(folder);
+	dir = error ? error : open_folder(folder);
 	if (dir < 0)
 		return dir;
 	snprintf(beside, sizeof(beside), ".types-%ld", (long)getpid());

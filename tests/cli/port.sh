@@ -58,6 +58,31 @@ for word in list check lease 'exec -- true' 'release 20000'; do
 	tap_status "no pool: $word" 3 port $word
 	tap_has "how to make one" 'tcpwhy port init LOW-HIGH'
 done
+
+# ---- the folder is the journal's and the kept types' too: whoever made it, a group comes through
+if [ "$TAP_ROOT" = 1 ]; then
+	as_nobody()
+	{
+		setpriv --reuid 1000 --regid "$(getent group daemon | cut -d: -f3)" --clear-groups "$@"
+	}
+	cp "$TCPWHY" "$dir/tcpwhy" && chmod 755 "$dir" "$dir/tcpwhy"
+	for first in 'doctor' 'fix sysctl tcp_fin_timeout=59' ''; do
+		rm -rf /run/tcpwhy
+		# shellcheck disable=SC2086 # a word and its arguments
+		(umask 077 && "$TCPWHY" $first >"$dir/out" 2>&1) || true
+		[ -z "$first" ] || tap_equal "$first makes the folder for all" "$(stat -c %a /run/tcpwhy)" 755
+		run sh -c 'umask 077 && exec "$0" port init 20000-20100 --group daemon' "$TCPWHY"
+		tap_status "a lease of the group after \"$first\"" 0 as_nobody "$dir/tcpwhy" port lease
+	done
+	tap_equal "what is in it keeps its mode" "$(stat -c %a /run/tcpwhy/ports-*[0-9])" 660
+	rm -rf /run/tcpwhy
+	mkdir -m 0700 /run/tcpwhy
+	run port init 20000-20100 --group daemon
+	tap_status "a folder of an older release is put right" 0 as_nobody "$dir/tcpwhy" port lease
+	rm -rf /run/tcpwhy
+else
+	tap_skip "the folder's mode" "only root can lease as another user"
+fi
 tap_status "no pool, as JSON" 3 port list --json
 tap_has "the error is in it" '"error": "this network namespace has no pool'
 
