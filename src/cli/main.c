@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 
@@ -60,7 +62,18 @@ static int run(int argc, char **argv)
 	return STATUS_USAGE;
 }
 
+/* Of the descriptors 0 to 2 those that are closed are taken, so that no file that is opened gets
+ * their number and the answer. O_PATH: reading and writing still fail with EBADF, as if they were
+ * closed; and a program that is executed finds them closed. */
+static void keep_places(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/", O_PATH | O_CLOEXEC);
+}
+
 int main(int argc, char **argv)
 {
+	keep_places();
 	return command_written("", true, run(argc, argv));
 }

@@ -56,7 +56,8 @@ static int withdraw(int keep, int first)
 		return -errno;
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
+	/* O_PATH: it was closed, and only its number is kept (main.c). */
+	if (fcntl(STDERR_FILENO, F_GETFL) < 0 || fcntl(STDERR_FILENO, F_GETFL) & O_PATH)
 		dup2(null, STDERR_FILENO);
 	if (low > 3 && close_range(3, (unsigned)low - 1, 0))
 		return -errno;

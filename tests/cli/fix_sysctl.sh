@@ -386,4 +386,17 @@ done
 tap_status "while another change is made it is waited for" 0 fix sysctl tcp_tw_reuse=1 --journal "$mine"
 tap_status "undo" 0 fix undo --journal "$mine"
 
+# ---- without standard output, and without any of the three: nothing of ours takes their places
+rm -rf /run/tcpwhy "$dir/tcpwhy"
+own=$dir/own.journal
+tap_status "fix without stdout" 3 sh -c 'exec "$0" fix sysctl tcp_fin_timeout=47 --journal "$1" >&-' "$TCPWHY" "$own"
+tap_has "said so" 'the answer could not be written'
+tap_status "undo without stdout" 3 sh -c 'exec "$0" fix undo --journal "$1" >&-' "$TCPWHY" "$own"
+tap_has "said so" 'the answer could not be written'
+tap_equal "only records stand in the journal" "$(grep -cv '^{"schema":2,.*}$' "$own" || true)" 0
+tap_equal "three of them" "$(wc -l <"$own")" 3
+run sh -c 'exec "$0" fix sysctl tcp_fin_timeout=48 --journal "$1" <&- >&- 2>&-' "$TCPWHY" "$own"
+run sh -c 'exec "$0" fix undo --journal "$1" <&- >&- 2>&-' "$TCPWHY" "$own"
+tap_equal "also without all three" "$(grep -c '^{"schema":2,.*}$' "$own")/$(wc -l <"$own")" 6/6
+
 tap_done
