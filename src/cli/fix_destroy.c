@@ -22,8 +22,10 @@
 struct request {
 	struct fix_options o;
 	struct plan_place place;
-	const char *text; /* the address or the destination, as it was typed */
+	const char
+		*text; /* the address as it was typed, or the destination that connect() goes to */
 	const char *to, *from;
+	char destination[ENDPOINT_TEXT_MAX];
 	const char *device; /* NULL none; --device, or the zone of a link-local address */
 	char zone[ZONE_TEXT_MAX];
 };
@@ -158,11 +160,11 @@ static json_t *json_members(const struct request *q, const struct apply_report *
 	return json_pack("{s:s?, s:o, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b}",
 			 "address",
 			 q->to && !q->from ? NULL : address_format(&q->place.addr, address), "port",
-			 q->to ? json_null() : json_integer(q->place.port), "to", q->to, "netns",
-			 (json_int_t)r->netns, "found", (json_int_t)r->plan.by_fate[PLAN_DESTROY],
-			 "found_fin_wait2", (json_int_t)r->plan.fin_wait2, "destroyed",
-			 (json_int_t)r->destroyed, "left",
-			 (json_int_t)(r->still + r->plan.by_fate[PLAN_NAMELESS]), "new",
+			 q->to ? json_null() : json_integer(q->place.port), "to",
+			 q->to ? q->text : NULL, "netns", (json_int_t)r->netns, "found",
+			 (json_int_t)r->plan.by_fate[PLAN_DESTROY], "found_fin_wait2",
+			 (json_int_t)r->plan.fin_wait2, "destroyed", (json_int_t)r->destroyed,
+			 "left", (json_int_t)(r->still + r->plan.by_fate[PLAN_NAMELESS]), "new",
 			 (json_int_t)r->fresh, "spared", (json_int_t)r->plan.by_fate[PLAN_LIVING],
 			 "longest_s", (double)r->plan.longest_ns / 1e9, "sockets", json_sockets(r),
 			 "truncated", r->truncated);
@@ -243,7 +245,7 @@ static void prove(struct request *q, const struct plan_place *place, struct fixe
 	int rc = question ? 0 : -ENOMEM;
 
 	snprintf(err.text, sizeof(err.text), "no memory");
-	snprintf(text, sizeof(text), "connect %s%s%s", q->to, q->from ? " --from " : "",
+	snprintf(text, sizeof(text), "connect %s%s%s", q->text, q->from ? " --from " : "",
 		 q->from ? q->from : "");
 	if (!rc)
 		rc = fix_question_parse(text, question, &err);
@@ -322,9 +324,27 @@ static int parse_end(const struct fix_verb *verb, const char *text, struct tcpwh
 	return STATUS_OK;
 }
 
+/* To the wildcard, connect() goes to its own address, or else to the loopback's
+ * (ip_route_output_key(), tcp_v6_connect()). */
+static void go_to_loopback(struct request *q)
+{
+	static const struct tcpwhy_addr loopback6 = {.b = {[15] = 1}};
+	bool v4 = address_is_v4(&q->place.peer);
+
+	if (!address_is_any(&q->place.peer))
+		return;
+	if (v4 && q->from && !address_is_any(&q->place.addr))
+		q->place.peer = q->place.addr;
+	else
+		q->place.peer = v4 ? address_v4_number(0x7f000001) : loopback6;
+	endpoint_format(&q->place.peer, q->place.peer_port, false, q->destination);
+	q->text = q->destination;
+}
+
 static int parse_destination(const struct fix_verb *verb, int n, char **texts, struct request *q)
 {
 	enum tcpwhy_family family;
+	int status;
 
 	if (n)
 		return fix_usage(verb, "either a local ADDR:PORT or --to", texts[0]);
@@ -335,7 +355,14 @@ static int parse_destination(const struct fix_verb *verb, int n, char **texts, s
 	if (q->device)
 		return fix_usage(verb, "--device is of servers, not of --to", NULL);
 	q->place.outgoing = true;
-	return parse_end(verb, q->to, &q->place.peer, &q->place.peer_port, q);
+	status = parse_end(verb, q->to, &q->place.peer, &q->place.peer_port, q);
+	if (status)
+		return status;
+	if (q->from && address_is_v4(&q->place.peer) != address_is_v4(&q->place.addr) &&
+	    !address_is_any(&q->place.addr))
+		return fix_usage(verb, "--to and --from are of different families", q->from);
+	go_to_loopback(q);
+	return STATUS_OK;
 }
 
 static int parse_place(const struct fix_verb *verb, int n, char **texts, struct request *q)

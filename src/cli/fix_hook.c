@@ -331,7 +331,7 @@ static int parse_order(const struct fix_verb *verb, int n, char **words, struct 
 	if (!q->for_text)
 		return STATUS_OK;
 	if (fix_question_parse(q->for_text, &q->question, &err))
-		return fix_usage(verb, err.text, NULL);
+		return fix_usage(verb, "--for", err.text);
 	if ((q->question.of == OPTIONS_CONNECT) != (q->hook.order.what == HOOK_SPREAD))
 		return fix_usage(verb, "reuseaddr is for a bind, spread for a connect, not",
 				 q->for_text);

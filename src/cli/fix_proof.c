@@ -20,7 +20,7 @@
 
 static int wrong(struct err *err, const char *what, const char *why)
 {
-	snprintf(err->text, sizeof(err->text), "--for: '%.100s' %.140s", what, why);
+	snprintf(err->text, sizeof(err->text), "'%.100s' %.140s", what, why);
 	return -EINVAL;
 }
 

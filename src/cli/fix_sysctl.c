@@ -405,7 +405,7 @@ static int parse_question(const struct fix_verb *verb, struct request *q)
 	if (!q->for_text)
 		return STATUS_OK;
 	if (fix_question_parse(q->for_text, &q->question, &err))
-		return fix_usage(verb, err.text, NULL);
+		return fix_usage(verb, "--for", err.text);
 	q->has_question = true;
 	return STATUS_OK;
 }

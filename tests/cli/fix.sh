@@ -182,6 +182,10 @@ tap_status "a place and a destination" 2 fix 127.0.0.1:80 --to 127.0.0.1:3131
 tap_status "--from alone" 2 fix --from 127.0.0.1
 tap_status "--to a server's option" 2 fix --to 127.0.0.1:3131 --v6only
 tap_status "--from that is no address" 2 fix --to 127.0.0.1:3131 --from x
+tap_status "--from of another family" 2 fix --to '[::1]:80' --from 127.0.0.1
+tap_has "says so" 'different families'
+tap_status "the other way round" 2 fix --to 127.0.0.1:80 --from ::1
+tap_equal "--for was not typed" "$(echo "$out" | grep -c -e --for)" 0
 tap_status "nothing towards it" 0 fix --to 127.0.0.1:3131
 tap_has "said so" 'no TIME_WAIT towards 127.0.0.1:3131: nothing to do'
 tries=0
@@ -204,6 +208,13 @@ tap_equal "the dry run changed nothing" "$(ss -Htan state time-wait "dport = :31
 run "$TCPWHY" fix destroy-time-wait --to 127.0.0.1:3131 --dry-run --json
 out=$(echo "$out" | tr -d '\n ')
 tap_has "JSON has the proof" '"before":\{"answer":"refused","errno":"EADDRNOTAVAIL","ports":0\},"with":\{"answer":"ok","errno":null,"ports":4\}'
+tap_status "to the wildcard: connect() goes to the loopback" 0 fix --to 0.0.0.0:3131 --dry-run
+tap_has "so does the answer" 'would destroy 4 TIME_WAIT towards 127.0.0.1:3131'
+tap_has "and the question" '^proof +connect 127.0.0.1:3131'
+tap_status "or to its own address" 0 fix --to 0.0.0.0:3131 --from 127.0.0.2 --dry-run
+tap_has "which is said" 'no TIME_WAIT towards 127.0.0.2:3131'
+tap_status "of IPv6" 0 fix --to '[::]:3131' --dry-run
+tap_has "its loopback" 'no TIME_WAIT towards \[::1\]:3131'
 tap_status "from another address" 0 fix --to 127.0.0.1:3131 --from 127.0.0.2
 tap_has "there are none" 'nothing to do'
 tap_status "to another port" 0 fix --to 127.0.0.1:3132
