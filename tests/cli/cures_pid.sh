@@ -5,7 +5,8 @@
 set -eu
 
 cd "$(dirname "$0")/../.."
-TCPWHY=${TCPWHY:-build/tcpwhy}
+# The build with sanitizers plays these scenes in cures.sh.
+TCPWHY=${TCPWHY_PLAIN:-${TCPWHY:-build/tcpwhy}}
 . tests/cli/lib/tap.sh
 tap_private tests/cli/cures_pid.sh
 . tests/cli/lib/cures.sh
