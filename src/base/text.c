@@ -96,3 +96,12 @@ bool text_equal(const char *a, const char *b)
 	}
 	return *a == *b;
 }
+
+size_t text_control(const char *s, size_t n)
+{
+	unsigned char c = n ? (unsigned char)s[0] : 'x', next = n > 1 ? (unsigned char)s[1] : 0;
+
+	if (c < ' ' || c == 0x7f)
+		return 1;
+	return c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0;
+}

@@ -217,9 +217,9 @@ static void progress(const struct lab *lab)
 	if (lab->o->json || !isatty(STDERR_FILENO))
 		return;
 	if (lab->ended < lab->jobs_n)
-		fprintf(stderr, "\r\033[K%zu of %zu plays", lab->ended, lab->jobs_n);
+		dprintf(STDERR_FILENO, "\r\033[K%zu of %zu plays", lab->ended, lab->jobs_n);
 	else
-		fprintf(stderr, "\r\033[K");
+		dprintf(STDERR_FILENO, "\r\033[K");
 	fflush(stderr);
 }
 
@@ -289,7 +289,7 @@ static void on_done(void *ctx, size_t i)
 
 	lab->ended++;
 	if (!lab->o->json && isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
+		dprintf(STDERR_FILENO, "\r\033[K");
 	if (lab->captures)
 		save_capture(lab, i);
 	show(lab);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/plain.h"
 
 static const struct {
 	const char *word;
@@ -75,5 +76,6 @@ static void keep_places(void)
 int main(int argc, char **argv)
 {
 	keep_places();
+	plain_stderr();
 	return command_written("", true, run(argc, argv));
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 static bool is_continuation(char c)
 {
 	return ((unsigned char)c & 0xc0) == 0x80;
@@ -20,9 +22,11 @@ int fold_columns(const char *s)
 static void put_bytes(struct fold *f, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		bool control = (unsigned char)s[i] < 0x20 || s[i] == 0x7f;
+		size_t control = text_control(s + i, n - i);
+
 		fputc(control ? '?' : s[i], f->out);
 		f->column += !is_continuation(s[i]);
+		i += control > 1;
 	}
 }
 
