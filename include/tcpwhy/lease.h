@@ -136,8 +136,9 @@ enum tcpwhy_port_state {
 	TCPWHY_PORT_FREE,
 	TCPWHY_PORT_LEASED,
 	TCPWHY_PORT_ENDED, /* its process is gone, or its time is over: leased again when needed */
-	TCPWHY_PORT_DAMAGED, /* its entry makes no sense: not leased until it was withheld for a
-				while */
+	TCPWHY_PORT_DAMAGED,  /* its entry makes no sense: not leased until it was withheld for a
+				 while */
+	TCPWHY_PORT_WITHHELD, /* its entry made none, so who has it is lost: free after left_ns */
 };
 
 struct tcpwhy_port {
@@ -157,7 +158,7 @@ int tcpwhy_pool_list(struct tcpwhy_pool *pool,
 
 struct tcpwhy_pool_state {
 	uint16_t low, high;
-	unsigned free, leased, ended, damaged;
+	unsigned free, leased, ended, damaged, withheld;
 	unsigned holders;   /* processes that are noted, the ended ones too */
 	uint64_t recovered; /* ports that came back from ended holders, since the pool was made */
 	char path[256];

@@ -18,6 +18,9 @@ enum status {
 	STATUS_REFUSED = 1, /* would be refused; a problem was found */
 	STATUS_USAGE = 2,
 	STATUS_UNDECIDED = 3, /* could not decide, or could not look */
+	/* Of a command that was to be executed, as of a shell, env(1) and timeout(1). */
+	STATUS_NOT_EXECUTABLE = 126,
+	STATUS_NOT_FOUND = 127,
 };
 
 int cmd_doctor(int argc, char **argv);

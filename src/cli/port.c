@@ -13,8 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/port.h"
+#include "cure/sysctl_key.h"
+#include "explain/offer.h"
 #include "lease/place.h"
 #include "live/netns.h"
 #include "report/value.h"
@@ -58,7 +61,7 @@ static const char usage_text[] =
 	"\n"
 	"Exit status: 0 done; 1 not done: no port is left, or not leased, or another's, or the\n"
 	"kernel gives out the range itself; check: something is wrong; 2 usage; 3 could not look.\n"
-	"exec: CMD's own.\n";
+	"exec: CMD's own; 126, 127 it could not be executed, there is no such command.\n";
 
 static int usage(const char *wrong, const char *what)
 {
@@ -87,18 +90,30 @@ int port_open(const struct port_request *q, bool read_only, struct tcpwhy_pool *
 
 /* ----------------------------------------------------------------------------------------- init */
 
+const char *port_place(const struct port_request *q, char out[static PORT_PLACE_MAX])
+{
+	const struct explain_question there = {.netns = q->target.netns, .pid = q->target.pid};
+	struct text t = text_in(out, PORT_PLACE_MAX);
+
+	offer_place(&t, &there);
+	return out;
+}
+
 /* The command is all that is on stdout, so that it can be run as it is. */
 static int print_reserve(const struct port_request *q)
 {
-	char *text = malloc(524288);
-	int error = text ? tcpwhy_pool_reserved_ports(q->low, q->high, text, 524288) : -ENOMEM;
+	char list[SYSCTL_VALUE_MAX], place[PORT_PLACE_MAX];
+	int error = tcpwhy_pool_reserved_ports(q->low, q->high, list, sizeof(list));
 
-	if (!error)
-		printf("sysctl -w net.ipv4.ip_local_reserved_ports=%s\n", text);
-	free(text);
+	if (error == -ENAMETOOLONG)
+		return command_failed("port", false,
+				      "the list of reserved ports is longer than tcpwhy fix sysctl "
+				      "takes (4,095 characters)");
 	if (error)
 		return command_failed("port", false,
 				      "net.ipv4.ip_local_reserved_ports cannot be read");
+	printf("tcpwhy fix sysctl%s net.ipv4.ip_local_reserved_ports=%s\n", port_place(q, place),
+	       list);
 	return command_written("port", true, STATUS_OK);
 }
 
@@ -106,6 +121,7 @@ static int port_init(const struct port_request *q)
 {
 	const struct tcpwhy_pool_plan plan = {q->low, q->high, q->folder, q->group};
 	struct tcpwhy_pool_why why = {""};
+	char place[PORT_PLACE_MAX];
 	int error;
 
 	if (q->reserve)
@@ -119,8 +135,8 @@ static int port_init(const struct port_request *q)
 		fprintf(stderr,
 			"Take a range outside, or keep the kernel off this one first. The "
 			"command:\n"
-			"tcpwhy port init %u-%u --reserve\n",
-			q->low, q->high);
+			"tcpwhy port init %u-%u --reserve%s\n",
+			q->low, q->high, port_place(q, place));
 	if (error == -ERANGE || error == -EBUSY)
 		return STATUS_REFUSED;
 	return error ? STATUS_UNDECIDED : STATUS_OK;
@@ -132,13 +148,23 @@ static int lease_failed(const struct port_request *q, int error)
 {
 	char text[128];
 
-	if (error == -ENOSPC) {
-		fputs("tcpwhy port: no port of the pool is free\n", stderr);
-		return STATUS_REFUSED;
-	}
 	snprintf(text, sizeof(text), "leasing a port: %s",
 		 error == -EUSERS ? "too many processes have leases" : strerror(-error));
 	return command_failed("port", q->json, text);
+}
+
+static int too_few(struct tcpwhy_pool *pool, int got)
+{
+	char withheld[256];
+
+	if (got > 0)
+		fprintf(stderr, "tcpwhy port: only %d port%s of the pool %s free\n", got,
+			got == 1 ? "" : "s", got == 1 ? "is" : "are");
+	else
+		fputs("tcpwhy port: no port of the pool is free\n", stderr);
+	if (port_withheld(pool, withheld, sizeof(withheld)))
+		fprintf(stderr, "tcpwhy port: %s; tcpwhy port list\n", withheld);
+	return STATUS_REFUSED;
 }
 
 /* All n or none. 0 or a status. */
@@ -147,13 +173,13 @@ static int take(const struct port_request *q, struct tcpwhy_pool *pool,
 {
 	int got = tcpwhy_lease(pool, wish, leases, q->n);
 
-	if (got < 0)
+	if (got < 0 && got != -ENOSPC)
 		return lease_failed(q, got);
-	if ((unsigned)got == q->n)
+	if (got >= 0 && (unsigned)got == q->n)
 		return 0;
-	tcpwhy_lease_release(pool, leases, (unsigned)got);
-	fprintf(stderr, "tcpwhy port: only %d ports of the pool are free\n", got);
-	return STATUS_REFUSED;
+	if (got > 0)
+		tcpwhy_lease_release(pool, leases, (unsigned)got);
+	return too_few(pool, got);
 }
 
 static bool print_ports(const struct port_request *q, const struct tcpwhy_lease *leases)
@@ -261,14 +287,15 @@ static bool pass_sockets(const struct port_request *q, struct tcpwhy_lease *leas
 static int start_command(const struct port_request *q, struct tcpwhy_pool *pool,
 			 struct tcpwhy_lease *leases)
 {
-	char text[256];
+	int error;
 
 	if (!say_ports(q, leases) || (q->held && !pass_sockets(q, leases)) ||
 	    tcpwhy_pool_keep(pool))
 		return command_failed("port", false, strerror(errno));
 	execvp(q->command[0], q->command);
-	snprintf(text, sizeof(text), "%.100s: %s", q->command[0], strerror(errno));
-	return command_failed("port", false, text);
+	error = errno;
+	fprintf(stderr, "tcpwhy port: %s: %s\n", q->command[0], strerror(error));
+	return error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
 }
 
 static int port_exec(const struct port_request *q)

@@ -33,6 +33,15 @@ struct port_request {
 int port_list(const struct port_request *q);
 int port_check(const struct port_request *q);
 
+/* Of the ports that are withheld because their entry was damaged: how many, for how long, and why.
+ * False: there is none. */
+bool port_withheld(struct tcpwhy_pool *pool, char *out, size_t size);
+
+/* " --netns NAME", " --pid N" or "": what a command needs to act in the namespace of the request.
+ */
+#define PORT_PLACE_MAX 1024
+const char *port_place(const struct port_request *q, char out[static PORT_PLACE_MAX]);
+
 /* Opens the pool of the calling thread's namespace; a notice (it was built anew) goes to stderr. 0,
  * or the status to end with after it was said why. */
 int port_open(const struct port_request *q, bool read_only, struct tcpwhy_pool **out);

@@ -129,7 +129,7 @@ static struct look *look_at(struct tcpwhy_pool *pool)
 
 static const char *state_word(const struct row *row)
 {
-	static const char *const names[] = {"free", "leased", "ended", "damaged"};
+	static const char *const names[] = {"free", "leased", "ended", "damaged", "withheld"};
 
 	return row->bound && is_free(&row->port) ? "taken" : names[row->port.state];
 }
@@ -178,6 +178,41 @@ static void say_time(uint64_t ns, char *out, size_t size)
 
 	if (ns)
 		text_seconds(&t, ns);
+}
+
+/* --------------------------------------------------------------------------------- the withheld */
+
+struct withheld {
+	unsigned n;
+	uint64_t longest_ns;
+};
+
+static int take_withheld(void *ctx, const struct tcpwhy_port *p)
+{
+	struct withheld *w = ctx;
+
+	if (p->state == TCPWHY_PORT_WITHHELD) {
+		w->n++;
+		w->longest_ns = p->left_ns > w->longest_ns ? p->left_ns : w->longest_ns;
+	}
+	return 0;
+}
+
+bool port_withheld(struct tcpwhy_pool *pool, char *out, size_t size)
+{
+	struct withheld w = {0};
+	struct text t = text_in(out, size);
+
+	tcpwhy_pool_list(pool, take_withheld, &w);
+	if (!w.n)
+		return false;
+	text_counted(&t, w.n, "port");
+	text_add(&t, w.n == 1 ? " is withheld, for another " : " are withheld, for another ");
+	text_seconds(&t, w.longest_ns);
+	text_add(&t, w.n == 1
+			     ? ": its entry in the file was lost, and with it who has it"
+			     : ": their entries in the file were lost, and with them who has them");
+	return true;
 }
 
 /* ------------------------------------------------------------------------------------ to people */
@@ -240,6 +275,11 @@ static void print_sum(const struct look *look)
 		text_add(&t, ", ");
 		text_count(&t, s->damaged);
 		text_add(&t, " damaged");
+	}
+	if (s->withheld) {
+		text_add(&t, ", ");
+		text_count(&t, s->withheld);
+		text_add(&t, " withheld");
 	}
 	puts(line);
 }
@@ -313,11 +353,11 @@ static json_t *json_pool(const struct look *look)
 {
 	const struct tcpwhy_pool_state *s = &look->state;
 
-	return json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "low", (int)s->low,
+	return json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "low", (int)s->low,
 			 "high", (int)s->high, "file", s->path, "leased", (json_int_t)s->leased,
 			 "free", (json_int_t)s->free, "ended", (json_int_t)s->ended, "damaged",
-			 (json_int_t)s->damaged, "taken", (json_int_t)look->taken, "recovered",
-			 (json_int_t)s->recovered);
+			 (json_int_t)s->damaged, "withheld", (json_int_t)s->withheld, "taken",
+			 (json_int_t)look->taken, "recovered", (json_int_t)s->recovered);
 }
 
 static bool print_list_json(const struct look *look)
@@ -358,20 +398,23 @@ int port_list(const struct port_request *q)
 
 struct trouble {
 	bool bad;
-	char text[512];
+	char text[2048];
 };
 
-enum { FINDINGS_MAX = 4 };
+enum { FINDINGS_MAX = 5 };
 
-static unsigned find(const struct look *look, int recovered, struct trouble out[FINDINGS_MAX])
+static unsigned find(const struct port_request *q, const struct look *look,
+		     struct tcpwhy_pool *pool, int recovered, struct trouble out[FINDINGS_MAX])
 {
 	const struct tcpwhy_pool_state *s = &look->state;
 	struct tcpwhy_pool_why why = {""};
+	char place[PORT_PLACE_MAX];
 	unsigned n = 0;
 
 	if (tcpwhy_pool_check_range(s->low, s->high, &why))
-		snprintf(out[n++].text, sizeof(out[0].text), "%s; tcpwhy port init %u-%u --reserve",
-			 why.text, s->low, s->high);
+		snprintf(out[n++].text, sizeof(out[0].text),
+			 "%s; tcpwhy port init %u-%u --reserve%s", why.text, s->low, s->high,
+			 port_place(q, place));
 	if (look->taken)
 		snprintf(out[n++].text, sizeof(out[0].text),
 			 "%u port%s bound by processes without a lease; tcpwhy port list",
@@ -381,6 +424,8 @@ static unsigned find(const struct look *look, int recovered, struct trouble out[
 			 s->damaged);
 	for (unsigned i = 0; i < n; i++)
 		out[i].bad = true;
+	if (port_withheld(pool, out[n].text, sizeof(out[0].text)))
+		n++;
 	if (recovered)
 		snprintf(out[n++].text, sizeof(out[0].text),
 			 "%d port%s came back from processes that are gone", recovered,
@@ -414,20 +459,21 @@ int port_check(const struct port_request *q)
 	struct trouble found[FINDINGS_MAX] = {{0}};
 	struct tcpwhy_pool *pool;
 	struct look *look;
-	unsigned n, bad = 0;
+	unsigned n = 0, bad = 0;
 	int recovered, status = port_open(q, false, &pool);
 
 	if (status)
 		return status;
 	recovered = tcpwhy_pool_recover(pool);
 	look = look_at(pool);
+	if (look && recovered >= 0)
+		n = find(q, look, pool, recovered, found);
 	tcpwhy_pool_close(pool);
 	if (!look || recovered < 0) {
 		if (look)
 			look_free(look);
 		return command_failed("port", q->json, look ? strerror(-recovered) : "no memory");
 	}
-	n = find(look, recovered, found);
 	for (unsigned i = 0; i < n; i++)
 		bad += found[i].bad;
 	status = command_written("port", print_findings(q, look, found, n),

@@ -15,10 +15,6 @@
 #include "wrap/option.h"
 #include "wrap/wrap.h"
 
-/* As of a shell, env(1) and timeout(1). */
-#define STATUS_NOT_EXECUTABLE 126
-#define STATUS_NOT_FOUND      127
-
 struct run_request {
 	struct wrap_plan plan;
 	bool force;

@@ -112,6 +112,11 @@ uint64_t slot_pack(uint32_t port, const struct slot_word *w)
 	return word | check_of(KIND_SLOT, port, word);
 }
 
+bool slot_is_withheld(const struct slot_word *w)
+{
+	return w->state == SLOT_LEASED && w->holder == HOLDER_NONE && w->holder_gen == WITHHELD_GEN;
+}
+
 bool slot_unpack(uint32_t port, uint64_t word, struct slot_word *w)
 {
 	*w = (struct slot_word){

@@ -123,6 +123,8 @@ enum slot_state { SLOT_FREE = 1, SLOT_LEASED = 2 };
 #define SLOT_TIMED  (UINT64_C(1) << 10)
 #define SLOT_HELD   (UINT64_C(1) << 11)
 #define HOLDER_NONE 0x1fffu /* nobody: the clock alone ends it */
+/* The holder's generation where there is none: the entry was damaged, and whose it was is lost. */
+#define WITHHELD_GEN 1u
 
 struct slot_word {
 	enum slot_state state;
@@ -133,6 +135,7 @@ struct slot_word {
 
 /* By the port, not the index: a word moves with its port into a file of another range. */
 uint64_t slot_pack(uint32_t port, const struct slot_word *w);
+bool slot_is_withheld(const struct slot_word *w);
 /* False: it is damaged, or of another port. */
 bool slot_unpack(uint32_t port, uint64_t word, struct slot_word *w);
 

@@ -586,6 +586,8 @@ static void describe_lease(struct tcpwhy_pool *pool, uint32_t slot, const struct
 		if (holder_ended(pool, w->holder, seen))
 			p->state = TCPWHY_PORT_ENDED;
 	}
+	if (slot_is_withheld(w))
+		p->state = TCPWHY_PORT_WITHHELD;
 	if (sweep_is_over(&pool->at, slot, w, now))
 		p->state = TCPWHY_PORT_ENDED;
 }
@@ -624,7 +626,7 @@ int tcpwhy_pool_list(struct tcpwhy_pool *pool,
 static int count_port(void *ctx, const struct tcpwhy_port *p)
 {
 	struct tcpwhy_pool_state *s = ctx;
-	unsigned *const counts[] = {&s->free, &s->leased, &s->ended, &s->damaged};
+	unsigned *const counts[] = {&s->free, &s->leased, &s->ended, &s->damaged, &s->withheld};
 
 	++*counts[p->state];
 	return 0;

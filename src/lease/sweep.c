@@ -36,8 +36,11 @@ static void withhold(const struct layout *l, uint32_t slot, uint64_t word, uint6
 	struct slot_word w;
 
 	slot_unpack(l->low + slot, word, &w);
-	w = (struct slot_word){
-		.state = SLOT_LEASED, .timed = true, .holder = HOLDER_NONE, .gen = w.gen + 1};
+	w = (struct slot_word){.state = SLOT_LEASED,
+			       .timed = true,
+			       .holder = HOLDER_NONE,
+			       .holder_gen = WITHHELD_GEN,
+			       .gen = w.gen + 1};
 	atomic_store(&l->slots[slot].stamp_ns, now_ns);
 	atomic_store(&l->slots[slot].expires_ns, now_ns + SWEEP_WITHHELD_NS);
 	atomic_compare_exchange_strong(&l->slots[slot].word, &word, slot_pack(l->low + slot, &w));

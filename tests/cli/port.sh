@@ -94,8 +94,15 @@ tap_has "how many" 'gives out 5 ports of 40000-40009'
 tap_status "no pool was made" 3 port list
 command=$(port init 40000-40009 --reserve)
 tap_equal "the command keeps what is reserved already" "$command" \
-	"sysctl -w net.ipv4.ip_local_reserved_ports=8080,40000-40009"
-tap_status "the command works" 0 sh -c "$command"
+	"tcpwhy fix sysctl net.ipv4.ip_local_reserved_ports=8080,40000-40009"
+typed()
+{
+	PATH=$(cd "$BUILD" && pwd):$PATH sh -c "$1"
+}
+tap_status "the command works" 0 typed "$command"
+tap_status "its undo" 0 "$TCPWHY" fix undo
+tap_equal "sets back the list" "$(cat /proc/sys/net/ipv4/ip_local_reserved_ports)" "8080,40000-40004"
+tap_status "once more" 0 typed "$command"
 tap_status "then the range is good" 0 port init 40000-40009
 tap_status "check" 0 port check
 sysctl -qw net.ipv4.ip_local_reserved_ports=
@@ -155,7 +162,11 @@ tap_has "and it is listed as ended" "^$held +ended"
 tap_status "LISTEN_FDS" 0 port exec 3 --held -- sh -c \
 	'[ "$LISTEN_FDS" = 3 ] && [ "$LISTEN_PID" = $$ ] && [ -S /proc/self/fd/3 ] && [ -S /proc/self/fd/5 ] && ! [ -e /proc/self/fd/6 ] && echo "$LISTEN_FDNAMES"'
 tap_has "their names are their ports" '^200[0-9]+:200[0-9]+:200[0-9]+$'
-tap_status "a command that is not there" 3 port exec -- /no/such/command
+tap_status "a command that is not there" 127 port exec -- /no/such/command
+tap_has "is named" '^tcpwhy port: /no/such/command: No such file'
+tap_status "one that cannot be executed" 126 port exec -- /
+tap_status "one of a name with an escape sequence" 127 port exec -- "$(printf '/no\033[31m')"
+tap_equal "moves no terminal" "$(echo "$out" | tr -d '\n' | tr -d '[:print:]')" ""
 tap_status "nothing is lost by it" 0 port check
 
 # ---- exec, seen from another PID namespace: the lock stays with the process
@@ -203,6 +214,17 @@ tap_status "what was leased stays leased" 0 sh -c "'$TCPWHY' port list | grep '^
 : >"$file"
 tap_status "a truncated file" 0 port check
 tap_has "it was built anew" 'built anew'
+tap_has "for how long its ports are withheld, and why" \
+	'^ok   10 ports are withheld, for another (10 min|[0-9]+ s): their entries in the file were lost'
+tap_status "no port is free" 1 port lease
+tap_has "nor will be until" '^tcpwhy port: 10 ports are withheld, for another (10 min|[0-9]+ s)'
+tap_status "list" 0 port list
+tap_has "counts them" '^20000-20009   0 leased, 0 free, 10 withheld$'
+tap_has "and shows until when" '^20003 +withheld +[0-9.]+ s +(10 min|[0-9]+ s)$'
+tap_equal "JSON does, too" "$(port list --json | jq -c '[.pool.withheld, .ports[0].state, .ports[0].left_s > 500]')" \
+	'[10,"withheld",true]'
+tap_status "who knows better gives one back" 0 port release 20004
+tap_equal "and it is leased" "$(port lease --ttl 600)" 20004
 printf 'tcpwhyPL\377\0\0\0' | dd of="$file" conv=notrunc status=none
 tap_status "a newer file" 3 port lease
 tap_has "it is not touched" 'made by a newer release of tcpwhy; not touched'
@@ -241,6 +263,16 @@ tap_status "no pool there" 3 port list --pid $other
 tap_status "init there" 0 port init 30000-30009 --pid $other
 tap_equal "lease there" "$(port lease --pid $other)" 30000
 tap_equal "exec there" "$(port exec --pid $other -- sh -c 'ip -o link | wc -l; echo $PORT' | tr '\n' ' ')" "1 30001 "
+sysctl -qw net.ipv4.ip_local_reserved_ports=8080
+tap_status "a range of its kernel's" 1 port init 40000-40001 --pid $other
+command=$(port init 40000-40001 --pid $other 2>&1 | tail -n 1)
+tap_equal "names the namespace" "$command" "tcpwhy port init 40000-40001 --reserve --pid $other"
+tap_equal "so does the command" "$(typed "$command")" \
+	"tcpwhy fix sysctl --pid $other net.ipv4.ip_local_reserved_ports=40000-40001"
+tap_status "which works" 0 typed "$(typed "$command")"
+tap_equal "there" "$(nsenter -n -t $other cat /proc/sys/net/ipv4/ip_local_reserved_ports)" 40000-40001
+tap_equal "not here" "$(cat /proc/sys/net/ipv4/ip_local_reserved_ports)" 8080
+sysctl -qw net.ipv4.ip_local_reserved_ports=
 tap_equal "ours is another" "$(port lease --ttl 5 | cut -c 1-2)" 20
 
 # ---- the library in other programs

@@ -82,7 +82,7 @@ static int check_port(void *ctx, const struct tcpwhy_port *p)
 	struct range *r = ctx;
 
 	promise(p->port >= r->low && p->port <= r->high);
-	promise(p->state <= TCPWHY_PORT_DAMAGED);
+	promise(p->state <= TCPWHY_PORT_WITHHELD);
 	r->n++;
 	return 0;
 }

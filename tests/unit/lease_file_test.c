@@ -214,6 +214,8 @@ static void test_damaged_slot(void **state)
 	assert_int_equal(tcpwhy_lease(fix.pool, NULL, leases, PORTS), PORTS - 2);
 	tcpwhy_pool_look(fix.pool, &s);
 	assert_int_equal(s.damaged, 0);
+	assert_int_equal(s.withheld, 2);
+	assert_int_equal(s.leased, PORTS - 2);
 	assert_int_equal(tcpwhy_lease_release(fix.pool, leases, PORTS - 2), PORTS - 2);
 	assert_int_equal(sweep_all(fix.pool, now), 0);
 	assert_int_equal(sweep_all(fix.pool, now + 2 * SWEEP_WITHHELD_NS), 2);
@@ -236,6 +238,8 @@ static void test_damaged_holder(void **state)
 	assert_int_equal(sweep_all(fix.pool, now), 0);
 	assert_int_equal(tcpwhy_lease(fix.pool, NULL, &leases[10], PORTS), PORTS - 10);
 	assert_int_equal(tcpwhy_lease_release(fix.pool, leases, PORTS), PORTS - 10);
+	tcpwhy_pool_look(fix.pool, &s);
+	assert_int_equal(s.withheld, 10);
 	assert_int_equal(sweep_all(fix.pool, now + 2 * SWEEP_WITHHELD_NS), 10);
 	assert_nothing_lost();
 	tcpwhy_pool_look(fix.pool, &s);
