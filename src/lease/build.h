@@ -9,7 +9,7 @@
 #include "lease/place.h"
 
 /* Makes the file for these ports and gives it the pool's name, in place of one that has it. The
- * folder is locked by the caller. old, if there is one, is the place of the file before, already
+ * place is locked by the caller. old, if there is one, is the place of the file before, already
  * retired: what is sound in it and says that a port is leased is taken over; a port whose word is
  * damaged is withheld, and so is what is leased by an entry that is damaged. st gives owner and
  * mode: NULL: the user's own. 0 or -errno. */

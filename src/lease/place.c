@@ -68,6 +68,7 @@ static int identify(struct place *place)
 	else
 		return -ENOSYS;
 	snprintf(place->range, sizeof(place->range), "%s.range", place->name);
+	snprintf(place->gate, sizeof(place->gate), "%s.lock", place->name);
 	return 0;
 }
 
@@ -79,7 +80,8 @@ static bool is_trusted(const struct stat *st)
 }
 
 /* The users of a pool come through its folder, whatever umask it was made with. /run/tcpwhy may be
- * older than the pool: others keep files in it that they alone may read, and so may have made it. */
+ * older than the pool: others keep files in it that they alone may read, and so may have made it.
+ */
 static int let_through(int fd, const struct stat *st)
 {
 	if (st->st_uid != geteuid() || (st->st_mode & 0755) == 0755)
@@ -151,7 +153,7 @@ int place_open(struct place *place, const char *path, bool make)
 	int error;
 
 	memset(place, 0, sizeof(*place));
-	place->folder = -1;
+	place->folder = place->lock = -1;
 	error = identify(place);
 	if (error)
 		return error;
@@ -162,31 +164,19 @@ void place_close(struct place *place)
 {
 	if (place->folder >= 0)
 		close(place->folder);
-	place->folder = -1;
+	if (place->lock >= 0)
+		close(place->lock);
+	place->folder = place->lock = -1;
 }
 
-int place_lock(struct place *place)
-{
-	const struct timespec pause = {.tv_nsec = 10000000};
-
-	for (int i = 0; i < 500; i++) {
-		if (flock(place->folder, LOCK_EX | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return -errno;
-		nanosleep(&pause, NULL);
-	}
-	return -EBUSY;
-}
-
-/* ------------------------------------------------------------------------------------ the files */
+/* ------------------------------------------------------------------------------------ the files
+ */
 
 /* Without waiting, should it be a FIFO. */
-int place_open_file(const struct place *place, const char *name, bool read_only, struct stat *st)
+static int open_plain(const struct place *place, const char *name, int flags, struct stat *st)
 {
-	int fd = openat(place->folder, name,
-			(read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
-				O_NOCTTY);
+	int fd = openat(place->folder, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+			0600);
 	int error = 0;
 
 	if (fd < 0)
@@ -201,6 +191,11 @@ int place_open_file(const struct place *place, const char *name, bool read_only,
 		return fd;
 	close(fd);
 	return error;
+}
+
+int place_open_file(const struct place *place, const char *name, bool read_only, struct stat *st)
+{
+	return open_plain(place, name, read_only ? O_RDONLY : O_RDWR, st);
 }
 
 static const char *parse_port(const char *at, uint16_t *port)
@@ -229,6 +224,13 @@ bool place_parse_range(const char *text, uint16_t *low, uint16_t *high)
 	*low = first;
 	*high = last;
 	return true;
+}
+
+bool place_has_range(const struct place *place)
+{
+	struct stat st;
+
+	return fstatat(place->folder, place->range, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int place_read_range(const struct place *place, uint16_t *low, uint16_t *high)
@@ -281,4 +283,52 @@ int place_set_aside(const struct place *place, const char *name, char *aside, si
 	if (linkat(place->folder, name, place->folder, aside, 0) == 0)
 		return 0;
 	return renameat(place->folder, name, place->folder, aside) ? -errno : 0;
+}
+
+/* ------------------------------------------------------------------------------------- the lock */
+
+void place_share_lock(const struct place *place)
+{
+	struct stat pool, own;
+
+	if (fstatat(place->folder, place->name, &pool, AT_SYMLINK_NOFOLLOW) ||
+	    !S_ISREG(pool.st_mode) || fstat(place->lock, &own))
+		return;
+	if (own.st_gid != pool.st_gid && fchown(place->lock, (uid_t)-1, pool.st_gid))
+		pool.st_mode &= 0600;
+	if ((own.st_mode & 07777) != (pool.st_mode & 0660))
+		(void)!fchmod(place->lock, pool.st_mode & 0660);
+}
+
+static int lock_file(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < 500; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
+}
+
+/* The file stays: one that is removed could be locked by who has it open, and another by who makes
+ * it anew. */
+int place_lock(struct place *place)
+{
+	struct stat st;
+	int fd = open_plain(place, place->gate, O_RDWR | O_CREAT, &st), error;
+
+	if (fd < 0)
+		return fd;
+	error = lock_file(fd);
+	if (error) {
+		close(fd);
+		return error;
+	}
+	place->lock = fd;
+	place_share_lock(place);
+	return 0;
 }

@@ -22,10 +22,12 @@ struct place_id {
 
 struct place {
 	struct place_id id;
-	int folder;     /* O_PATH is not enough: it is locked */
+	int folder;
+	int lock;       /* of the lock's file; -1: not locked */
 	char path[200]; /* of the folder, for people */
 	char name[48];  /* of the pool's file */
 	char range[56]; /* of the range's file */
+	char gate[56];  /* of the lock's file */
 };
 
 /* Opens the folder. path NULL: /run/tcpwhy if it has a pool of this namespace or we may make one
@@ -35,13 +37,17 @@ int place_open(struct place *place, const char *path, bool make);
 void place_close(struct place *place);
 
 /* Keeps others from making, rebuilding or setting aside, until place_close() or death. -EBUSY after
- * a few seconds. */
+ * a few seconds. The lock is on a file that only the users of the pool can open: the folder can be
+ * opened, and so locked, by anybody. */
 int place_lock(struct place *place);
+/* Gives the lock's file the group of the pool's, if it may; with the place locked. */
+void place_share_lock(const struct place *place);
 
 /* Opens a plain file of the folder that is root's or ours: a descriptor, or -errno (-EPERM another
  * user's, -EINVAL no plain file). */
 int place_open_file(const struct place *place, const char *name, bool read_only, struct stat *st);
 
+bool place_has_range(const struct place *place);
 /* The range's file. -EUCLEAN: there is one, and it makes no sense. */
 int place_read_range(const struct place *place, uint16_t *low, uint16_t *high);
 int place_write_range(const struct place *place, uint16_t low, uint16_t high);

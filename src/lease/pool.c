@@ -266,7 +266,7 @@ static int open_as_is(const struct place *place, bool read_only, struct tcpwhy_p
 	return 0;
 }
 
-/* With the folder locked nobody is replacing a file that is retired: who wanted to was killed, and
+/* With the place locked nobody is replacing a file that is retired: who wanted to was killed, and
  * the file is still the pool. */
 static int open_locked(const struct place *place, struct tcpwhy_pool **out,
 		       enum layout_fault *fault)
@@ -347,7 +347,7 @@ static int replace_damaged(const struct place *place, bool sound, uint16_t low, 
 	return error;
 }
 
-/* Of a file that is damaged, of another boot, or gone while its range is known. With the folder
+/* Of a file that is damaged, of another boot, or gone while its range is known. With the place
  * locked. */
 static int rebuild(const struct place *place, int fault_error, struct tcpwhy_pool_why *why)
 {
@@ -385,7 +385,7 @@ static int open_or_rebuild(struct place *place, struct tcpwhy_pool **out,
 	int error = place_lock(place);
 
 	if (error)
-		return tell(why, error, place, NULL);
+		return tell(why, error, place, error == -EBUSY ? NULL : place->gate);
 	for (int tries = 0;; tries++) {
 		error = open_locked(place, out, &fault);
 		if (!error)
@@ -410,7 +410,10 @@ int tcpwhy_pool_open(const char *folder, bool read_only, struct tcpwhy_pool **ou
 	if (error)
 		return tell(why, error, &place, NULL);
 	error = open_as_is(&place, read_only, out, &fault);
-	if ((needs_rebuild(error) || error == -EAGAIN) && !read_only)
+	/* The range is written first, so there is none, and nothing to lock. */
+	if (error == -ENOENT && !place_has_range(&place))
+		error = tell(why, error, &place, place.name);
+	else if ((needs_rebuild(error) || error == -EAGAIN) && !read_only)
 		error = open_or_rebuild(&place, out, why);
 	else if (error == -ESTALE)
 		error = tell(why, -ENOENT, &place, place.name);
@@ -545,6 +548,8 @@ int tcpwhy_pool_create(const struct tcpwhy_pool_plan *plan, struct tcpwhy_pool_w
 		error = tell(why, error, &place, NULL);
 	else
 		error = create_locked(&place, plan, why);
+	if (!error)
+		place_share_lock(&place);
 	place_close(&place);
 	return error;
 }

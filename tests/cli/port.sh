@@ -247,6 +247,14 @@ if [ "$TAP_ROOT" = 1 ]; then
 	tap_status "without privilege" 3 $as_nobody "$TCPWHY" port lease
 	tap_has "which is needed" 'its owner, a member of its group, or root \(CAP_DAC_OVERRIDE\)'
 	tap_status "without privilege: init" 3 $as_nobody env -u XDG_RUNTIME_DIR "$TCPWHY" port init 21000-21009
+	$as_nobody flock -F /run/tcpwhy sh -c "echo locked; exec sleep 60" >"$dir/flock" &
+	started="$started $!"
+	tap_await grep -q locked "$dir/flock"
+	tap_status "another user locks the folder: init" 0 timeout 4 "$TCPWHY" port init 20000-20010
+	printf nonsense | dd of="$file" conv=notrunc status=none
+	tap_status "and a damaged file" 0 timeout 4 "$TCPWHY" port check
+	tap_has "is built anew" 'was damaged: built anew'
+	tap_status "what is locked instead is not theirs to open" 1 $as_nobody cat "$file.lock"
 	mkdir -m 700 "$dir/own" && chmod 755 "$dir" && chown 65534 "$dir/own"
 	tap_status "a user's own" 0 $as_nobody "$TCPWHY" port init 21000-21009 --folder "$dir/own"
 	tap_status "works" 0 $as_nobody "$TCPWHY" port lease --folder "$dir/own"

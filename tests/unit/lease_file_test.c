@@ -5,6 +5,8 @@
  */
 #include "lease_fixture.h"
 
+#include <sys/file.h>
+
 #include "lease/holder.h"
 #include "lease/place.h"
 #include "lease/sweep.h"
@@ -401,6 +403,39 @@ static void test_folder_of_others(void **state)
 	assert_int_equal(tcpwhy_pool_open(fix.folder, false, &pool, &fix.why), -EPERM);
 }
 
+static mode_t mode_of_lock(void)
+{
+	struct place place;
+	struct stat st;
+
+	assert_int_equal(place_open(&place, fix.folder, false), 0);
+	assert_int_equal(fstatat(place.folder, place.gate, &st, 0), 0);
+	place_close(&place);
+	return st.st_mode & 07777;
+}
+
+/* Whoever may look into the folder can lock it: that holds nobody up. What is locked instead can be
+ * opened by the users of the pool only. */
+static void test_locked_by_others(void **state)
+{
+	const struct tcpwhy_pool_plan shared = {LOW, HIGH + 1, fix.folder, getegid()};
+	int folder;
+
+	(void)state;
+	FIXTURE_NEEDED();
+	folder = open(fix.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(folder, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(fixture_create(LOW, HIGH + 1), 0);
+	assert_int_equal(mode_of_lock(), 0600);
+	tcpwhy_pool_close(fix.pool);
+	assert_int_equal(fixture_open(), 0);
+	overwrite(0, "nonsense", 8);
+	tcpwhy_pool_close(expect_rebuilt());
+	assert_int_equal(tcpwhy_pool_create(&shared, &fix.why), 0);
+	assert_int_equal(mode_of_lock(), 0660);
+	close(folder);
+}
+
 static void test_no_pool(void **state)
 {
 	struct tcpwhy_pool *pool;
@@ -424,6 +459,7 @@ int main(void)
 		POOL_TEST(test_pool_gone),
 		POOL_TEST(test_damaged_slot),
 		POOL_TEST(test_damaged_holder),
+		POOL_TEST(test_locked_by_others),
 		POOL_TEST(test_random_damage),
 		POOL_TEST(test_other_range),
 		POOL_TEST(test_bad_ranges),
