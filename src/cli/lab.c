@@ -343,7 +343,8 @@ static int play_all(struct lab *lab)
 	if (lab->o->json)
 		ok = report_lab_json(lab->cases, lab->cases_n, stdout);
 	else
-		report_lab_end(lab->cases, lab->cases_n, seconds() - lab->began_s, lab->out);
+		report_lab_end(lab->cases, lab->cases_n, lab->o->verbose, seconds() - lab->began_s,
+			       lab->out);
 	return command_written("lab", ok, status_of(lab));
 }
 

@@ -295,17 +295,31 @@ static void print_stages(const struct lab_case *c, FILE *out)
 
 static void print_table(const struct lab_case *cases, size_t n, FILE *out)
 {
-	fprintf(out, "\n%-35s %5s %-7s %-6s %5s %8s %8s\n", "case", "model", "kernel", "agrees",
+	fprintf(out, "%-35s %5s %-7s %-6s %5s %8s %8s\n", "case", "model", "kernel", "agrees",
 		"calls", "segments", "counters");
 	for (size_t i = 0; i < n; i++)
 		print_stages(&cases[i], out);
+	fputc('\n', out);
 }
 
-void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE *out)
+static const char *of_number(size_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
+/* Whether an empty line stands behind it already: print_play() leaves one. */
+static bool ends_empty(const struct lab_case *c, bool verbose)
+{
+	return verbose && !c->wrong[0] && c->plays_n && c->plays[c->plays_n - 1]->expects_n;
+}
+
+void report_lab_end(const struct lab_case *cases, size_t n, bool verbose, double seconds, FILE *out)
 {
 	size_t count[4] = {0}, on_kernel = 0, agree = 0;
 	char line[256];
 
+	if (!n || !ends_empty(&cases[n - 1], verbose))
+		fputc('\n', out);
 	if (n > 1)
 		print_table(cases, n, out);
 	for (size_t i = 0; i < n; i++) {
@@ -314,11 +328,13 @@ void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE
 		agree += cases[i].compared && cases[i].agreement.differs == AGREE_ALL;
 	}
 	snprintf(line, sizeof(line),
-		 "%zu cases: %zu hold, %zu do not, %zu are no case, %zu not played; %zu on this "
-		 "kernel, %zu agree with the model; %.1f s",
-		 n, count[LAB_HOLDS], count[LAB_BROKEN], count[LAB_WRONG], count[LAB_NOT_PLAYED],
-		 on_kernel, agree, seconds);
-	fputc('\n', out);
+		 "%zu %s: %zu %s, %zu %s not, %zu %s no case, %zu not played; %zu on this kernel, "
+		 "%zu %s with the model; %.1f s",
+		 n, of_number(n, "case", "cases"), count[LAB_HOLDS],
+		 of_number(count[LAB_HOLDS], "holds", "hold"), count[LAB_BROKEN],
+		 of_number(count[LAB_BROKEN], "does", "do"), count[LAB_WRONG],
+		 of_number(count[LAB_WRONG], "is", "are"), count[LAB_NOT_PLAYED], on_kernel, agree,
+		 of_number(agree, "agrees", "agree"), seconds);
 	indented(out, 0, "", line);
 }
 

@@ -44,8 +44,10 @@ enum lab_verdict {
 enum lab_verdict lab_verdict(const struct lab_case *c);
 
 void report_lab_case(const struct lab_case *c, bool verbose, FILE *out);
-/* The last lines: of several cases a table of where each was played, and how many hold. */
-void report_lab_end(const struct lab_case *cases, size_t n, double seconds, FILE *out);
+/* The last lines: of several cases a table of where each was played, and how many hold.
+ * verbose: as the cases were shown. */
+void report_lab_end(const struct lab_case *cases, size_t n, bool verbose, double seconds,
+		    FILE *out);
 void report_lab_list(const struct lab_case *cases, size_t n, FILE *out);
 
 /* One object. False: no memory, or out failed. */

@@ -111,7 +111,7 @@ while read -r why; do
 	tap_skip "to the end of a case" "$why"
 done <"$dir/lacks"
 tap_status "and $crowd" 0 "${TCPWHY_PLAIN:-$TCPWHY}" lab "$crowd"
-tap_has "it holds" "^1 cases: 1 hold,"
+tap_has "it holds" "^1 case: 1 holds, 0 do not, 0 are no case, 0 not played;"
 
 # A case that says what is not so.
 cat >"$dir/false.lua" <<'EOF'

@@ -152,7 +152,7 @@ static void test_table(void **state)
 	cases[2].compared = false;
 	FILE *f = open_memstream(&out, &n);
 	assert_non_null(f);
-	report_lab_end(cases, 3, 1, f);
+	report_lab_end(cases, 3, false, 1, f);
 	fclose(f);
 	has(out, " model kernel  agrees calls segments counters\n");
 	has(out,
@@ -161,6 +161,31 @@ static void test_table(void **state)
 	    "scene                                   1 in part yes        3        4        5\n");
 	has(out, "scene                                   1 no      -\n");
 	free(out);
+	tear_down(&s);
+}
+
+/* One case is one, and the last line stands apart by one empty line, also after -v. */
+static void test_end_of_one(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	agree_compare(&s.model, &s.kernel, &s.c.agreement);
+	for (int verbose = 0; verbose < 2; verbose++) {
+		char *out = NULL;
+		size_t n;
+		FILE *f = open_memstream(&out, &n);
+
+		assert_non_null(f);
+		report_lab_case(&s.c, verbose, f);
+		report_lab_end(&s.c, 1, verbose, 1, f);
+		fclose(f);
+		has(out, "\n\n1 case: 1 holds, 0 do not, 0 are no case, 0 not played; 1 on this "
+			 "kernel, 1\nagrees with the model; 1.0 s\n");
+		assert_null(strstr(out, "\n\n\n"));
+		free(out);
+	}
 	tear_down(&s);
 }
 
@@ -225,8 +250,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holds),         cmocka_unit_test(test_verbose),
 		cmocka_unit_test(test_does_not_hold), cmocka_unit_test(test_stages_differ),
-		cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_skipped),
-		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_end_of_one),
+		cmocka_unit_test(test_skipped),       cmocka_unit_test(test_table),
 	};
 
 	return unit_run("lab", tests);
