@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cli/command.h"
+#include "cure/journal.h"
+#include "explain/offer.h"
 #include "live/container.h"
 
 /* ------------------------------------------------------------------------------------------ table
@@ -185,6 +188,16 @@ bool fix_options_parse(const struct fix_verb *verb, int argc, char **argv, struc
 /* --------------------------------------------------------------------------------------- the end
  */
 
+/* A name need not be UTF-8, and may be cut within a character: it goes into JSON. */
+static void as_utf8(char *text)
+{
+	json_t *string = json_string(text);
+
+	for (char *c = text; !string && *c; c++)
+		*c = (unsigned char)*c < 0x80 ? *c : '?';
+	json_decref(string);
+}
+
 void fix_where(const struct fix_options *o, char where[static 128])
 {
 	if (o->container)
@@ -197,6 +210,7 @@ void fix_where(const struct fix_options *o, char where[static 128])
 		snprintf(where, 128, "the namespace of process %d", o->target.pid);
 	else
 		snprintf(where, 128, "this namespace");
+	as_utf8(where);
 }
 
 int fix_open(struct fix_options *o, unsigned avoid, struct live **live, struct err *err)
@@ -213,6 +227,19 @@ int fix_open(struct fix_options *o, unsigned avoid, struct live **live, struct e
 int fix_failed(const struct fix_options *o, const char *text)
 {
 	return command_failed("fix", o->json, text);
+}
+
+char *fix_undo_command(const struct fix_options *o, uint64_t id, char out[static FIX_COMMAND_MAX])
+{
+	struct text t = text_in(out, FIX_COMMAND_MAX);
+
+	text_add(&t, "tcpwhy fix undo ");
+	text_number(&t, id);
+	if (o->journal) {
+		text_add(&t, " --journal ");
+		offer_word(&t, o->journal);
+	}
+	return out;
 }
 
 enum fixed_end fix_end_of(enum change_end end)
@@ -250,9 +277,25 @@ static int status_of(const struct fixed *f)
 	return STATUS_REFUSED;
 }
 
+/* Without a journal nothing would be changed, which a dry run says too. */
+static void foresee_journal(struct fixed *f, const struct fix_options *o)
+{
+	struct err err;
+	int rc = journal_check(o->journal, &err);
+
+	if (!rc)
+		return;
+	f->error = -rc;
+	f->unprivileged = true;
+	fixed_add(f, "why", "%s", err.text);
+}
+
 int fix_end(struct fixed *f, const struct fix_options *o)
 {
 	bool ok = true;
+
+	if (f->end == FIXED_DRY_RUN && !f->error)
+		foresee_journal(f, o);
 
 	if (o->json)
 		ok = fixed_json(f, stdout);

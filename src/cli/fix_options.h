@@ -57,10 +57,14 @@ void fix_where(const struct fix_options *o, char where[static 128]);
 int fix_open(struct fix_options *o, unsigned avoid, struct live **live, struct err *err);
 /* It could not look, or lacks the privilege. STATUS_UNDECIDED. */
 int fix_failed(const struct fix_options *o, const char *text);
+/* The command that takes a change back, to be copied into a shell. */
+#define FIX_COMMAND_MAX 1200
+char *fix_undo_command(const struct fix_options *o, uint64_t id, char out[static FIX_COMMAND_MAX]);
 /* The answer's word for an end. */
 enum fixed_end fix_end_of(enum change_end end);
 /* Shows f, frees f->more, and gives the status: 0 done or nothing to do, 1 refused or left in part,
- * 3 without the privilege. A dry run that would be refused says so in its status too. */
+ * 3 without the privilege or a journal. A dry run that would be refused says so in its status too;
+ * whether there would be a journal is looked at here. */
 int fix_end(struct fixed *f, const struct fix_options *o);
 
 /* The verbs, each in a file of its own. */

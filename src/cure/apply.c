@@ -275,9 +275,8 @@ static int carry_out(struct live *live, const struct plan_place *place, const st
 	int rc = write_intent(&journal, how, place, snap, report, &why);
 
 	if (rc) {
-		/* A journal that may not be written is no privilege over the sockets. */
 		give_up(report, -rc, why.text);
-		report->unprivileged = false;
+		report->unprivileged = true;
 		return 0;
 	}
 	rc = change(live, place, snap, memory, &journal, report, err);

@@ -30,7 +30,7 @@ struct apply_report {
 	size_t hidden;    /* not found at first: gone, or another of the same ends was met */
 	size_t fresh;     /* came between the looks */
 	int error; /* the errno of the first refusal, 0 none; of a dry run: what would come */
-	bool unprivileged;              /* the privilege for it is missing, as because says */
+	bool unprivileged;              /* the privilege for it, or a journal, is missing */
 	char because[256];              /* why not all of it was done, or would be; "" otherwise */
 	char journal[JOURNAL_PATH_MAX]; /* "" when nothing was written */
 	uint64_t id;                    /* in the journal, 0 none */

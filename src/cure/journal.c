@@ -22,8 +22,12 @@
 
 /* ---------------------------------------------------------------------------------- where it is */
 
-/* Somebody else's folder or file could be changed, or read, behind our back. */
-static int check_ours(int fd, mode_t type)
+/* TRY: as for writing, but nothing is made; -ENOENT: it could be. */
+enum how { READ, WRITE, TRY };
+
+/* Somebody else's folder or file could be changed, or read, behind our back; and what has another
+ * name may be something else there. */
+static int check_ours(int fd, mode_t type, const char **why)
 {
 	struct stat st;
 
@@ -31,21 +35,29 @@ static int check_ours(int fd, mode_t type)
 		return -errno;
 	if ((st.st_mode & S_IFMT) != type)
 		return type == S_IFDIR ? -ENOTDIR : -EINVAL;
-	return st.st_uid == geteuid() ? 0 : -EPERM;
+	if (st.st_uid != geteuid())
+		*why = "it, or its folder, belongs to another user";
+	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+		*why = "others may write to it, or to its folder";
+	else if (type == S_IFREG && st.st_nlink > 1)
+		*why = "it is a hard link: it has another name too";
+	else
+		return 0;
+	return -EPERM;
 }
 
 /* base is not made, only the folder in it: a /run that is not there is not ours to make. The folder
  * itself may not be a symbolic link. */
-static int open_folder(const char *dir, bool write)
+static int open_folder(const char *dir, enum how how, const char **why)
 {
-	int fd, rc = write ? run_folder_make(dir) : 0;
+	int fd, rc = how == WRITE ? run_folder_make(dir) : 0;
 
 	if (rc)
 		return rc;
 	fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	rc = check_ours(fd, S_IFDIR);
+	rc = check_ours(fd, S_IFDIR, why);
 	if (!rc)
 		return fd;
 	close(fd);
@@ -53,35 +65,58 @@ static int open_folder(const char *dir, bool write)
 }
 
 /* Without waiting, should it be a FIFO that nobody reads. */
-static int open_file(int folder, const char *name, bool write)
+static int open_file(int folder, const char *name, enum how how, const char **why)
 {
-	const int how = write ? O_RDWR | O_APPEND | O_CREAT : O_RDONLY;
-	int fd = openat(folder, name, how | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+	static const int flags[] = {[READ] = O_RDONLY,
+				    [WRITE] = O_RDWR | O_APPEND | O_CREAT,
+				    [TRY] = O_RDWR | O_APPEND};
+	int fd = openat(folder, name, flags[how] | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+			0600);
 	int rc;
 
 	if (fd < 0)
 		return -errno;
-	rc = check_ours(fd, S_IFREG);
+	rc = check_ours(fd, S_IFREG, why);
 	if (!rc)
 		return fd;
 	close(fd);
 	return rc;
 }
 
-static int tell(const struct journal *journal, bool write, int error, struct err *err)
+/* What to do is part of it; why NULL: as the errno says. */
+static int tell(const struct journal *journal, bool write, int error, const char *why,
+		struct err *err)
 {
-	snprintf(err->text, sizeof(err->text), "journal: cannot %s %.160s: %s",
-		 write ? "write" : "read", journal->path,
-		 error == -EINVAL || error == -ENXIO ? "it is no plain file"
-		 : error == -EPERM                   ? "it, or its folder, belongs to another user"
-						     : strerror(-error));
+	if (!why)
+		why = error == -EINVAL || error == -ENXIO ? "it is no plain file"
+							  : strerror(-error);
+	snprintf(err->text, sizeof(err->text), "journal: cannot %s %.120s: %s%s",
+		 write ? "write" : "read", journal->path, why,
+		 !write                      ? ""
+		 : getenv("XDG_RUNTIME_DIR") ? "; --journal FILE names another"
+					     : "; --journal FILE names another, XDG_RUNTIME_DIR a "
+					       "folder for it");
 	return error;
 }
 
+/* Whether the file, which is not there, could be made: its folder, or what that would be made in.
+ */
+static int may_make(const char *dir, const char *base)
+{
+	if (!faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS))
+		return -ENOENT;
+	if (errno != ENOENT || !base)
+		return errno == ENOENT ? -ENOTDIR : -errno;
+	if (!faccessat(AT_FDCWD, base, W_OK | X_OK, AT_EACCESS))
+		return -ENOENT;
+	return errno == ENOENT ? -ENOTDIR : -errno;
+}
+
 /* The descriptor, or -errno. */
-static int open_in(struct journal *journal, const char *base, bool write, struct err *err)
+static int open_in(struct journal *journal, const char *base, enum how how, struct err *err)
 {
 	char dir[JOURNAL_PATH_MAX - 16];
+	const char *why = NULL;
 	int folder, fd;
 
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/tcpwhy", base) >= sizeof(dir)) {
@@ -90,15 +125,30 @@ static int open_in(struct journal *journal, const char *base, bool write, struct
 		return -ENAMETOOLONG;
 	}
 	snprintf(journal->path, sizeof(journal->path), "%s/journal", dir);
-	folder = open_folder(dir, write);
-	fd = folder < 0 ? folder : open_file(folder, "journal", write);
+	folder = open_folder(dir, how, &why);
+	fd = folder < 0 ? folder : open_file(folder, "journal", how, &why);
 	if (folder >= 0)
 		close(folder);
-	return fd < 0 ? tell(journal, write, fd, err) : fd;
+	if (how == TRY && fd == -ENOENT)
+		fd = may_make(dir, base);
+	return fd < 0 ? tell(journal, how != READ, fd, why, err) : fd;
 }
 
-static int open_named(struct journal *journal, const char *path, bool write, struct err *err)
+static int may_make_named(const char *path)
 {
+	char dir[JOURNAL_PATH_MAX];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash)
+		slash[slash == dir] = '\0';
+	return may_make(slash ? dir : ".", NULL);
+}
+
+static int open_named(struct journal *journal, const char *path, enum how how, struct err *err)
+{
+	const char *why = NULL;
 	int fd;
 
 	if ((size_t)snprintf(journal->path, sizeof(journal->path), "%s", path) >=
@@ -107,11 +157,13 @@ static int open_named(struct journal *journal, const char *path, bool write, str
 			 path);
 		return -ENAMETOOLONG;
 	}
-	fd = open_file(AT_FDCWD, path, write);
-	return fd < 0 ? tell(journal, write, fd, err) : fd;
+	fd = open_file(AT_FDCWD, path, how, &why);
+	if (how == TRY && fd == -ENOENT)
+		fd = may_make_named(path);
+	return fd < 0 ? tell(journal, how != READ, fd, why, err) : fd;
 }
 
-static int open_usual(struct journal *journal, bool write, struct err *err)
+static int open_usual(struct journal *journal, enum how how, struct err *err)
 {
 	const char *own = getenv("XDG_RUNTIME_DIR");
 	int fd = -EACCES;
@@ -120,15 +172,90 @@ static int open_usual(struct journal *journal, bool write, struct err *err)
 		own = NULL;
 	/* Root of a user namespace is uid 0 too, and may not write the host's /run. */
 	if (geteuid() == 0 || !own)
-		fd = open_in(journal, "/run", write, err);
-	if (fd < 0 && own)
-		fd = open_in(journal, own, write, err);
+		fd = open_in(journal, "/run", how, err);
+	if (fd < 0 && own && !(how == TRY && fd == -ENOENT))
+		fd = open_in(journal, own, how, err);
 	return fd;
 }
 
-static int open_at(struct journal *journal, const char *path, bool write, struct err *err)
+static int open_at(struct journal *journal, const char *path, enum how how, struct err *err)
 {
-	return path ? open_named(journal, path, write, err) : open_usual(journal, write, err);
+	return path ? open_named(journal, path, how, err) : open_usual(journal, how, err);
+}
+
+/* --------------------------------------------------------------------------------------- reading
+ */
+
+/* A file of /proc has no size, and is not empty. */
+static bool is_empty(int fd)
+{
+	char first;
+
+	return pread(fd, &first, 1, 0) == 0;
+}
+
+/* The whole text, on the heap. */
+static int read_text(const struct journal *journal, char **out, size_t *size, struct err *err)
+{
+	struct stat st;
+	size_t used = 0;
+	char *text;
+
+	if (fstat(journal->fd, &st))
+		return tell(journal, false, -errno, NULL, err);
+	if ((uint64_t)st.st_size > JOURNAL_SIZE_MAX)
+		return tell(journal, false, -EFBIG, NULL, err);
+	if (!st.st_size && !is_empty(journal->fd))
+		return tell(journal, false, -EINVAL, NULL, err);
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return tell(journal, false, -ENOMEM, NULL, err);
+	while (used < (size_t)st.st_size) {
+		ssize_t n = pread(journal->fd, text + used, (size_t)st.st_size - used, (off_t)used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int error = -errno;
+
+			free(text);
+			return tell(journal, false, error, NULL, err);
+		}
+		if (n == 0)
+			break;
+		used += (size_t)n;
+	}
+	*out = text;
+	*size = used;
+	return 0;
+}
+
+static int read_all(const struct journal *journal, struct journal_entries *entries, uint64_t *last,
+		    struct err *err)
+{
+	char *text = NULL;
+	size_t size = 0;
+	int rc = journal->fd < 0 ? 0 : read_text(journal, &text, &size, err);
+
+	if (!rc) {
+		rc = journal_fold(text, size, entries, last);
+		if (rc)
+			tell(journal, false, rc, NULL, err);
+	}
+	free(text);
+	if (rc || !entries->foreign)
+		return rc;
+	journal_entries_free(entries);
+	snprintf(err->text, sizeof(err->text),
+		 "journal: %.160s is no journal: its first line is no record", journal->path);
+	return -EINVAL;
+}
+
+int journal_read(const struct journal *journal, struct journal_entries *entries, struct err *err)
+{
+	uint64_t last;
+
+	return read_all(journal, entries, &last, err);
 }
 
 /* --------------------------------------------------------------------------------------- the lock
@@ -172,7 +299,7 @@ static int wait_for_lock(const struct journal *journal, int fd, struct err *err)
 		rc = flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0;
 	}
 	if (rc != -EWOULDBLOCK && rc != -EINTR)
-		return rc ? tell(journal, true, rc, err) : 0;
+		return rc ? tell(journal, true, rc, NULL, err) : 0;
 	holder = lock_holder(fd);
 	if (holder)
 		snprintf(who, sizeof(who), ": process %d", holder);
@@ -198,11 +325,31 @@ static bool is_torn(int fd)
 	       last != '\n';
 }
 
+/* What a newer release wrote is not understood here, so nothing may be added to it. */
+static int check_text(struct journal *journal, struct err *err)
+{
+	struct journal_entries entries;
+	int rc = read_all(journal, &entries, &journal->last, err);
+
+	if (rc)
+		return rc;
+	if (entries.newer) {
+		snprintf(err->text, sizeof(err->text),
+			 "journal: %.120s was written by a newer release, which can undo what "
+			 "stands "
+			 "there; --journal FILE names another",
+			 journal->path);
+		rc = -EPROTO;
+	}
+	journal_entries_free(&entries);
+	return rc;
+}
+
 int journal_open(struct journal *journal, const char *path, struct err *err)
 {
 	*journal = (struct journal){.fd = -1};
 	for (int i = 0; i < MOVED_MAX; i++) {
-		int fd = open_at(journal, path, true, err);
+		int fd = open_at(journal, path, WRITE, err);
 		int rc = fd < 0 ? fd : wait_for_lock(journal, fd, err);
 
 		if (rc) {
@@ -213,7 +360,10 @@ int journal_open(struct journal *journal, const char *path, struct err *err)
 		if (is_still_there(journal, fd)) {
 			journal->fd = fd;
 			journal->torn = is_torn(fd);
-			return 0;
+			rc = check_text(journal, err);
+			if (rc)
+				journal_close(journal);
+			return rc;
 		}
 		close(fd);
 	}
@@ -222,12 +372,25 @@ int journal_open(struct journal *journal, const char *path, struct err *err)
 	return -EBUSY;
 }
 
+int journal_check(const char *path, struct err *err)
+{
+	struct journal journal = {.fd = -1};
+	int rc;
+
+	journal.fd = open_at(&journal, path, TRY, err);
+	if (journal.fd < 0)
+		return journal.fd == -ENOENT ? 0 : journal.fd;
+	rc = check_text(&journal, err);
+	journal_close(&journal);
+	return rc;
+}
+
 int journal_open_read(struct journal *journal, const char *path, struct err *err)
 {
 	int fd;
 
 	*journal = (struct journal){.fd = -1};
-	fd = open_at(journal, path, false, err);
+	fd = open_at(journal, path, READ, err);
 	if (fd == -ENOENT)
 		return 0;
 	if (fd < 0)
@@ -243,68 +406,21 @@ void journal_close(struct journal *journal)
 	journal->fd = -1;
 }
 
-/* --------------------------------------------------------------------------------------- reading
- */
-
-/* The whole text, on the heap. */
-static int read_text(const struct journal *journal, char **out, size_t *size, struct err *err)
-{
-	struct stat st;
-	size_t used = 0;
-	char *text;
-
-	if (fstat(journal->fd, &st))
-		return tell(journal, false, -errno, err);
-	if ((uint64_t)st.st_size > JOURNAL_SIZE_MAX)
-		return tell(journal, false, -EFBIG, err);
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return tell(journal, false, -ENOMEM, err);
-	while (used < (size_t)st.st_size) {
-		ssize_t n = pread(journal->fd, text + used, (size_t)st.st_size - used, (off_t)used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			int error = -errno;
-
-			free(text);
-			return tell(journal, false, error, err);
-		}
-		if (n == 0)
-			break;
-		used += (size_t)n;
-	}
-	*out = text;
-	*size = used;
-	return 0;
-}
-
-static int read_all(const struct journal *journal, struct journal_entries *entries, uint64_t *last,
-		    struct err *err)
-{
-	char *text = NULL;
-	size_t size = 0;
-	int rc = journal->fd < 0 ? 0 : read_text(journal, &text, &size, err);
-
-	if (!rc) {
-		rc = journal_fold(text, size, entries, last);
-		if (rc)
-			tell(journal, false, rc, err);
-	}
-	free(text);
-	return rc;
-}
-
-int journal_read(const struct journal *journal, struct journal_entries *entries, struct err *err)
-{
-	uint64_t last;
-
-	return read_all(journal, entries, &last, err);
-}
-
 /* --------------------------------------------------------------------------------------- writing
  */
+
+json_t *journal_string(const char *text)
+{
+	json_t *string = json_string(text);
+	char *ascii = string ? NULL : strdup(text);
+
+	for (char *c = ascii; c && *c; c++)
+		*c = (unsigned char)*c < 0x80 ? *c : '?';
+	if (ascii)
+		string = json_string(ascii);
+	free(ascii);
+	return string;
+}
 
 void journal_boot(char boot[static 40])
 {
@@ -404,18 +520,12 @@ static int write_line(struct journal *journal, json_t *line, struct err *err)
 
 int journal_before(struct journal *journal, json_t *change, uint64_t *id, struct err *err)
 {
-	struct journal_entries entries;
-	uint64_t last = 0;
-	int rc = read_all(journal, &entries, &last, err);
+	/* Also if it fails: the line may stand there all the same. */
+	const uint64_t next = ++journal->last;
+	int rc = write_line(journal, make_line(next, "before", change), err);
 
-	if (rc) {
-		json_decref(change);
-		return rc;
-	}
-	journal_entries_free(&entries);
-	rc = write_line(journal, make_line(last + 1, "before", change), err);
 	if (!rc)
-		*id = last + 1;
+		*id = next;
 	return rc;
 }
 

@@ -93,14 +93,35 @@ static int take_old(struct journal_entries *entries, size_t *room, json_t *line)
 	return 0;
 }
 
+static json_int_t schema_of(const json_t *line)
+{
+	return json_integer_value(json_object_get(line, "schema"));
+}
+
+/* A line of this release, of an older or of a newer one; line NULL: it is torn. */
+static bool has_form(const json_t *line, const char *text, size_t n)
+{
+	static const char begins[] = "{\"schema\":";
+	const size_t all = sizeof(begins) - 1;
+
+	if (!line)
+		return !memcmp(text, begins, n < all ? n : all);
+	return schema_of(line) > 0 &&
+	       (*journal_text(line, "step") || *journal_text(line, "action"));
+}
+
 /* 0, 1 if it is not a line of ours, or -ENOMEM. */
 static int take(struct journal_entries *entries, size_t *room, json_t *line, uint64_t *last)
 {
-	json_int_t schema = json_integer_value(json_object_get(line, "schema"));
+	json_int_t schema = schema_of(line);
 	const char *step = journal_text(line, "step");
 
 	if (schema == 1 && *journal_text(line, "action"))
 		return take_old(entries, room, line);
+	if (schema > JOURNAL_SCHEMA) {
+		entries->newer++;
+		return 0;
+	}
 	if (schema != JOURNAL_SCHEMA)
 		return 1;
 	if (!strcmp(step, "before"))
@@ -113,6 +134,7 @@ int journal_fold(const char *text, size_t size, struct journal_entries *entries,
 	const char *end_of_text =
 		size ? text + size : text; /* of an empty journal there is no text */
 	struct journal_entries found = {0};
+	bool first = true;
 	size_t room = 0;
 
 	*last = 0;
@@ -122,6 +144,10 @@ int journal_fold(const char *text, size_t size, struct journal_entries *entries,
 		json_t *line = n ? json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL) : NULL;
 		int rc = line ? take(&found, &room, line, last) : n > 0;
 
+		if (n && first) {
+			found.foreign = !has_form(line, text, n);
+			first = false;
+		}
 		json_decref(line);
 		if (rc < 0) {
 			journal_entries_free(&found);

@@ -2,7 +2,7 @@
  *
  * journal_fold.h - the text of a journal, folded into changes
  *
- * It reads no file and trusts nothing: lines may be torn, foreign, or of an older version.
+ * It reads no file and trusts nothing: lines may be torn, foreign, or of another version.
  */
 #ifndef TCPWHY_CURE_JOURNAL_FOLD_H
 #define TCPWHY_CURE_JOURNAL_FOLD_H

@@ -48,8 +48,9 @@ static json_t *json_processes(const struct reuse_view *view)
 	for (size_t i = 0; i < view->processes_n; i++) {
 		const struct reuse_process *p = &view->processes[i];
 
-		json_array_append_new(list, json_pack("{s:i, s:I, s:s}", "pid", p->pid, "start",
-						      (json_int_t)p->start, "comm", p->comm));
+		json_array_append_new(list, json_pack("{s:i, s:I, s:o}", "pid", p->pid, "start",
+						      (json_int_t)p->start, "comm",
+						      journal_string(p->comm)));
 	}
 	return list;
 }
@@ -125,6 +126,7 @@ static int write_before(struct change *c, const struct reuse_view *view)
 		rc = note(c, view);
 	if (rc)
 		snprintf(r->because, sizeof(r->because), "%s", err.text);
+	r->unprivileged |= rc && !r->ids_n;
 	return rc;
 }
 
@@ -390,6 +392,7 @@ static int open_and_carry_out(struct change *c, const struct change_how *how, st
 	if (rc) {
 		r->end = CHANGE_REFUSED;
 		r->error = -rc;
+		r->unprivileged = true;
 		memcpy(r->because, why.text, sizeof(r->because));
 		return 0;
 	}

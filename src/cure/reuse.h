@@ -34,7 +34,7 @@ struct reuse_report {
 	size_t left;    /* still without it, and cannot be given it */
 	size_t queued;  /* of left: wait for accept() */
 	int error;      /* of a refusal; of a dry run, the one that would come */
-	bool unprivileged;
+	bool unprivileged; /* the privilege for it, or a journal, is missing */
 	char because[256];              /* why not all was done, or would be; "" otherwise */
 	char journal[JOURNAL_PATH_MAX]; /* "" when nothing was written */
 	/* Of the change; connections that came while it was made are changes of their own. */

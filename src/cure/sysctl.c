@@ -225,9 +225,10 @@ static void refuse_value(const struct netns *ns, const struct sysctl_change *c,
 
 static json_t *intent(const struct sysctl_change *c, const struct netns_id *id, const char *old)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "action", sysctl_kind.action, "key",
-			 c->key->name, "where", c->where, "netns", (json_int_t)id->inode,
-			 "netns_cookie", (json_int_t)id->cookie, "old", old, "new", c->value);
+	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:s, s:s}", "action", sysctl_kind.action, "key",
+			 c->key->name, "where", journal_string(c->where), "netns",
+			 (json_int_t)id->inode, "netns_cookie", (json_int_t)id->cookie, "old", old,
+			 "new", c->value);
 }
 
 static json_t *outcome(const struct sysctl_report *r)
@@ -298,6 +299,7 @@ static int change_locked(const struct netns *ns, const struct sysctl_change *c,
 	rc = journal_before(journal, intent(c, &id, r->before), &r->id, &why);
 	if (rc) {
 		refuse(r, -rc, why.text);
+		r->unprivileged = true;
 		return 0;
 	}
 	memcpy(r->journal, journal->path, sizeof(r->journal));
@@ -314,6 +316,7 @@ int sysctl_set(const struct netns *ns, const struct sysctl_change *change,
 
 	if (rc) {
 		refuse(&r, -rc, why.text);
+		r.unprivileged = true;
 		*report = r;
 		return 0;
 	}

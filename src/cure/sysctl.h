@@ -34,7 +34,7 @@ struct sysctl_change {
 struct sysctl_report {
 	enum change_end end;
 	int error;            /* errno of a refusal, 0 none */
-	bool unprivileged;    /* the privilege for it is missing, as because says */
+	bool unprivileged;    /* the privilege for it, or a journal, is missing */
 	char because[256];    /* why not, or what is wrong although it was done; "" otherwise */
 	char *before, *after; /* as the kernel printed them; free(). after: NULL if nothing was
 				 tried */

@@ -37,7 +37,7 @@ struct fixed {
 	const char *verb; /* "sysctl" */
 	enum fixed_end end;
 	int error; /* the errno of a refusal, or of the one that a dry run foresees; 0 none */
-	bool unprivileged; /* the privilege for it is missing: a part "why" names it */
+	bool unprivileged; /* the privilege for it, or a journal, is missing: a part "why" names it */
 	char answer[512];
 	struct fixed_part parts[FIXED_PARTS_MAX];
 	size_t n;

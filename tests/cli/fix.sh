@@ -280,7 +280,7 @@ tap_has "a user without a journal is told of the capability" 'CAP_NET_ADMIN'
 # ---- a journal that is not a plain file of ours is not followed, and does not hang
 journal_refused() # TEXT
 {
-	tap_status "$1" 1 timeout 10 env -u XDG_RUNTIME_DIR "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
+	tap_status "$1" 3 timeout 10 env -u XDG_RUNTIME_DIR "$TCPWHY" fix destroy-time-wait 127.0.0.1:4040
 	tap_has "it is named" 'journal: cannot write'
 	tap_equal "nothing was destroyed" "$(count time-wait 4040)" 2
 }
@@ -310,7 +310,7 @@ fi
 # ---- no journal, no change
 rm -rf /run/tcpwhy "$dir/tcpwhy"
 touch /run/tcpwhy "$dir/tcpwhy"
-tap_status "the journal cannot be written" 1 fix 127.0.0.1:4040
+tap_status "the journal cannot be written" 3 fix 127.0.0.1:4040
 tap_has "it is named" 'journal: cannot write'
 tap_equal "nothing was destroyed" "$(count time-wait 4040)" 2
 

@@ -430,7 +430,7 @@ fi
 serve_python unwritten 127.0.0.1 8016
 say open 1
 mkdir "$dir/folder"
-tap_status "a journal that cannot be written" 1 fix --pid "$server" --journal "$dir/folder"
+tap_status "a journal that cannot be written" 3 fix --pid "$server" --journal "$dir/folder"
 tap_has "it is named" 'journal'
 tap_equal "nothing is changed" "$(option)" "has 0 0"
 end

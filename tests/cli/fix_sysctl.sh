@@ -341,17 +341,17 @@ tap_equal "moves no terminal" "$(echo "$out" | tr -d '\n' | tr -d '[:print:]')" 
 tap_has "is not looked for" 'not one of this release'
 mkfifo "$dir/fifo"
 tap_status "a FIFO is none" 3 timeout 10 "$TCPWHY" fix list --journal "$dir/fifo"
-tap_status "nor is it written" 1 timeout 10 "$TCPWHY" fix sysctl tcp_tw_reuse=1 --journal "$dir/fifo"
+tap_status "nor is it written" 3 timeout 10 "$TCPWHY" fix sysctl tcp_tw_reuse=1 --journal "$dir/fifo"
 tap_has "it is named" 'journal: cannot write'
 ln -s "$dir/behind" "$dir/link"
-tap_status "a symbolic link is not followed" 1 fix sysctl tcp_tw_reuse=1 --journal "$dir/link"
+tap_status "a symbolic link is not followed" 3 fix sysctl tcp_tw_reuse=1 --journal "$dir/link"
 tap_equal "nothing was made behind it" "$(find "$dir" -name behind)" ""
 if [ -w /dev/full ]; then
-	tap_status "no journal, no change" 1 fix sysctl tcp_tw_reuse=1 --journal /dev/full
+	tap_status "no journal, no change" 3 fix sysctl tcp_tw_reuse=1 --journal /dev/full
 fi
 mount -t tmpfs -o size=4k,nr_inodes=4 tmpfs /mnt
 head -c 4000 /dev/zero | tr '\0' '\n' >/mnt/journal
-tap_status "a full disk" 1 fix sysctl tcp_tw_reuse=1 --journal /mnt/journal
+tap_status "a full disk" 3 fix sysctl tcp_tw_reuse=1 --journal /mnt/journal
 tap_has "is said" 'No space left'
 tap_equal "no half line is left" "$(stat -c %s /mnt/journal)" 4000
 tap_equal "nothing was changed by any of them" "$(value tcp_tw_reuse)" "$before"

@@ -56,7 +56,10 @@ static void test_fold(void **state)
 		{"{\"schema\":2,\"id\":1,\"step\":\"before\",\"action\":\"x\"}", 1, 0, 1, "begun "},
 		/* Foreign. */
 		{"[1]\n5\nnull\n\"x\"\n{}\nhello\n", 0, 6, 0, ""},
-		{"{\"schema\":3,\"id\":1,\"step\":\"before\",\"action\":\"x\"}\n", 0, 1, 0, ""},
+		{"{\"schema\":0,\"id\":1,\"step\":\"before\",\"action\":\"x\"}\n", 0, 1, 0, ""},
+		/* Of a newer release: counted apart. */
+		{BEFORE(1) "{\"schema\":3,\"id\":2,\"step\":\"before\",\"action\":\"x\"}\n", 1, 0,
+		 1, "begun "},
 		{"{\"schema\":2,\"id\":1,\"step\":\"before\"}\n", 0, 1, 0, ""},
 		{"{\"schema\":2,\"id\":1,\"step\":\"between\",\"action\":\"x\"}\n", 0, 1, 0, ""},
 		{"{\"schema\":2,\"id\":\"1\",\"step\":\"before\",\"action\":\"x\"}\n", 0, 1, 0, ""},
@@ -85,6 +88,42 @@ static void test_fold(void **state)
 		    strcmp(results, rows[i].results) != 0)
 			fail_msg("row %zu: %zu entries, %zu skipped, last %llu, %s", i, e.n,
 				 e.skipped, (unsigned long long)last, results);
+		journal_entries_free(&e);
+	}
+}
+
+/* A file is known by its first line; one of ours may be torn there too. */
+static void test_first_line(void **state)
+{
+	static const struct {
+		const char *text;
+		bool foreign;
+		size_t newer;
+	} rows[] = {
+		{"", false, 0},
+		{BEFORE(1), false, 0},
+		{"\n" BEFORE(1) "hello\n", false, 0},
+		{AFTER(1, "done"), false, 0},
+		{"{\"sch", false, 0},
+		{"{\"schema\":2,\"id\":1,\"st\n" BEFORE(1), false, 0},
+		{"{\"schema\":1,\"action\":\"x\",\"pid\":7}\n", false, 0},
+		{"{\"schema\":3,\"id\":1,\"step\":\"x\"}\n" BEFORE(2), false, 1},
+		{"hello\n" BEFORE(1), true, 0},
+		{"{\"schema\":2}\n", true, 0},
+		{"{\"key\":\"value\"}\n", true, 0},
+		{"[Section]\nkey=value\n", true, 0},
+		{"{", false, 0},
+		{"{}\n", true, 0},
+		{"{ \"schema\": ", true, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t last;
+		struct journal_entries e = folded(rows[i].text, &last);
+
+		if (e.foreign != rows[i].foreign || e.newer != rows[i].newer)
+			fail_msg("row %zu: foreign %d, newer %zu", i, e.foreign, e.newer);
 		journal_entries_free(&e);
 	}
 }
@@ -325,6 +364,79 @@ static void test_strange_files(void **state)
 	assert_non_null(strstr(err.text, "another user"));
 }
 
+/* Neither is a file of another kind added to, nor what a newer release wrote. */
+static void test_not_ours_to_write(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{"[Section]\nkey=value\n", "no journal"},
+		{"\x7f"
+		 "ELF\x02\x01",
+		 "no journal"},
+		{BEFORE(1) "{\"schema\":3,\"id\":2,\"step\":\"before\",\"action\":\"x\"}\n",
+		 "newer release"},
+	};
+	struct journal journal;
+	struct stat st;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		unlink(path);
+		append(rows[i].text);
+		assert_true(journal_open(&journal, path, &err) < 0);
+		assert_non_null(strstr(err.text, rows[i].says));
+		assert_true(journal_check(path, &err) < 0);
+		assert_non_null(strstr(err.text, rows[i].says));
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size, strlen(rows[i].text));
+	}
+	assert_int_equal(journal_open(&journal, "/proc/self/mem", &err), -EINVAL);
+	assert_int_equal(journal_open(&journal, "/proc/self/oom_score_adj", &err), -EINVAL);
+}
+
+/* What others could write, or what has another name. */
+static void test_not_ours_alone(void **state)
+{
+	struct journal journal;
+	char other[96];
+	struct err err;
+
+	(void)state;
+	unlink(path);
+	append(BEFORE(1));
+	for (mode_t mode = 0602; mode <= 0620; mode += 016) {
+		assert_int_equal(chmod(path, mode), 0);
+		assert_int_equal(journal_open(&journal, path, &err), -EPERM);
+		assert_non_null(strstr(err.text, "others may write"));
+		assert_int_equal(journal_open_read(&journal, path, &err), -EPERM);
+		assert_int_equal(journal_check(path, &err), -EPERM);
+	}
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(journal_check(path, &err), 0);
+	snprintf(other, sizeof(other), "%s.other", path);
+	assert_int_equal(link(path, other), 0);
+	assert_int_equal(journal_open(&journal, path, &err), -EPERM);
+	assert_non_null(strstr(err.text, "hard link"));
+	unlink(other);
+}
+
+/* What a dry run foresees: nothing is made. */
+static void test_check(void **state)
+{
+	char below[128];
+	struct err err;
+
+	(void)state;
+	unlink(path);
+	assert_int_equal(journal_check(path, &err), 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+	snprintf(below, sizeof(below), "%s/none/journal", dir);
+	assert_true(journal_check(below, &err) < 0);
+	assert_non_null(strstr(err.text, "--journal FILE"));
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -346,6 +458,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fold),
+		cmocka_unit_test(test_first_line),
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_torn_is_ended),
@@ -354,6 +467,9 @@ int main(void)
 		cmocka_unit_test(test_lock_of_the_dead),
 		cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_strange_files),
+		cmocka_unit_test(test_not_ours_to_write),
+		cmocka_unit_test(test_not_ours_alone),
+		cmocka_unit_test(test_check),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
