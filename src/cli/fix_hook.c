@@ -141,6 +141,8 @@ static void say_answer(const struct request *q, const struct hook_report *r, str
 
 static void say_written(const struct request *q, const struct hook_report *r, struct fixed *f)
 {
+	char undo[FIX_COMMAND_MAX];
+
 	if (q->o.dry_run && r->end == CHANGE_DRY_RUN) {
 		char path[HOOK_PATH_MAX];
 
@@ -152,11 +154,7 @@ static void say_written(const struct request *q, const struct hook_report *r, st
 	if (r->end != CHANGE_DONE)
 		return;
 	fixed_add(f, "lasts", "%s", "until it is undone, the cgroup is removed, or the next boot");
-	if (q->o.journal)
-		fixed_add(f, "undo", "tcpwhy fix undo %llu --journal %s", (unsigned long long)r->id,
-			  q->o.journal);
-	else
-		fixed_add(f, "undo", "tcpwhy fix undo %llu", (unsigned long long)r->id);
+	fixed_add(f, "undo", "%s", fix_undo_command(&q->o, r->id, undo));
 }
 
 /* ------------------------------------------------------------------------------------- the objects
@@ -301,12 +299,26 @@ static int hook_cgroup(struct request *q)
 	return rc;
 }
 
+static bool is_utf8(const char *text)
+{
+	json_t *string = json_string(text);
+
+	json_decref(string);
+	return string != NULL;
+}
+
 static int open_cgroup(struct request *q)
 {
 	struct err err;
 
 	if (cgroup2_open(q->cgroup, &q->hook.cgroup, &err))
 		return fix_failed(&q->o, err.text);
+	/* The journal is JSON, and undo finds the cgroup by what stands there. */
+	if (!is_utf8(q->hook.cgroup.path)) {
+		cgroup2_close(&q->hook.cgroup);
+		return fix_failed(&q->o, "the cgroup's path is not UTF-8, so the journal could not "
+					 "name it: nothing is attached");
+	}
 	if (q->hook.cgroup.root && !q->force) {
 		cgroup2_close(&q->hook.cgroup);
 		return fix_failed(&q->o, "every process of the machine is in the root cgroup: "

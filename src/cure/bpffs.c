@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "live/privilege.h"
 #include "live/run_folder.h"
 
 #define USUAL_MOUNT "/sys/fs/bpf"
@@ -90,6 +91,45 @@ static int take_lock(struct err *err)
 				 : strerror(-rc));
 	if (fd >= 0)
 		close(fd);
+	return rc;
+}
+
+/* 0, or -errno: it is not ours, or is not there and could not be made in base. */
+static int may_use(const char *folder, const char *base)
+{
+	int fd = open_ours(folder);
+
+	if (fd >= 0)
+		close(fd);
+	if (fd != -ENOENT)
+		return fd < 0 ? fd : 0;
+	return faccessat(AT_FDCWD, base, W_OK | X_OK, AT_EACCESS) ? -errno : 0;
+}
+
+int bpffs_check(struct err *err)
+{
+	bool mount;
+	const char *folder = bpffs_where(&mount);
+	int rc = may_use(RUN_FOLDER, "/run");
+
+	if (!rc && mount && !privilege_may_mount()) {
+		snprintf(err->text, sizeof(err->text),
+			 "the programs are kept in BPF's file system, which is not mounted: "
+			 "mounting it "
+			 "at %s needs CAP_SYS_ADMIN",
+			 folder);
+		return -EPERM;
+	}
+	if (rc)
+		folder = RUN_FOLDER;
+	else if (!is_own(folder))
+		rc = may_use(folder, USUAL_MOUNT);
+	if (rc)
+		snprintf(err->text, sizeof(err->text),
+			 "the programs are kept in a folder of the user's own, and %s is "
+			 "another's, or "
+			 "may not be made (%s): it takes root",
+			 folder, strerrorname_np(-rc));
 	return rc;
 }
 

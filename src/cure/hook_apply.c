@@ -206,6 +206,13 @@ int hook_apply(const struct hook_request *q, struct hook_report *report, struct 
 		refuse(report, EPERM, missing);
 		return 0;
 	}
+	/* Before the journal has a line of what cannot be kept. */
+	rc = bpffs_check(&why);
+	if (rc) {
+		refuse(report, rc, why.text);
+		report->unprivileged = true;
+		return 0;
+	}
 	/* Loading changes nothing, and tells what the kernel can. */
 	rc = hook_load(&q->order, &programs, &why);
 	if (rc) {

@@ -40,6 +40,11 @@ const char *privilege_for_hooks(void)
 		   : "BPF programs on a cgroup need CAP_BPF beside CAP_NET_ADMIN";
 }
 
+bool privilege_may_mount(void)
+{
+	return has_capability(CAP_SYS_ADMIN);
+}
+
 /* Walks from the owner up to our own user namespace. fd is closed. */
 static enum tcpwhy_tri search_up(int fd, ino_t own, unsigned capability)
 {

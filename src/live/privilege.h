@@ -21,6 +21,9 @@ bool privilege_may_trace(void);
 /* What is missing to attach BPF programs to cgroups, in words; NULL if nothing is. */
 const char *privilege_for_hooks(void);
 
+/* CAP_SYS_ADMIN, which mount() asks for. */
+bool privilege_may_mount(void);
+
 /* Makes the sockets of the calling thread belong to uid from now on. 0, or -EPERM. */
 int privilege_become(uint32_t uid);
 
