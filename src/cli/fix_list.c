@@ -13,6 +13,7 @@
 #include "cure/journal.h"
 #include "cure/kind.h"
 #include "report/fold.h"
+#include "report/value.h"
 
 /* ------------------------------------------------------------------------------------ one change
  */
@@ -22,15 +23,18 @@ struct stand {
 	const struct journal_entry *entry;
 	const struct kind *kind; /* NULL: of another release */
 	struct kind_look look;
-	bool in_force; /* it can be undone, and is not */
+	bool in_force; /* it can be undone, and is not; also where only names are left */
+	bool unseen;   /* it may be in force: it could not be looked at */
 	char state[64];
 	char what[128], where[64];
 };
 
-/* What was refused or undone is not asked how it stands: somebody may have made the same since. */
+/* What was refused, undone or given up is not asked how it stands: somebody may have made the same
+ * since. */
 static bool is_over(const char *result)
 {
-	return !strcmp(result, "undone") || !strcmp(result, "refused");
+	return !strcmp(result, "undone") || !strcmp(result, "refused") ||
+	       !strcmp(result, "given up");
 }
 
 static void describe(struct stand *s)
@@ -74,42 +78,73 @@ static void look_at(const struct journal_entry *entry, struct stand *s)
 		snprintf(s->look.words, sizeof(s->look.words),
 			 "this release does not know this kind of change");
 	}
-	s->in_force = s->look.state == KIND_IN_FORCE || s->look.state == KIND_PARTLY;
+	s->in_force = s->look.state == KIND_IN_FORCE || s->look.state == KIND_PARTLY ||
+		      s->look.state == KIND_NAMES;
+	s->unseen = s->look.state == KIND_UNSEEN;
 	say_state(s, result);
 }
 
 /* ------------------------------------------------------------------------------------------- list
  */
 
+/* The next change of the same thing: what it found was this one's. NULL: there is none. */
+static const struct journal_entry *next_of_same(const struct journal_entries *entries, size_t i,
+						const struct kind *kind)
+{
+	for (size_t k = i + 1; k < entries->n; k++) {
+		const struct journal_entry *e = &entries->all[k];
+
+		if (!is_over(journal_result(e)) &&
+		    kind_find(journal_text(e->change, "action")) == kind &&
+		    kind->same(entries->all[i].change, e->change))
+			return e;
+	}
+	return NULL;
+}
+
+static void look_at_listed(const struct journal_entries *entries, size_t i, struct stand *s)
+{
+	const struct journal_entry *next;
+	size_t used;
+
+	look_at(&entries->all[i], s);
+	if (s->look.state != KIND_OTHER)
+		return;
+	next = next_of_same(entries, i, s->kind);
+	used = strlen(s->state);
+	if (next && next->id)
+		snprintf(s->state + used, sizeof(s->state) - used, ", by change %llu",
+			 (unsigned long long)next->id);
+}
+
 static json_t *json_of(const struct stand *s)
 {
 	const json_t *change = s->entry->change;
 
-	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:O, s:O?}", "id",
+	return json_pack("{s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:O, s:O?}", "id",
 			 s->entry->id ? json_integer((json_int_t)s->entry->id) : json_null(),
 			 "when", journal_text(change, "when"), "action",
-			 journal_text(change, "action"), "what", s->what, "where", s->where,
-			 "result", journal_result(s->entry), "in_force", s->in_force, "state",
-			 s->state, "change", change, "outcome", s->entry->outcome);
+			 journal_text(change, "action"), "what", value_string(s->what), "where",
+			 value_string(s->where), "result", journal_result(s->entry), "in_force",
+			 s->in_force, "state", s->state, "change", change, "outcome",
+			 s->entry->outcome);
 }
 
 static bool list_json(const struct journal *journal, const struct journal_entries *entries)
 {
 	json_t *list = json_array(), *root;
 	struct stand s;
-	bool ok;
+	bool ok = true;
 
 	for (size_t i = entries->n; i-- > 0;) {
-		look_at(&entries->all[i], &s);
-		json_array_append_new(list, json_of(&s));
+		look_at_listed(entries, i, &s);
+		value_append(list, json_of(&s), &ok);
 	}
-	root = json_pack("{s:i, s:s, s:s?, s:o, s:I}", "schema", 1, "fix", "list", "journal",
-			 journal->fd < 0 ? NULL : journal->path, "changes", list, "skipped",
-			 (json_int_t)entries->skipped);
-	ok = root && !json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) &&
-	     putchar('\n') != EOF;
-	json_decref(root);
-	return ok;
+	root = json_pack("{s:i, s:s, s:o, s:o, s:I, s:I}", "schema", 1, "fix", "list", "journal",
+			 value_string_or_null(journal->fd < 0 ? NULL : journal->path), "changes",
+			 list, "skipped", (json_int_t)entries->skipped, "newer",
+			 (json_int_t)entries->newer);
+	return value_print(root, stdout) && ok;
 }
 
 /* "7    2026-07-01 10:04  what  in where", and below it how that stands. What the journal says
@@ -134,7 +169,8 @@ static void print_line(const struct stand *s)
 	fold_newline(&f);
 	fold_to(&f, f.indent);
 	fold_plain(&f, s->state);
-	if (s->look.words[0] && !s->in_force && s->look.state != KIND_BACK) {
+	if (s->look.words[0] && s->look.state != KIND_IN_FORCE && s->look.state != KIND_PARTLY &&
+	    s->look.state != KIND_BACK) {
 		fold_plain(&f, ": ");
 		fold_plain(&f, s->look.words);
 	}
@@ -148,9 +184,12 @@ static void list_text(const struct journal *journal, const struct journal_entrie
 	if (!entries->n)
 		puts("no change stands in the journal");
 	for (size_t i = entries->n; i-- > 0;) {
-		look_at(&entries->all[i], &s);
+		look_at_listed(entries, i, &s);
 		print_line(&s);
 	}
+	if (entries->newer)
+		printf("%zu line%s of %s: written by a newer release, and not understood\n",
+		       entries->newer, entries->newer == 1 ? "" : "s", journal->path);
 	if (entries->skipped)
 		printf("%zu line%s of %s: cut short, or not of this form\n", entries->skipped,
 		       entries->skipped == 1 ? "" : "s", journal->path);
@@ -199,7 +238,8 @@ static const char undo_usage[] =
 	"usage: tcpwhy fix undo [ID] [options]\n\n"
 	"Takes back the change with that id (tcpwhy fix list), or the newest one that is in\n"
 	"force, and looks whether it is. What is back already stays so. Only what the journal\n"
-	"names is touched.\n\n";
+	"names is touched. With --force also where somebody else changed it since; and the record\n"
+	"of a change that cannot be looked at is given up.\n\n";
 
 static bool read_id(const char *text, uint64_t *id)
 {
@@ -210,37 +250,58 @@ static bool read_id(const char *text, uint64_t *id)
 	return *text >= '1' && *text <= '9' && !*end && !errno;
 }
 
-/* The newest in force, or NULL; *s is its stand. A newer one that cannot be looked at may be in
- * force too: then NULL, and *s is that one's. */
-static const struct journal_entry *newest(const struct journal_entries *entries, struct stand *s)
+/* Newer ones that cannot be looked at are passed over; they may be in force too. */
+struct passed {
+	size_t n;
+	struct stand first; /* the newest of them */
+};
+
+/* The newest in force, or NULL; *s is its stand. */
+static const struct journal_entry *newest(const struct journal_entries *entries, struct stand *s,
+					  struct passed *passed)
 {
-	*s = (struct stand){0};
 	for (size_t i = entries->n; i-- > 0;) {
 		look_at(&entries->all[i], s);
-		if (entries->all[i].id && s->look.state == KIND_UNSEEN)
-			return NULL;
-		if (entries->all[i].id && s->in_force)
+		if (!entries->all[i].id)
+			continue;
+		if (s->in_force)
 			return s->entry;
+		if (s->unseen && !passed->n++)
+			passed->first = *s;
 	}
-	s->look.state = KIND_BACK;
 	return NULL;
 }
 
-/* No id was given, and none is known to be in force. */
-static void tell_none(const struct stand *s, struct fixed *f)
+/* What was passed over, and how it is taken back or got rid of. */
+static void tell_passed(const struct passed *passed, const struct fix_options *o, struct fixed *f)
 {
-	unsigned long long id = s->entry ? s->entry->id : 0;
+	unsigned long long id = passed->n ? passed->first.entry->id : 0;
+	char more[48] = "", command[FIX_COMMAND_MAX];
 
-	if (s->look.state != KIND_UNSEEN) {
+	if (!passed->n)
+		return;
+	if (passed->n > 1)
+		snprintf(more, sizeof(more), "; and %zu older", passed->n - 1);
+	fixed_add(f, "passed", "change %llu, which may be in force: %s (%s)%s", id,
+		  passed->first.what, passed->first.look.words, more);
+	fixed_add(f, "hint",
+		  "%s takes it back once it can be looked at; with --force its record is given up",
+		  fix_undo_command(o, id, command));
+}
+
+/* No id was given, and none is known to be in force. */
+static void tell_none(const struct passed *passed, struct fixed *f)
+{
+	if (!passed->n) {
 		snprintf(f->answer, sizeof(f->answer), "no change is in force: nothing to do");
 		return;
 	}
 	f->end = FIXED_REFUSED;
 	f->error = EPERM;
 	f->unprivileged = true;
-	snprintf(f->answer, sizeof(f->answer), "change %llu may be in force: %s", id, s->what);
-	fixed_add(f, "why", "%s", s->look.words);
-	fixed_add(f, "hint", "tcpwhy fix undo ID takes back another one");
+	snprintf(f->answer, sizeof(f->answer), "change %llu may be in force: %s",
+		 (unsigned long long)passed->first.entry->id, passed->first.what);
+	fixed_add(f, "why", "%s", passed->first.look.words);
 }
 
 static const struct journal_entry *with_id(const struct journal_entries *entries, uint64_t id,
@@ -255,7 +316,7 @@ static const struct journal_entry *with_id(const struct journal_entries *entries
 	return NULL;
 }
 
-/* A later change of the same thing that is in force: it must go first. */
+/* A later change of the same thing that is in force, or may be: it must go first. */
 static const struct journal_entry *later(const struct journal_entries *entries,
 					 const struct stand *s)
 {
@@ -263,7 +324,7 @@ static const struct journal_entry *later(const struct journal_entries *entries,
 
 	for (size_t i = entries->n; i-- > 0 && entries->all[i].id > s->entry->id;) {
 		look_at(&entries->all[i], &other);
-		if (other.in_force && other.kind == s->kind &&
+		if ((other.in_force || other.unseen) && other.kind == s->kind &&
 		    s->kind->same(s->entry->change, other.entry->change))
 			return other.entry;
 	}
@@ -281,6 +342,30 @@ static void mark_undone(struct journal *journal, const struct stand *s,
 				    kind_state_word(after->state), "seen", after->words),
 			  &err))
 		fixed_add(f, "why", "%s", err.text);
+}
+
+/* It cannot be looked at, and perhaps never will: its record is in nobody's way any more. */
+static void give_up(struct journal *journal, const struct stand *s, const struct fix_options *o,
+		    struct fixed *f)
+{
+	struct err err;
+
+	f->end = o->dry_run ? FIXED_DRY_RUN : FIXED_DONE;
+	snprintf(f->answer, sizeof(f->answer), "change %llu %s given up: %s",
+		 (unsigned long long)f->id, o->dry_run ? "would be" : "is", s->what);
+	fixed_add(f, "now", "not looked at: %s. If it is in force, it stays so", s->look.words);
+	if (o->dry_run)
+		return;
+	memcpy(f->journal, journal->path, sizeof(f->journal));
+	if (!journal_after(journal, s->entry->id,
+			   json_pack("{s:s, s:s}", "result", "given up", "because", s->look.words),
+			   &err))
+		return;
+	f->end = FIXED_REFUSED;
+	f->unprivileged = true;
+	snprintf(f->answer, sizeof(f->answer), "change %llu is not given up: %s",
+		 (unsigned long long)f->id, s->what);
+	fixed_add(f, "why", "%s", err.text);
 }
 
 static void take_back(struct journal *journal, const struct stand *s, bool force, struct fixed *f)
@@ -307,7 +392,7 @@ static void take_back(struct journal *journal, const struct stand *s, bool force
 		 s->what);
 	fixed_add(f, "now", "%s", after.words);
 	/* What is gone went by itself, which is seen anew each time. */
-	if (after.state != KIND_GONE)
+	if (!was_back || after.state != KIND_GONE)
 		mark_undone(journal, s, &after, f);
 }
 
@@ -327,17 +412,20 @@ static void undo_entry(struct journal *journal, const struct journal_entries *en
 	char why[128];
 
 	f->id = s->entry->id;
-	f->more = json_pack("{s:s, s:s, s:s}", "action", journal_text(s->entry->change, "action"),
-			    "what", s->what, "where", s->where);
+	f->more = json_pack("{s:s, s:o, s:o}", "action", journal_text(s->entry->change, "action"),
+			    "what", value_string(s->what), "where", value_string(s->where));
 	if (is_over(journal_result(s->entry))) {
 		f->end = FIXED_NOTHING;
 		snprintf(f->answer, sizeof(f->answer), "change %llu was %s: nothing to do",
 			 (unsigned long long)f->id, journal_result(s->entry));
+	} else if (s->unseen && o->force) {
+		give_up(journal, s, o, f);
 	} else if (!s->kind) {
 		refuse(f, ENOSYS, s, s->look.words);
 	} else if (first && !o->force) {
 		snprintf(why, sizeof(why),
-			 "change %llu of the same is in force and came later: undo that first",
+			 "change %llu of the same came later and is in force, or may be: undo that "
+			 "first",
 			 (unsigned long long)first->id);
 		refuse(f, EBUSY, s, why);
 	} else if (o->dry_run) {
@@ -356,12 +444,13 @@ static int undo_in(struct journal *journal, uint64_t id, struct fix_options *o)
 	struct fixed f = {.verb = "undo", .end = FIXED_NOTHING};
 	const struct journal_entry *entry;
 	struct journal_entries entries;
+	struct passed passed = {0};
 	struct stand s;
 	struct err err;
 
 	if (journal_read(journal, &entries, &err))
 		return fix_failed(o, err.text);
-	entry = id ? with_id(&entries, id, &s) : newest(&entries, &s);
+	entry = id ? with_id(&entries, id, &s) : newest(&entries, &s, &passed);
 	if (entry) {
 		undo_entry(journal, &entries, &s, o, &f);
 	} else if (id) {
@@ -370,8 +459,9 @@ static int undo_in(struct journal *journal, uint64_t id, struct fix_options *o)
 			 (unsigned long long)id, journal->path);
 		return fix_failed(o, err.text);
 	} else {
-		tell_none(&s, &f);
+		tell_none(&passed, &f);
 	}
+	tell_passed(&passed, o, &f);
 	journal_entries_free(&entries);
 	return fix_end(&f, o);
 }

@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/fix_options.h"
 #include "cure/reuse.h"
+#include "report/value.h"
 
 #define HOLDERS_SHOWN 6
 
@@ -202,17 +203,16 @@ static void say_after(const struct reuse_report *r, struct fixed *f)
 
 static void say_undo(const struct request *q, const struct reuse_report *r, struct fixed *f)
 {
-	char words[512] = "";
-	size_t used = 0;
+	char words[1024], command[FIX_COMMAND_MAX];
+	struct text t = text_in(words, sizeof(words));
 
 	if (r->end != CHANGE_DONE && r->end != CHANGE_LEFT)
 		return;
 	/* The last one first. */
-	for (size_t i = r->ids_n; i-- > 0 && used < sizeof(words);)
-		used += (size_t)snprintf(
-			words + used, sizeof(words) - used, "%stcpwhy fix undo %llu%s%s",
-			used ? "; " : "", (unsigned long long)r->ids[i],
-			q->o.journal ? " --journal " : "", q->o.journal ? q->o.journal : "");
+	for (size_t i = r->ids_n; i-- > 0;) {
+		text_add(&t, fix_undo_command(&q->o, r->ids[i], command));
+		text_add(&t, i ? "; " : "");
+	}
 	fixed_add(f, "undo", "%s", words);
 }
 
@@ -226,10 +226,10 @@ static json_t *json_processes(const struct reuse_view *v)
 	for (size_t i = 0; i < v->processes_n; i++) {
 		const struct reuse_process *p = &v->processes[i];
 
-		json_array_append_new(list,
-				      json_pack("{s:i, s:s, s:I, s:I}", "pid", p->pid, "comm",
-						p->comm, "listeners", (json_int_t)p->listeners,
-						"connections", (json_int_t)p->connections));
+		json_array_append_new(list, json_pack("{s:i, s:o, s:I, s:I}", "pid", p->pid, "comm",
+						      value_string(p->comm), "listeners",
+						      (json_int_t)p->listeners, "connections",
+						      (json_int_t)p->connections));
 	}
 	return list;
 }

@@ -227,7 +227,7 @@ static int dry_run(struct request *q, struct live *live, const struct sysctl_sta
 
 static void say_report(const struct request *q, const struct sysctl_report *r, struct fixed *f)
 {
-	char a[SHOWN_MAX + 8], b[SHOWN_MAX + 8];
+	char a[SHOWN_MAX + 8], b[SHOWN_MAX + 8], undo[FIX_COMMAND_MAX];
 	const char *seen = shown(r->after ? r->after : "", b);
 
 	f->end = fix_end_of(r->end);
@@ -246,8 +246,7 @@ static void say_report(const struct request *q, const struct sysctl_report *r, s
 		f->n = 0;
 	fixed_add(f, "why", "%s", r->because);
 	if (r->id && (r->end == CHANGE_DONE || r->end == CHANGE_LEFT))
-		fixed_add(f, "undo", "tcpwhy fix undo %llu%s%s", (unsigned long long)r->id,
-			  q->o.journal ? " --journal " : "", q->o.journal ? q->o.journal : "");
+		fixed_add(f, "undo", "%s", fix_undo_command(&q->o, r->id, undo));
 }
 
 static int change(struct request *q, struct live *live, const struct sysctl_state *state)

@@ -72,7 +72,8 @@ static void look_without(const struct hook_record *record, struct kind_look *out
 		    "its names are in another mount namespace, and the cgroup has such programs");
 	else if (record->mounts && !strcmp(bpffs_where(&mount), record->folder) && !mount &&
 		 bpffs_is_empty(record->folder))
-		say(out, KIND_PARTLY, "the cgroup is as before; the mount of %s is left",
+		say(out, KIND_NAMES,
+		    "the cgroup is as before; the mount of %s is left, which undo removes",
 		    record->folder);
 	else
 		say(out, KIND_BACK, "the cgroup has no such program of this change");
@@ -94,7 +95,7 @@ static void look_at(const struct hook_record *record, struct kind_look *out)
 	/* The kernel comes to the links of a removed cgroup some time later (cgroup_bpf_release()).
 	 */
 	else if (t.by[HOOK_PIN_LIVE] + t.by[HOOK_PIN_DEAD] && !is_cgroup_there(record))
-		say(out, KIND_GONE, "the cgroup is gone; names in %s are left, which undo removes",
+		say(out, KIND_NAMES, "the cgroup is gone; names in %s are left, which undo removes",
 		    record->folder);
 	else if (t.by[HOOK_PIN_LIVE] == record->pins_n)
 		say(out, KIND_IN_FORCE, "pinned as %s", hook_record_path(record, 0, path));
@@ -102,7 +103,8 @@ static void look_at(const struct hook_record *record, struct kind_look *out)
 		say(out, KIND_PARTLY, "%u of %u programs", t.by[HOOK_PIN_LIVE], record->pins_n);
 	/* Also what an undo that was cut short has detached already. */
 	else if (t.by[HOOK_PIN_DEAD])
-		say(out, KIND_PARTLY, "its programs are detached; names in %s are left",
+		say(out, KIND_NAMES,
+		    "its programs are detached; names in %s are left, which undo removes",
 		    record->folder);
 	else
 		look_without(record, out);

@@ -27,6 +27,8 @@ const char *kind_state_word(enum kind_state state)
 		return "in force";
 	case KIND_PARTLY:
 		return "partly in force";
+	case KIND_NAMES:
+		return "names are left";
 	case KIND_BACK:
 		return "as before";
 	case KIND_GONE:

@@ -19,10 +19,11 @@
 enum kind_state {
 	KIND_IN_FORCE,
 	KIND_PARTLY, /* some of it */
-	KIND_BACK,   /* as it was before */
-	KIND_GONE,   /* its namespace, process or cgroup is, or the kernel was booted anew */
-	KIND_OTHER,  /* somebody changed it since */
-	KIND_FINAL,  /* nothing that could be undone */
+	KIND_NAMES, /* nothing of it acts any more; names or a mount are left, which undo removes */
+	KIND_BACK,  /* as it was before */
+	KIND_GONE,  /* its namespace, process or cgroup is, or the kernel was booted anew */
+	KIND_OTHER, /* somebody changed it since */
+	KIND_FINAL, /* nothing that could be undone */
 	KIND_UNSEEN, /* it cannot be looked at: privilege */
 };
 
@@ -49,7 +50,8 @@ struct kind {
 
 /* NULL: no such kind. */
 const struct kind *kind_find(const char *action);
-/* "in force", "partly in force", "as before", "gone", "changed since", "final", "not seen". */
+/* "in force", "partly in force", "names are left", "as before", "gone", "changed since", "final",
+ * "not seen". */
 const char *kind_state_word(enum kind_state state);
 /* Whether the change was made under another boot: all that it named is gone. */
 bool kind_other_boot(const json_t *change);

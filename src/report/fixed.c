@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "report/fold.h"
+#include "report/value.h"
 
 #define LABEL_COLUMNS 10
 
@@ -120,7 +121,7 @@ static const char *name_of(const char *label, char name[static 32])
 /* A label that comes twice is an array of words. */
 static void add_part(json_t *root, const struct fixed_part *p)
 {
-	json_t *words = json_string(p->words), *old, *list;
+	json_t *words = value_string(p->words), *old, *list;
 	char room[32];
 	const char *name = name_of(p->label, room);
 
@@ -141,15 +142,15 @@ bool fixed_json(const struct fixed *f, FILE *out)
 {
 	static const char *const words[] = {"nothing", "dry-run", "done",
 					    "left",    "refused", "undone"};
-	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:o, s:n, s:n}", "schema", 1, "fix", f->verb,
-				 "answer", words[f->end], "because", f->answer, "errno",
-				 error_name(f->error), "refusal", "gives_up");
+	json_t *root = json_pack("{s:i, s:s, s:s, s:o, s:o, s:n, s:n}", "schema", 1, "fix", f->verb,
+				 "answer", words[f->end], "because", value_string(f->answer),
+				 "errno", error_name(f->error), "refusal", "gives_up");
 	bool ok = root != NULL;
 
 	if (!ok)
 		return false;
 	json_object_set_new(root, "id", f->id ? json_integer((json_int_t)f->id) : json_null());
-	json_object_set_new(root, "journal", f->journal[0] ? json_string(f->journal) : json_null());
+	json_object_set_new(root, "journal", value_string_or_null(f->journal));
 	for (size_t i = 0; i < f->n; i++)
 		if (!f->parts[i].table)
 			add_part(root, &f->parts[i]);

@@ -105,6 +105,16 @@ bounded()
 	setpriv --bounding-set "-sys_admin,$1" --inh-caps "-sys_admin,$1" "$TCPWHY" fix hook --cgroup "$name" reuseaddr
 }
 if [ "$TAP_ROOT" = 1 ] && setpriv --bounding-set -bpf true 2>/dev/null; then
+	# A user who has the capabilities, and not the folder that the programs are kept in.
+	cp "$TCPWHY" "$dir/tcpwhy" && chmod 755 "$dir" "$dir/tcpwhy"
+	mkdir "$dir/own" && chown 1000 "$dir/own"
+	for dry in '' --dry-run; do
+		tap_status "a user with the capabilities alone${dry:+, $dry}" 3 setpriv --reuid 1000 --regid 1000 --clear-groups \
+			--inh-caps +bpf,+net_admin --ambient-caps +bpf,+net_admin \
+			"$dir/tcpwhy" fix hook --cgroup "$name" reuseaddr --journal "$dir/own/journal" $dry
+		tap_has "what it takes" 'it +takes +root|takes$|CAP_SYS_ADMIN'
+	done
+	tap_equal "and no journal was begun" "$(ls "$dir/own")" ""
 	tap_status "without CAP_BPF" 3 bounded -bpf
 	tap_has "it is named" 'need CAP_BPF beside CAP_NET_ADMIN'
 	tap_status "without CAP_NET_ADMIN" 3 bounded -net_admin
@@ -346,13 +356,16 @@ id=$(newest)
 rmdir "$cgroup.b"
 tap_status "a cgroup that was removed" 0 "$TCPWHY" fix list
 out=$(echo "$out" | sed -n 2p)
-tap_has "is gone, and its names are left" 'gone: the cgroup is gone; names in'
+tap_has "is gone, and its names are left" 'names are left: the cgroup is gone; names in'
 mkdir "$cgroup.b"
 tap_status "one of the same name is another" 0 "$TCPWHY" fix list
 out=$(echo "$out" | sed -n 2p)
 tap_equal "the new one has nothing" "$(attached "$cgroup.b")" ""
-tap_status "undo" 0 "$TCPWHY" fix undo "$id"
+tap_status "undo" 0 "$TCPWHY" fix undo
+tap_has "takes it, and does something" "change $id is undone"
 tap_equal "removes the names" "$(left)" ""
+run "$TCPWHY" fix list
+tap_equal "and the journal says so" "$(echo "$out" | sed -n '2s/ *//p')" undone
 rmdir "$cgroup.b"
 
 hook --cgroup "$name" reuseaddr >/dev/null

@@ -354,6 +354,102 @@ head -c 4000 /dev/zero | tr '\0' '\n' >/mnt/journal
 tap_status "a full disk" 3 fix sysctl tcp_tw_reuse=1 --journal /mnt/journal
 tap_has "is said" 'No space left'
 tap_equal "no half line is left" "$(stat -c %s /mnt/journal)" 4000
+# What may not be written is said before it, and what to do.
+mkdir "$dir/closed"
+mount -t tmpfs -o ro tmpfs "$dir/closed"
+for dry in '' --dry-run; do
+	tap_status "a journal that cannot be made${dry:+, $dry}" 3 fix sysctl tcp_tw_reuse=1 --journal "$dir/closed/j" $dry
+	tap_has "what to do" '^ +.*--journal FILE'
+	tap_status "one that is none${dry:+, $dry}" 3 fix sysctl tcp_tw_reuse=1 --journal tests/cli/fix_sysctl.sh $dry
+	out=$(echo "$out" | tr -s '\n ' ' ')
+	tap_has "is said" 'is no journal: its first line'
+done
+umount "$dir/closed"
+tap_equal "nothing is changed" "$(value tcp_tw_reuse)" 2
+tap_status "the memory of a process is none" 3 fix list --journal /proc/self/mem
+
+# ---- a journal that a newer release wrote to, that others may write, or that has another name
+tap_status "a change" 0 fix sysctl tcp_tw_reuse=1 --journal "$dir/newer"
+cp "$dir/newer" "$dir/shared"
+echo '{"schema":3,"id":2,"step":"before","action":"x"}' >>"$dir/newer"
+lines=$(wc -l <"$dir/newer")
+for word in undo 'undo 1' 'undo --dry-run' 'sysctl tcp_tw_reuse=0' 'sysctl tcp_tw_reuse=0 --dry-run'; do
+	# shellcheck disable=SC2086 # a verb and its arguments
+	tap_status "of a newer release: $word" 3 fix $word --journal "$dir/newer"
+	tap_has "is said" 'newer +release|newer$'
+done
+tap_equal "nothing is added" "$(wc -l <"$dir/newer")" "$lines"
+tap_equal "nor changed" "$(value tcp_tw_reuse)" 1
+tap_status "it is listed" 0 fix list --journal "$dir/newer"
+tap_has "as far as it is understood" '^1 +.*tcp_tw_reuse 2 -> 1'
+tap_has "which is said" '^1 line of .*newer release'
+chmod 0620 "$dir/shared"
+tap_status "others may write to it" 3 fix undo --journal "$dir/shared"
+tap_has "is said" 'others may write'
+chmod 0600 "$dir/shared"
+ln "$dir/shared" "$dir/shared.too"
+tap_status "it has another name" 3 fix undo --journal "$dir/shared"
+tap_has "is said" 'hard link'
+rm "$dir/shared.too"
+tap_status "then it is undone" 0 fix undo --journal "$dir/shared"
+
+# ---- names as they come: for a shell, and in JSON
+spaced="$dir/a b"
+run fix sysctl tcp_tw_reuse=1 --journal "$spaced"
+tap_has "the command is quoted" "tcpwhy fix undo 1 --journal '$spaced'"
+tap_status "the command works" 0 sh -c "$(echo "$out" | sed -n "s/^undo  *tcpwhy/exec \"\$0\"/p")" "$TCPWHY"
+latin=$dir/$(printf 'caf\351')
+run fix sysctl tcp_tw_reuse=1 --journal "$latin" --json
+tap_equal "a journal's name that is not UTF-8" "$(json '[.answer, .journal]')" "[\"done\",\"$dir/caf?\"]"
+run fix list --journal "$latin" --json
+tap_equal "is listed" "$(json '[(.changes | length), .journal]')" "[1,\"$dir/caf?\"]"
+tap_status "and undone" 0 fix undo --journal "$latin"
+
+# ---- what changed it since is named, if it was one of ours
+ours=$dir/ours
+fix sysctl tcp_tw_reuse=1 --journal "$ours" >/dev/null
+fix sysctl tcp_tw_reuse=0 --journal "$ours" >/dev/null
+tap_status "two of the same" 0 fix list --journal "$ours"
+tap_has "the first was changed by the second" '^ +changed since, by change 2: net.ipv4.tcp_tw_reuse is 0'
+run fix undo --journal "$ours"
+tap_status "once that is undone" 0 fix list --journal "$ours"
+tap_has "it is in force again" '^ +in force'
+echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse
+tap_status "a stranger" 0 fix list --journal "$ours"
+tap_has "is not named" '^ +changed since: '
+echo 2 >/proc/sys/net/ipv4/tcp_tw_reuse
+
+# ---- a namespace that is gone, as nobody can prove who does not see all processes
+if ip netns add vanishing 2>/dev/null && unshare -p -f --mount-proc true 2>/dev/null; then
+	lost=$dir/lost
+	blind()
+	{
+		unshare -p -f --mount-proc "$TCPWHY" fix "$@" --journal "$lost"
+	}
+	fix sysctl tcp_tw_reuse=1 --journal "$lost" >/dev/null
+	fix sysctl tcp_tw_reuse=1 --journal "$lost" --netns vanishing >/dev/null
+	fix sysctl tcp_rfc1337=1 --journal "$lost" --netns vanishing >/dev/null
+	ip netns del vanishing
+	tap_status "the next one that is in force is undone" 0 blind undo
+	tap_has "it is the older one" 'change 1 is undone'
+	out=$(echo "$out" | tr -s '\n ' ' ')
+	tap_has "what was passed over is told" 'passed change 3, which may be in force: .*; and 1 older'
+	tap_has "and what to do about it" "tcpwhy fix undo 3 --journal $lost takes it back .* --force"
+	tap_equal "it was undone" "$(value tcp_tw_reuse)" 2
+	tap_status "none else" 3 blind undo
+	tap_has "may be in force" 'change 3 may be in force'
+	tap_status "by its id" 3 blind undo 3
+	tap_status "given up, tried" 0 blind undo 3 --force --dry-run
+	tap_status "given up" 0 blind undo 3 --force
+	tap_has "is said" 'change 3 is given up'
+	tap_status "the other one too" 0 blind undo 2 --force
+	tap_status "then none is in the way" 0 blind undo
+	tap_has "said so" 'no change is in force'
+	run blind list
+	tap_equal "the list says so" "$(echo "$out" | grep -c '^ *given up$')" 2
+else
+	tap_skip "a namespace that is gone" "no PID namespace can be made"
+fi
 tap_equal "nothing was changed by any of them" "$(value tcp_tw_reuse)" "$before"
 
 # ---- a record of another boot, or of a namespace that only has the same number, is not acted upon
