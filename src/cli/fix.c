@@ -41,7 +41,7 @@ static void print_usage(FILE *out)
 		fprintf(out, "  %-18s %s\n  %-18s   %s\n", verbs[i].word, verbs[i].form, "",
 			verbs[i].line);
 	fputs("\nExit status: 0 done, or there was nothing to do; 1 refused, or some is left;\n"
-	      "2 usage; 3 could not look, or the privilege for it is missing.\n",
+	      "2 usage; 3 could not look, or the privilege for it or the journal is missing.\n",
 	      out);
 }
 

@@ -109,7 +109,7 @@ static void print_help(const struct fix_verb *verb)
 		printf("  %-18s %s\n", left, table[i].line);
 	}
 	fputs("\nExit status: 0 done, or there was nothing to do; 1 refused, or some is left;\n"
-	      "2 usage; 3 could not look, or the privilege for it is missing.\n",
+	      "2 usage; 3 could not look, or the privilege for it or the journal is missing.\n",
 	      stdout);
 }
 

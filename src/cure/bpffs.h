@@ -19,8 +19,8 @@
 /* Which of the two it is; *mount tells whether it has to be mounted first. */
 const char *bpffs_where(bool *mount);
 
-/* Whether the folder could be made and used, as far as it can be seen; nothing is made. 0, or -errno
- * with err->text, which says what it takes. */
+/* Whether the folder could be made and used, as far as it can be seen; nothing is made. 0, or
+ * -errno with err->text, which says what it takes. */
 int bpffs_check(struct err *err);
 
 /* The folder held open, and nobody else of us making or removing it meanwhile. */

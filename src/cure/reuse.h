@@ -28,14 +28,14 @@ struct reuse_report {
 	struct reuse_view view; /* the look before the change */
 	struct reuse_proof proofs[REUSE_PROOFS_MAX];
 	size_t proofs_n;
-	bool own_netns; /* it is in our own network namespace */
-	size_t set;     /* of those that lacked it: have it, as the last look shows */
-	size_t ended;   /* closed meanwhile */
-	size_t left;    /* still without it, and cannot be given it */
-	size_t queued;  /* of left: wait for accept() */
-	int error;      /* of a refusal; of a dry run, the one that would come */
+	bool own_netns;    /* it is in our own network namespace */
+	size_t set;        /* of those that lacked it: have it, as the last look shows */
+	size_t ended;      /* closed meanwhile */
+	size_t left;       /* still without it, and cannot be given it */
+	size_t queued;     /* of left: wait for accept() */
+	int error;         /* of a refusal; of a dry run, the one that would come */
 	bool unprivileged; /* the privilege for it, or a journal, is missing */
-	char because[256];              /* why not all was done, or would be; "" otherwise */
+	char because[256]; /* why not all was done, or would be; "" otherwise */
 	char journal[JOURNAL_PATH_MAX]; /* "" when nothing was written */
 	/* Of the change; connections that came while it was made are changes of their own. */
 	uint64_t ids[REUSE_ROUNDS_MAX];
