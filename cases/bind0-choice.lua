@@ -37,6 +37,37 @@ expect(draw(100, nil, true), 50, "all hundred: each port once")
 expect(choose(), "EADDRINUSE", "nothing is left, and it is bind() that says so")
 expect(host:socket():try_bind("0.0.0.0:39999"), "ok", "an explicit port may be outside the range")
 
+-- All but ten neighbours are in use: a walk that goes upward meets the lowest of them first, wherever it began, unless
+-- it began among them. An empty range shows that it begins anywhere.
+range(46000, 46199)
+local seen, different, before, rising = {}, 0, 0, 0
+for _ = 1, 20 do
+	local port, s = choose()
+	if not seen[port] then different = different + 1 end
+	if port == before + 1 then rising = rising + 1 end
+	seen[port], before = true, port
+	s:close()
+end
+expect_between(different, 10, 20, "20 draws: the start is drawn anew each time")
+expect_between(rising, 0, 5, "and is not the port after the last one")
+for port = 46000, 46199 do
+	if port < 46100 or port > 46109 then host:socket():bind("0.0.0.0:" .. port) end
+end
+local free, in_turn = {}, 0
+for _, offset in ipairs(has "bind-any-parity" and {1, 3, 5, 7, 9, 0, 2, 4, 6, 8} or {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) do
+	free[#free + 1] = 46100 + offset
+end
+for _ = 1, 10 do
+	local port = choose()
+	if port == free[1] then in_turn = in_turn + 1 end
+	for i = #free, 1, -1 do
+		if free[i] == port then table.remove(free, i) end
+	end
+end
+expect(#free, 0)
+expect_between(in_turn, 6, 10, has "bind-any-parity" and "upward, the odd ones and then the even ones"
+	or "upward, port after port")
+
 range(41000, 41003)
 host:sysctl("net.ipv4.ip_local_reserved_ports", "41001-41002")
 local a, b = choose(), choose()
@@ -54,7 +85,18 @@ range(43000, 43001)
 local REUSE = {SO_REUSEADDR = true}
 for _, port in ipairs {43000, 43000, 43001} do host:socket(REUSE):bind("0.0.0.0:" .. port) end
 expect(choose(REUSE), has "bind-any-apart" and "EADDRINUSE" or 43001, "the least shared, until 4.10")
+
+-- 3.10 counts the bound sockets of the machine (bsockets) and looks sooner for a port to share if there are more of
+-- them than ports in the range, as here. It takes none that way but what would have been free to it anyhow.
+range(44000, 44003)
+host:socket(REUSE):bind("0.0.0.0:44000")
+local three = choose(REUSE) + choose(REUSE) + choose(REUSE)
+if has "bind-any-apart" or not has "bind-any-parity" then -- in between each half shares before the next one is asked
+	expect(three, 44001 + 44002 + 44003, "what is free goes before what can be shared")
+end
+expect(choose(REUSE) == "EADDRINUSE", has "bind-any-apart", "then it is shared, until 4.10")
 if has "autobind-reuse" then
+	range(43000, 43001)
 	host:sysctl("net.ipv4.ip_autobind_reuse", 1)
 	expect_between(choose(REUSE), 43000, 43001, "ip_autobind_reuse=1 shares again (5.7)")
 end
