@@ -57,6 +57,29 @@ examples man/tcpwhy-run.1
 examples man/tcpwhy-port.1
 tap_equal "a pool and its leases are shown" "$(echo "$out" | grep -c 'listen on [0-9]')" 1
 
+# A quotation within a quotation is a macro that took the rest of its line.
+if command -v mandoc >/dev/null; then
+	for each in man/*.1; do
+		nested=$(mandoc -Tutf8 "$each" | col -b | tr '\n' ' ' | grep -o '“[^”]*“' || true)
+		tap_equal "no quotation in another: $each" "$nested" ""
+	done
+else
+	tap_skip "no quotation in another" "there is no mandoc"
+fi
+
+# What the command's help names.
+lacking=
+for word in $(tcpwhy --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+	sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$page" | grep -Eq "^\.(Cm|Op Cm) $word\b" || lacking="$lacking $word"
+done
+tap_equal "every command is in the synopsis" "$lacking" ""
+lacking=
+for option in $(tcpwhy fix hook --help | grep -o '^ *--[a-z-]*' | tr -d ' '); do
+	sed -n '/^\.Ss tcpwhy fix hook/,/^\.Ss tcpwhy fix yaml/p' "$page" |
+		grep -q "Fl $(echo "$option" | sed 's/^-//; s/-/\\\\-/g')" || lacking="$lacking $option"
+done
+tap_equal "every option of fix hook is in its section" "$lacking" ""
+
 names() # the names in the JSON of the last run
 {
 	echo "$out" | grep -o '"[a-z0-9_]*":' | tr -d '":' | sort -u
