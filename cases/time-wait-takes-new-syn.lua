@@ -50,6 +50,9 @@ expect(server.TIME_WAIT, 0, "tcp_rfc1337=0: the RST ends it (RFC 1337: assassina
 
 from_5000()
 listener:close()
+local acks, resets = wire:count(server, "ACK empty -SYN -FIN -RST"), wire:count(server, "RST")
 local again = client:socket{SO_REUSEADDR = true}
 again:bind("10.0.0.1:5000")
-expect(again:try_connect("10.0.0.2:80"), "ECONNREFUSED", "nobody listens: TIME_WAIT answers first, then the kernel")
+expect(again:try_connect("10.0.0.2:80"), "ECONNREFUSED", "nobody listens")
+expect(wire:count(server, "ACK empty -SYN -FIN -RST"), acks + 1, "first TIME_WAIT answers the SYN with its ACK")
+expect(wire:count(server, "RST"), resets + 1, "the client's RST ends it, and its next SYN meets the kernel's RST")
