@@ -94,6 +94,13 @@ tap_status "the root cgroup" 3 hook --cgroup "$mount" reuseaddr
 tap_has "why not" 'every process of the machine'
 tap_status "the root cgroup by its short name" 3 hook --cgroup / reuseaddr
 
+latin=$cgroup-$(printf 'caf\351')
+if mkdir "$latin" 2>/dev/null; then
+	tap_status "a path that is not UTF-8" 3 hook --cgroup "$(basename "$latin")" reuseaddr --json
+	tap_has "it is said" '"error": ".*not UTF-8'
+	rmdir "$latin"
+fi
+
 # ---- without the privilege nothing is changed
 if ! mkdir "$cgroup" 2>/dev/null; then
 	tap_skip "hooks" "no cgroup can be made"

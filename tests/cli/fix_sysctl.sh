@@ -404,6 +404,12 @@ tap_equal "a journal's name that is not UTF-8" "$(json '[.answer, .journal]')" "
 run fix list --journal "$latin" --json
 tap_equal "is listed" "$(json '[(.changes | length), .journal]')" "[1,\"$dir/caf?\"]"
 tap_status "and undone" 0 fix undo --journal "$latin"
+if ip netns add "$(basename "$latin")" 2>/dev/null; then
+	tap_status "a namespace's name that is not" 0 fix sysctl tcp_tw_reuse=1 --netns "$(basename "$latin")" --json
+	tap_equal "is told" "$(json '[.answer, .where]')" '["done","namespace caf?"]'
+	tap_status "and what is in it undone" 0 fix undo
+	ip netns del "$(basename "$latin")"
+fi
 
 # ---- what changed it since is named, if it was one of ours
 ours=$dir/ours

@@ -193,6 +193,10 @@ blocked()
 if env --block-signal=CHLD true 2>/dev/null; then
 	tap_equal "no signal waits for it" "$(blocked env)" "$(blocked "$tcpwhy" run --reuseaddr --)"
 fi
+for closed in '0<&-' '1>&-' '2>&-'; do
+	run sh -c "exec '$tcpwhy' run --reuseaddr -- sh -c '! [ -e /proc/\$\$/fd/${closed%%[<>]*} ]' $closed"
+	tap_equal "closed stays closed: ${closed%%[<>]*}" "$status" 0
+done
 tap_equal "without the first three descriptors" "$("$tcpwhy" run --reuseaddr -- "$binder" plain 7002 <&- 2>&- | sed 's/ local.*//')" \
 	"bind ok $all"
 "$tcpwhy" run --reuseaddr -- sleep 100 &
