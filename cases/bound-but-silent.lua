@@ -13,18 +13,25 @@ expect(silent.state, "BOUND", "neither connected nor listening")
 expect(server:socket():try_bind("127.0.0.1:8080"), "EADDRINUSE", "the port is taken")
 expect(server:socket():try_bind("0.0.0.0:8080"), "EADDRINUSE")
 expect(server:socket():try_connect("127.0.0.1:8080"), "ECONNREFUSED", "yet nobody answers there")
-expect(server:count("BOUND", 8080), 1, "who asks for BOUND sees it")
 
--- 8080 is 1F90. A listener beside it shows that the lists work.
-server:listen("127.0.0.1:8081")
+-- What the lists show. sock_diag is behind ss: since 6.8 it shows those that only bound, to who asks for that state,
+-- which old ss does not do. The model has no lists and looks into its own table, of any release.
+expect(server:count("BOUND", 8080), 1, stage == "kernel" and "sock_diag asked for BOUND (6.8): there it is"
+	or "the model's own table, not a list of this release")
+server:listen("127.0.0.1:8081") -- a listener beside it shows that the lists work
+-- Ports as the lists write them: /proc/net/tcp has them in hexadecimal.
+local function shows_listener_only(listener, bound, ...)
+	local status, shown = server:try_run(...)
+	local name = table.concat({...}, " ")
+	if type(status) ~= "number" then return note(name .. " is not installed: " .. status) end
+	expect(shown:find(listener) ~= nil, true, name .. " shows a listener")
+	expect(shown:find(bound) == nil, true, name .. " does not show the socket that only bound")
+end
+apart "real programs"
 if stage == "kernel" then
-	for _, list in ipairs {{"ss", "-tan"}, {"cat", "/proc/net/tcp"}} do
-		local status, shown = server:run(table.unpack(list))
-		local name = table.concat(list, " ")
-		expect(status, 0, name)
-		expect((shown:find("8081") or shown:find(":1F91")) ~= nil, true, name .. " shows a listener")
-		expect((shown:find(":8080") or shown:find(":1F90")) == nil, true, name .. " does not show the socket that only bound")
-	end
+	shows_listener_only(":1F91", ":1F90", "cat", "/proc/net/tcp")
+	shows_listener_only(":8081", ":8080", "ss", "-tan")
+	shows_listener_only(":8081", ":8080", "lsof", "-nP", "-iTCP")
 end
 silent:close()
 expect(server:socket():try_bind("127.0.0.1:8080"), "ok", "close() gives the port back: there is no TIME_WAIT of it")
