@@ -52,8 +52,10 @@ struct play_call {
 	uint64_t at_ns, end_ns;
 	int node;
 	int line;
-	bool is_note;  /* no call: text is the case's own remark */
-	char text[80]; /* "connect(10.0.0.2:80)" */
+	bool is_note;                     /* no call: text is the case's own remark */
+	bool waited;                      /* time passed in it */
+	uint32_t sent_before, sent_until; /* segments, when it began and when it ended */
+	char text[80];                    /* "connect(10.0.0.2:80)" */
 	char result[24];
 };
 
@@ -61,7 +63,8 @@ struct play_segment {
 	struct line_record record;
 	uint8_t state[2]; /* enum tcpwhy_state of sender and receiver after it; 0: not seen */
 	bool late;        /* more had come before anybody could look: no states */
-	char counted[64]; /* what the receiver counted because of it: "ListenOverflows +1"; model */
+	char counted[PLAY_TEXT_MAX]; /* what the receiver counted because of it: "ListenOverflows
+					+1"; model */
 };
 
 struct play_counter {

@@ -416,6 +416,7 @@ void story_note(struct story *s, int node, int line, const char *text)
 	if (!c)
 		return;
 	c->at_ns = c->end_ns = s->stage->ops->now(s->stage);
+	c->sent_before = c->sent_until = (uint32_t)s->stage->ops->trace_count(s->stage);
 	c->node = node;
 	c->line = line;
 	c->is_note = true;

@@ -25,6 +25,8 @@ struct call {
 	int sock;
 	bool try;    /* gives the errno instead of ending the play */
 	bool counts; /* its result is a number, 0 included */
+	bool waited;
+	bool pending; /* it gave EINPROGRESS, which is what was wanted */
 	uint32_t place, kept;
 	char text[80];
 };
@@ -51,6 +53,7 @@ __attribute__((format(printf, 3, 4))) static void begin(struct call *c, int host
 	kept->node = host;
 	kept->line = sandbox_line(c->l);
 	kept->at_ns = kept->end_ns = c->st->ops->now(c->st);
+	kept->sent_before = (uint32_t)c->st->ops->trace_count(c->st);
 	memcpy(kept->text, c->text, sizeof(kept->text));
 }
 
@@ -82,7 +85,11 @@ static void finish(struct call *c, int64_t r)
 	if (c->kept) {
 		struct play_call *kept = &c->s->play->calls[c->place];
 		kept->end_ns = c->st->ops->now(c->st);
-		if (r > 0 || (r == 0 && c->counts))
+		kept->sent_until = (uint32_t)c->st->ops->trace_count(c->st);
+		kept->waited = c->waited;
+		if (c->pending)
+			snprintf(kept->result, sizeof(kept->result), "EINPROGRESS");
+		else if (r > 0 || (r == 0 && c->counts))
 			snprintf(kept->result, sizeof(kept->result), "%lld", (long long)r);
 		else
 			snprintf(kept->result, sizeof(kept->result), "%s", errno_text(r));
@@ -316,7 +323,7 @@ int story_listen_word(lua_State *l)
 
 /* A call that is repeated until it gives something else than "not yet". */
 struct again {
-	const struct call *c;
+	struct call *c;
 	int64_t (*call)(struct again *a);
 	struct tcpwhy_addr addr;
 	uint16_t port;
@@ -346,6 +353,7 @@ static int64_t wait_for(lua_State *l, struct again *a, int index)
 	a->result = a->call(a);
 	if (!is_pending(a->result) || limit == 0)
 		return a->result;
+	a->c->waited = true;
 	/* Twice means it is not done yet, not that there are two attempts. */
 	story_wait(l, is_over, a, story_ns(l, limit));
 	return a->result == -EALREADY ? -EINPROGRESS : a->result;
@@ -369,7 +377,8 @@ static int64_t do_connect(struct call *c, int index, bool wait)
 	if (wait)
 		return wait_for(l, &a, index + 1);
 	int64_t r = again_connect(&a);
-	return r == -EINPROGRESS ? 0 : r;
+	c->pending = r == -EINPROGRESS;
+	return c->pending ? 0 : r;
 }
 
 static int socket_connect(lua_State *l)

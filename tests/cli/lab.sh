@@ -89,7 +89,12 @@ all_but_crowd()
 	"$TCPWHY" lab --list --json | sed -n 's/.*"case": "\([^"]*\)".*/\1/p' | grep -vx "$crowd"
 }
 # shellcheck disable=SC2046 # one word for each case
-tap_status "all cases" 0 "$TCPWHY" lab $(all_but_crowd)
+tap_status "all cases" 0 "$TCPWHY" lab -v $(all_but_crowd)
+# Characters, whatever the locale counts.
+too_wide() { echo "$out" | sed 's/─/-/g; s/▶/-/g; s/◀/-/g' | awk 'length($0) > 80'; }
+tap_equal "no ladder and no table is wider than 80 columns" "$(too_wide)" ""
+tap_has "a call that waits has its end" " connect\(\) = ok"
+tap_has "one that does not wait says so" " connect\(10.0.0.2:80\) = EINPROGRESS"
 tap_has "none is broken" " 0 do not, 0 are no case"
 # A table: where each was played, and whether the stages agree.
 table=$(echo "$out" | sed -n '/^case  *model kernel  agrees/,/^$/p' | sed '1d;$d')
@@ -111,6 +116,7 @@ while read -r why; do
 	tap_skip "to the end of a case" "$why"
 done <"$dir/lacks"
 tap_status "and $crowd" 0 "${TCPWHY_PLAIN:-$TCPWHY}" lab "$crowd"
+tap_equal "and is no wider" "$(too_wide)" ""
 tap_has "it holds" "^1 case: 1 holds, 0 do not, 0 are no case, 0 not played;"
 
 # A case that says what is not so.

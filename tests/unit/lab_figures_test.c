@@ -56,6 +56,51 @@ static void test_shown(void **state)
 		play_free(&plays[i]);
 }
 
+static char *shown(const char *text)
+{
+	struct play p;
+	struct lab_case c = {.plays = {&p}, .plays_n = 1};
+	char *out = NULL;
+	size_t n;
+
+	play_on("6.18.y", text, &p);
+	assert_int_equal(p.end, PLAY_DONE);
+	FILE *f = open_memstream(&out, &n);
+	lab_figures_print(&c, 8, f);
+	fclose(f);
+	play_free(&p);
+	return out;
+}
+
+/* Headings are folded before columns are; a table of 80 columns is left as it is. */
+static void test_narrow(void **state)
+{
+	(void)state;
+	char *out = shown("case{about = 'x'} figures('connections', 'backlog', 'within, s', "
+			  "'ghosts', 'left at the end', 'stuck nodes', 'slow')\n"
+			  "figures(102080, 4096, 0.1, 17955, 4371, 189, 2851)");
+	assert_string_equal(
+		out, "          connections  backlog  within,  ghosts   left  stuck   slow\n"
+		     "                                      s             at  nodes\n"
+		     "                                                   the\n"
+		     "                                                   end\n"
+		     "        6.18.y\n"
+		     "              102,080    4,096      0.1  17,955  4,371    189  2,851\n");
+	free(out);
+	out = shown("case{about = 'x'} local w = string.rep('w', 25) figures(w, w, w, 'n')\n"
+		    "figures('a', 'b', 'c', 1) figures(w, ' \\t', '', 2)");
+	assert_string_equal(out, "          wwwwwwwwwwwwwwwwwwwwwwwww  wwwwwwwwwwwwwwwwwwwwwwwww\n"
+				 "              wwwwwwwwwwwwwwwwwwwwwwwww  n\n"
+				 "        6.18.y\n"
+				 "          a                          b\n"
+				 "              c                          1\n"
+				 "          wwwwwwwwwwwwwwwwwwwwwwwww   ?\n"
+				 "                                         2\n");
+	free(out);
+	free(shown("case{about = 'x'} local w = string.rep('w', 25) figures(' ' .. w, w .. '\\t' "
+		   ".. w, w)"));
+}
+
 static void test_refused(void **state)
 {
 	static const char *const texts[] = {
@@ -79,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shown),
+		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_refused),
 	};
 

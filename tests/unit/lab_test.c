@@ -8,6 +8,7 @@
 
 #include "case/stage_world.h"
 #include "case/story.h"
+#include "report/fold.h"
 #include "report/lab.h"
 
 static const char text[] =
@@ -18,12 +19,12 @@ static const char text[] =
 	"client:connect('10.0.0.2:80')\n"
 	"expect(gone.fired, 1, 'one SYN is lost')\n";
 
-static void play(struct play *out, const char *stage_name)
+static void play_text(struct play *out, const char *stage_name, const char *lua)
 {
 	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
 	const struct stage_world_config world = {.row = row, .seed = 1};
 	const struct story_config config = {
-		.name = "scene", .text = text, .text_n = sizeof(text) - 1, .observe = true};
+		.name = "scene", .text = lua, .text_n = strlen(lua), .observe = true};
 	struct stage *stage;
 	struct err err;
 
@@ -32,6 +33,11 @@ static void play(struct play *out, const char *stage_name)
 	stage->ops->free(stage);
 	assert_int_equal(out->end, PLAY_DONE);
 	snprintf(out->stage, sizeof(out->stage), "%s", stage_name);
+}
+
+static void play(struct play *out, const char *stage_name)
+{
+	play_text(out, stage_name, text);
 }
 
 /* The case with a play of the model and one that passes for the kernel's. */
@@ -107,6 +113,75 @@ static void test_verbose(void **state)
 	has(out, "kernel 6.18.y");
 	has(out, " SYN_SENT    ── SYN 0 ───────────────────x lost\n");
 	has(out, "        ok   line 6: one SYN is lost\n");
+	free(out);
+	tear_down(&s);
+}
+
+/* Characters count, not bytes. */
+static void fits(const char *out)
+{
+	char *lines = strdup(out), *rest = lines;
+
+	assert_non_null(lines);
+	for (char *line; (line = strsep(&rest, "\n"));)
+		if (fold_columns(line) > FOLD_WIDTH)
+			fail_msg("%d columns: %s", fold_columns(line), line);
+	free(lines);
+}
+
+/* Calls of the right end move to the left as far as they must; what is longer yet is folded. */
+static void test_narrow(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	struct play_segment *seg = &s.model.segments[1];
+	strcpy(s.model.nodes[1].name, "a-server-whose-name-is-long");
+	strcpy(s.model.calls[0].text, "bind([2001:db8:0:1::17]:8080)");
+	strcpy(s.model.calls[0].result, "EADDRNOTAVAIL");
+	strcpy(s.model.calls[1].text, "tcpwhy fix sysctl --pid 4711 net.ipv4.tcp_tw_reuse=1 and "
+				      "then yet another word");
+	strcpy(seg->counted, "OutRsts +1, EmbryonicRsts +1, ListenOverflows +1, ListenDrops +1, "
+			     "TCPTimeouts +4");
+	s.model.segments[2].record.segment.flags = SEGMENT_FIN | SEGMENT_ACK;
+	s.model.segments[2].record.segment.length = 40000;
+	s.model.segments[2].record.segment.ack -= 17;
+	char *out = shown(&s, true);
+	fits(out);
+	has(out, " bind([2001:db8:0:1::17]:8080) = EADDRNOTAVAIL\n");
+	has(out, "OutRsts +1,\n                            EmbryonicRsts +1, ");
+	has(out, "TCPTimeouts +4\n");
+	has(out, "\n                          and then yet another word");
+	free(out);
+	tear_down(&s);
+}
+
+/* A call that waits ends where it ended; one that does not says what it gave. */
+static void test_calls(void **state)
+{
+	static const char starts[] = "case{about = 'x'}\n"
+				     "local a, b, wire = pair('a 10.0.0.1', 'b 10.0.0.2')\n"
+				     "b:listen('10.0.0.2:80')\n"
+				     "local gone = wire:drop(a, 'SYN', {times = 1})\n"
+				     "a:start_connect('10.0.0.2:80')\n"
+				     "expect(gone.fired, 1)\n";
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	char *out = shown(&s, true);
+	has(out, "    0.000 ms connect(10.0.0.2:80)\n");
+	const char *last = strstr(out, "── ACK 1 ack 1");
+	assert_non_null(last);
+	has(last, " ms connect() = ok\n");
+	has(out, " listen(4096) = ok\n");
+	assert_null(strstr(out, "connect(10.0.0.2:80) = ok"));
+	free(out);
+	play_free(&s.model);
+	play_text(&s.model, "world", starts);
+	out = shown(&s, true);
+	has(out, " ms connect(10.0.0.2:80) = EINPROGRESS\n");
 	free(out);
 	tear_down(&s);
 }
@@ -252,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_does_not_hold), cmocka_unit_test(test_stages_differ),
 		cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_end_of_one),
 		cmocka_unit_test(test_skipped),       cmocka_unit_test(test_table),
+		cmocka_unit_test(test_narrow),        cmocka_unit_test(test_calls),
 	};
 
 	return unit_run("lab", tests);
