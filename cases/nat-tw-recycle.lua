@@ -38,6 +38,29 @@ for _ = 1, 3 do
 end
 local far = math.abs(first:last(old, "SYN").tsval - second:last(young, "SYN").tsval)
 expect_between(math.min(far, 2^32 - far), 60000, 2^31, "their timestamps are a minute apart, or more")
+
+-- PAWS is at work without recycle, and of each connection: both phones are connected from one address at once.
+local function stay(phone)
+	local there = phone:connect("198.51.100.1:80")
+	local here = listener:accept()
+	pause(0.05) -- the timestamps tick
+	there:send(10)
+	expect(here:recv(), 10)
+	return there, here
+end
+local there, here = stay(old)
+local young_there, young_here = stay(young)
+there:send(10)
+expect(here:recv(), 10)
+young_there:send(10)
+expect(young_here:recv(), 10)
+expect(server.PAWSEstab, 0, "PAWS is not per IP: each connection has its own timestamp")
+local stale = first:last(old, "data")
+stale.flags, stale.seq, stale.tsval = "ACK PSH", there.snd_nxt, (stale.tsval - 1000) & 0xffffffff
+first:inject(old, stale)
+eventually(server, "PAWSEstab", 1, "nor does recycle turn it on: a segment of a second ago is refused without")
+expect(here.unread, 0)
+for _, s in ipairs {there, here, young_there, young_here} do s:close() end
 if not has "tw-recycle" then
 	expect(pcall(server.sysctl, server, "net.ipv4.tcp_tw_recycle", 1), false, "from 4.12 on there is no such knob")
 	return
