@@ -32,3 +32,24 @@ client:sysctl("net.ipv4.tcp_max_tw_buckets", 0)
 here = close_without_last_ack()
 eventually(here, "state", "CLOSE", "no TIME_WAIT: the repeated FIN meets a RST")
 expect(here:so_error(), "ECONNRESET")
+
+-- Two that end in order, one of them with tcp_fin_timeout=1. They are gone when their timer fires: the kernel's clock
+-- rounds one of a minute up, by two seconds or by five.
+client:sysctl("net.ipv4.tcp_max_tw_buckets", 1000)
+listener = server:listen("10.0.0.2:81")
+local function left() return client:count("TIME_WAIT", nil, 81) end
+for n, seconds in ipairs {60, 1} do
+	client:sysctl("net.ipv4.tcp_fin_timeout", seconds)
+	local there = client:connect("10.0.0.2:81")
+	here = listener:accept()
+	there:close()
+	expect(here:recv(), 0)
+	here:close()
+	eventually(left, n)
+end
+local begun = now()
+apart "the kernel rounds its timers up: one is counted later"
+pause(59)
+expect(left(), 2, "after 59 s both are there: tcp_fin_timeout is of FIN_WAIT2")
+eventually(left, 0, "and then gone", 8)
+expect_between(now() - begun, 59.9, 65.5, "60 s: not 2 x MSL of some table, and no sysctl changes it")
