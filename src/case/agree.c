@@ -281,7 +281,7 @@ static bool compare_segments(const struct play *m, const struct play *k, struct 
 	return same;
 }
 
-static uint64_t counter_of(const struct play *p, int node, const char *name)
+uint64_t agree_counter(const struct play *p, int node, const char *name)
 {
 	for (uint32_t i = 0; i < p->counters_n; i++)
 		if (p->counters[i].node == node && !strcmp(p->counters[i].name, name))
@@ -297,7 +297,8 @@ static bool compare_counters(const struct play *m, const struct play *k, bool ba
 
 	for (uint32_t i = 0; i < p->counters_n; i++) {
 		const struct play_counter *c = &p->counters[i];
-		uint64_t a = counter_of(m, c->node, c->name), b = counter_of(k, c->node, c->name);
+		uint64_t a = agree_counter(m, c->node, c->name),
+			 b = agree_counter(k, c->node, c->name);
 		if (a == b) {
 			out->counters += !back;
 			continue;
@@ -332,6 +333,7 @@ void agree_compare(const struct play *model, const struct play *kernel, struct a
 	if (!compare_calls(&m, &k, out) || !compare_segments(&m, &k, out) || is_cut(&m) ||
 	    is_cut(&k))
 		return;
+	out->with_counters = true;
 	if (compare_counters(&m, &k, false, out))
 		compare_counters(&m, &k, true, out);
 }

@@ -16,6 +16,7 @@ enum agree_on { AGREE_ALL, AGREE_CALLS, AGREE_SEGMENTS, AGREE_COUNTERS };
 struct agreement {
 	enum agree_on differs;              /* AGREE_ALL: nothing does */
 	uint32_t calls, segments, counters; /* that were compared and are equal */
+	bool with_counters;                 /* they were compared, too */
 	char what[PLAY_TEXT_MAX];           /* the first difference, a line for each play */
 	char model[PLAY_TEXT_MAX], kernel[PLAY_TEXT_MAX];
 };
@@ -23,6 +24,9 @@ struct agreement {
 /* Up to the place where the case sets them apart. A play that was cut short (PLAY_SLOW,
  * PLAY_CANNOT) is compared as far as it goes, without counters. */
 void agree_compare(const struct play *model, const struct play *kernel, struct agreement *out);
+
+/* What a host counted by then; 0 is no entry of the list. */
+uint64_t agree_counter(const struct play *p, int node, const char *name);
 
 /* A segment with its numbers counted from the first of its direction; for the ladder, too. */
 struct agree_numbers {

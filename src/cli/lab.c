@@ -54,7 +54,8 @@ struct lab {
 	FILE *out; /* of the verdicts: not where a capture goes */
 	struct case_file *files;
 	struct lab_case *cases;
-	size_t cases_n;
+	size_t files_n, cases_n;
+	size_t left_out;             /* cases of other releases than those that are asked for */
 	struct load_settled settled; /* this kernel's row, where none is exact */
 	const struct tcpwhy_row *nearest, *own;
 	struct lab_job *jobs;
@@ -170,9 +171,41 @@ static int plan_captures(struct lab *lab)
 	return 0;
 }
 
+/* Whether a release that is wanted, or this kernel, plays it. */
+static bool is_asked_for(const struct lab *lab, const struct play_head *h)
+{
+	for (size_t k = 0; tcpwhy_row_at(k); k++) {
+		const struct tcpwhy_row *row = tcpwhy_row_at(k);
+		if ((h->rows >> k & 1) && is_wanted(lab->o, row) &&
+		    (h->world || row == lab->nearest))
+			return true;
+	}
+	return false;
+}
+
+/* Of all cases --release means those that name it. Who names a case asks for that one. */
+static void leave_out(struct lab *lab)
+{
+	size_t n = 0;
+
+	if (!lab->o->rows_n || lab->o->cases_n)
+		return;
+	for (size_t i = 0; i < lab->cases_n; i++) {
+		if (!lab->cases[i].wrong[0] && !is_asked_for(lab, &lab->cases[i].head))
+			continue;
+		const struct case_file file = lab->files[n];
+		lab->files[n] = lab->files[i];
+		lab->files[i] = file;
+		lab->cases[n++] = lab->cases[i];
+	}
+	lab->left_out = lab->cases_n - n;
+	lab->cases_n = n;
+}
+
 /* 0, or -ENOMEM. */
 static int plan(struct lab *lab)
 {
+	leave_out(lab);
 	lab->jobs = calloc(lab->cases_n * LAB_PLAYS_MAX + 1, sizeof(*lab->jobs));
 	lab->case_of = calloc(lab->cases_n * LAB_PLAYS_MAX + 1, sizeof(*lab->case_of));
 	if (!lab->jobs || !lab->case_of)
@@ -186,11 +219,12 @@ static int plan(struct lab *lab)
 /* Reads the files and the head of each. */
 static int read_cases(struct lab *lab, struct err *err)
 {
-	int r = case_files_read(lab->o->cases, (size_t)lab->o->cases_n, &lab->files, &lab->cases_n,
+	int r = case_files_read(lab->o->cases, (size_t)lab->o->cases_n, &lab->files, &lab->files_n,
 				err);
 
 	if (r)
 		return r;
+	lab->cases_n = lab->files_n;
 	lab->cases = calloc(lab->cases_n + 1, sizeof(*lab->cases));
 	if (!lab->cases) {
 		snprintf(err->text, sizeof(err->text), "no memory");
@@ -232,6 +266,18 @@ static bool is_complete(const struct lab *lab, size_t i)
 	return true;
 }
 
+/* A case that was played to its end everywhere and expects nothing is none. */
+static void know_expectations(struct lab_case *c)
+{
+	for (unsigned i = 0; i < c->plays_n; i++)
+		if (c->plays[i]->end != PLAY_DONE || c->plays[i]->expects_n)
+			return;
+	if (c->plays_n)
+		snprintf(c->wrong, sizeof(c->wrong),
+			 "%s.lua: nothing is expected: expect(got, want) says what is so",
+			 c->head.name);
+}
+
 static void gather(struct lab *lab, size_t i)
 {
 	struct lab_case *c = &lab->cases[i];
@@ -248,6 +294,7 @@ static void gather(struct lab *lab, size_t i)
 		else if (job->row == lab->own)
 			c->model = &job->play;
 	}
+	know_expectations(c);
 	c->compared = c->kernel && c->model && play_went(c->kernel) && c->model->end == PLAY_DONE;
 	if (c->compared)
 		agree_compare(c->model, c->kernel, &c->agreement);
@@ -300,7 +347,7 @@ static void on_done(void *ctx, size_t i)
 static int status_of(const struct lab *lab)
 {
 	int status = STATUS_OK;
-	bool undecided = false;
+	bool undecided = !lab->cases_n;
 
 	for (size_t i = 0; i < lab->cases_n; i++) {
 		switch (lab_verdict(&lab->cases[i])) {
@@ -341,9 +388,12 @@ static int play_all(struct lab *lab)
 	lab_run(lab->jobs, lab->jobs_n, on_done, lab);
 	show(lab);
 	if (lab->o->json)
-		ok = report_lab_json(lab->cases, lab->cases_n, stdout);
+		ok = report_lab_json(lab->cases, lab->cases_n, lab->o->verbose, stdout);
 	else
-		report_lab_end(lab->cases, lab->cases_n, lab->o->verbose, seconds() - lab->began_s,
+		report_lab_end(lab->cases, lab->cases_n,
+			       &(struct lab_end){.verbose = lab->o->verbose,
+						 .left_out = lab->left_out,
+						 .seconds = seconds() - lab->began_s},
 			       lab->out);
 	return command_written("lab", ok, status_of(lab));
 }
@@ -367,7 +417,7 @@ static void forget(struct lab *lab)
 	for (size_t i = 0; lab->captures && i < lab->jobs_n; i++)
 		free(lab->captures[i].file);
 	free(lab->captures);
-	case_files_free(lab->files, lab->files ? lab->cases_n : 0);
+	case_files_free(lab->files, lab->files ? lab->files_n : 0);
 	free(lab->cases);
 	free(lab->jobs);
 	free(lab->case_of);

@@ -189,18 +189,58 @@ static void summary(const struct lab_case *c, char *out, size_t size)
 	snprintf(out, size, "%u of %u hold%s: %s", held, total, also, where);
 }
 
+enum agrees {
+	AGREES_NOT,
+	AGREES,
+	AGREES_IN_SUMS,   /* neither call nor segment was recorded: only what they add up to */
+	AGREES_IN_NOTHING /* nor was anything counted */
+};
+
+static enum agrees agrees(const struct lab_case *c)
+{
+	const struct agreement *a = &c->agreement;
+
+	if (a->differs != AGREE_ALL)
+		return AGREES_NOT;
+	if (a->calls || a->segments)
+		return AGREES;
+	return a->counters ? AGREES_IN_SUMS : AGREES_IN_NOTHING;
+}
+
+/* What was held against each other, and is equal. */
+static void equal_text(const struct lab_case *c, char *out, size_t size)
+{
+	const struct agreement *a = &c->agreement;
+
+	switch (agrees(c)) {
+	case AGREES_IN_SUMS:
+		snprintf(out, size,
+			 "the kernel counts what the model does: %u counters. No call and no "
+			 "segment was compared",
+			 a->counters);
+		break;
+	case AGREES_IN_NOTHING:
+		snprintf(out, size, "nothing of the kernel was compared with the model");
+		break;
+	case AGREES:
+	case AGREES_NOT:
+		snprintf(out, size,
+			 "the kernel agrees with the model: %u calls, %u segments, %u counters",
+			 a->calls, a->segments, a->counters);
+	}
+}
+
 static void print_agreement(const struct lab_case *c, FILE *out)
 {
 	const struct agreement *a = &c->agreement;
-	char line[2 * PLAY_TEXT_MAX];
+	char line[3 * PLAY_TEXT_MAX], equal[PLAY_TEXT_MAX];
 
 	if (!c->compared)
 		return;
 	if (a->differs == AGREE_ALL) {
 		const char *apart = c->kernel->apart;
-		snprintf(line, sizeof(line),
-			 "the kernel agrees with the model: %u calls, %u segments, %u counters%s%s",
-			 a->calls, a->segments, a->counters,
+		equal_text(c, equal, sizeof(equal));
+		snprintf(line, sizeof(line), "%s%s%s", equal,
 			 apart[0]                      ? ". What follows is not compared: "
 			 : c->kernel->end == PLAY_DONE ? ""
 						       : ", as far as it played",
@@ -280,6 +320,12 @@ static const char *kernel_word(const struct lab_case *c)
 /* In how many releases, which on which stage, and what of it was held against each other. */
 static void print_stages(const struct lab_case *c, FILE *out)
 {
+	static const char *const words[] = {
+		[AGREES_NOT] = "NO",
+		[AGREES] = "yes",
+		[AGREES_IN_SUMS] = "sums",
+		[AGREES_IN_NOTHING] = "-",
+	};
 	const struct agreement *a = &c->agreement;
 	unsigned models = 0;
 
@@ -287,8 +333,8 @@ static void print_stages(const struct lab_case *c, FILE *out)
 		models += c->plays[i] != c->kernel && play_went(c->plays[i]);
 	fprintf(out, "%-35s %5u %-7s ", c->head.name, models, kernel_word(c));
 	if (c->compared)
-		fprintf(out, "%-6s %5u %8u %8u\n", a->differs == AGREE_ALL ? "yes" : "NO", a->calls,
-			a->segments, a->counters);
+		fprintf(out, "%-6s %5u %8u %8u\n", words[agrees(c)], a->calls, a->segments,
+			a->counters);
 	else
 		fputs("-\n", out);
 }
@@ -313,28 +359,48 @@ static bool ends_empty(const struct lab_case *c, bool verbose)
 	return verbose && !c->wrong[0] && c->plays_n && c->plays[c->plays_n - 1]->expects_n;
 }
 
-void report_lab_end(const struct lab_case *cases, size_t n, bool verbose, double seconds, FILE *out)
+/* "29 agree with the model, 2 of them in counters alone" */
+static void agree_text(const struct lab_case *cases, size_t n, char *out, size_t size)
 {
-	size_t count[4] = {0}, on_kernel = 0, agree = 0;
-	char line[256];
+	size_t agree = 0, sums = 0;
+	char alone[64] = "";
 
-	if (!n || !ends_empty(&cases[n - 1], verbose))
+	for (size_t i = 0; i < n; i++) {
+		const enum agrees how = cases[i].compared ? agrees(&cases[i]) : AGREES_NOT;
+		agree += how == AGREES || how == AGREES_IN_SUMS;
+		sums += how == AGREES_IN_SUMS;
+	}
+	if (sums)
+		snprintf(alone, sizeof(alone), ", %zu in counters alone", sums);
+	snprintf(out, size, "%zu %s with the model%s", agree, of_number(agree, "agrees", "agree"),
+		 alone);
+}
+
+void report_lab_end(const struct lab_case *cases, size_t n, const struct lab_end *end, FILE *out)
+{
+	size_t count[4] = {0}, on_kernel = 0;
+	char line[320], agree[96], more[64] = "";
+
+	if (!n || !ends_empty(&cases[n - 1], end->verbose))
 		fputc('\n', out);
 	if (n > 1)
 		print_table(cases, n, out);
 	for (size_t i = 0; i < n; i++) {
 		count[lab_verdict(&cases[i])]++;
 		on_kernel += cases[i].kernel && play_went(cases[i].kernel);
-		agree += cases[i].compared && cases[i].agreement.differs == AGREE_ALL;
 	}
+	agree_text(cases, n, agree, sizeof(agree));
+	if (end->left_out)
+		snprintf(more, sizeof(more), "%zu more %s not for that release; ", end->left_out,
+			 of_number(end->left_out, "is", "are"));
 	snprintf(line, sizeof(line),
 		 "%zu %s: %zu %s, %zu %s not, %zu %s no case, %zu not played; %zu on this kernel, "
-		 "%zu %s with the model; %.1f s",
+		 "%s; %s%.1f s",
 		 n, of_number(n, "case", "cases"), count[LAB_HOLDS],
 		 of_number(count[LAB_HOLDS], "holds", "hold"), count[LAB_BROKEN],
 		 of_number(count[LAB_BROKEN], "does", "do"), count[LAB_WRONG],
 		 of_number(count[LAB_WRONG], "is", "are"), count[LAB_NOT_PLAYED], on_kernel, agree,
-		 of_number(agree, "agrees", "agree"), seconds);
+		 more, end->seconds);
 	indented(out, 0, "", line);
 }
 

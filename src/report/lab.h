@@ -44,14 +44,19 @@ enum lab_verdict {
 enum lab_verdict lab_verdict(const struct lab_case *c);
 
 void report_lab_case(const struct lab_case *c, bool verbose, FILE *out);
-/* The last lines: of several cases a table of where each was played, and how many hold.
- * verbose: as the cases were shown. */
-void report_lab_end(const struct lab_case *cases, size_t n, bool verbose, double seconds,
-		    FILE *out);
+
+struct lab_end {
+	bool verbose;    /* as the cases were shown */
+	size_t left_out; /* cases that nobody asked for: none of their releases was */
+	double seconds;
+};
+
+/* The last lines: of several cases a table of where each was played, and how many hold. */
+void report_lab_end(const struct lab_case *cases, size_t n, const struct lab_end *end, FILE *out);
 void report_lab_list(const struct lab_case *cases, size_t n, FILE *out);
 
-/* One object. False: no memory, or out failed. */
-bool report_lab_json(const struct lab_case *cases, size_t n, FILE *out);
+/* One object; verbose: with every segment and call. False: no memory, or out failed. */
+bool report_lab_json(const struct lab_case *cases, size_t n, bool verbose, FILE *out);
 bool report_lab_list_json(const struct lab_case *cases, size_t n, FILE *out);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/lab.h"
 
+#include <stdlib.h>
+
 #include "report/value.h"
 
 static const char *const verdict_words[] = {
@@ -85,7 +87,109 @@ static json_t *capture_of(const struct play *p, const struct lab_capture *c, boo
 	return j;
 }
 
-static json_t *play_of(const struct play *p, const struct lab_capture *capture, bool *ok)
+/* ----------------------------------------------------------------------------------- the ladder
+ */
+
+static json_t *seconds_of(uint64_t ns)
+{
+	return json_real((double)ns / 1e9);
+}
+
+static json_t *flags_of(uint8_t flags, bool *ok)
+{
+	static const struct {
+		uint8_t flag;
+		const char *name;
+	} names[] = {{SEGMENT_SYN, "SYN"},
+		     {SEGMENT_FIN, "FIN"},
+		     {SEGMENT_RST, "RST"},
+		     {SEGMENT_ACK, "ACK"}};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (flags & names[i].flag)
+			value_append(list, json_string(names[i].name), ok);
+	return list;
+}
+
+static json_t *states_of(const struct play_segment *s, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < 2; i++)
+		value_append(
+			list,
+			s->state[i] ? json_string(tcpwhy_state_name((enum tcpwhy_state)s->state[i]))
+				    : json_null(),
+			ok);
+	return list;
+}
+
+static json_t *segment_of(const struct play *p, const struct play_segment *s,
+			  const struct agree_numbers *n, bool *ok)
+{
+	static const char *const passages[] = {
+		[LINE_ON_ITS_WAY] = "held", [LINE_DELIVERED] = "delivered", [LINE_LOST] = "lost"};
+	static const char *const origins[] = {
+		[LINE_SENT] = "sent", [LINE_INJECTED] = "injected", [LINE_COPIED] = "copied"};
+	const struct line_record *r = &s->record;
+	const struct play_link *link = &p->links[r->link];
+	const bool back = r->direction == LINE_FROM_1, has_ack = r->segment.flags & SEGMENT_ACK;
+	json_t *j = json_object();
+
+	value_put(j, "time_s", seconds_of(r->sent_ns), ok);
+	value_put(j, "link", json_integer(r->link), ok);
+	value_put(j, "connection", json_integer(n->connection), ok);
+	value_put(j, "from", value_string(p->nodes[link->node[back]].name), ok);
+	value_put(j, "to", value_string(p->nodes[link->node[!back]].name), ok);
+	value_put(j, "flags", flags_of(r->segment.flags, ok), ok);
+	value_put(j, "seq", json_integer(n->seq), ok);
+	value_put(j, "ack", has_ack ? json_integer(n->ack) : json_null(), ok);
+	value_put(j, "length", json_integer(r->segment.length), ok);
+	value_put(j, "states", states_of(s, ok), ok);
+	value_put(j, "counted", value_string_or_null(s->counted), ok);
+	value_put(j, "passage", json_string(passages[r->passage]), ok);
+	value_put(j, "origin", json_string(origins[r->origin]), ok);
+	return j;
+}
+
+static json_t *call_of(const struct play *p, const struct play_call *c, bool *ok)
+{
+	json_t *j = json_object();
+
+	value_put(j, "time_s", seconds_of(c->at_ns), ok);
+	value_put(j, "end_s", seconds_of(c->end_ns), ok);
+	value_put(j, "host", c->node < 0 ? json_null() : value_string(p->nodes[c->node].name), ok);
+	value_put(j, "line", json_integer(c->line), ok);
+	value_put(j, "note", json_boolean(c->is_note), ok);
+	value_put(j, "text", value_string(c->text), ok);
+	value_put(j, "result", value_string_or_null(c->result), ok);
+	return j;
+}
+
+static json_t *ladder_of(const struct play *p, bool *ok)
+{
+	struct agree_numbers *numbers = malloc((p->segments_n + 1) * sizeof(*numbers));
+	json_t *j = json_object(), *calls = json_array(), *segments = json_array();
+
+	*ok &= numbers != NULL;
+	if (numbers)
+		agree_number(p, numbers);
+	for (uint32_t i = 0; numbers && i < p->segments_n; i++)
+		value_append(segments, segment_of(p, &p->segments[i], &numbers[i], ok), ok);
+	for (uint32_t i = 0; i < p->calls_n; i++)
+		value_append(calls, call_of(p, &p->calls[i], ok), ok);
+	value_put(j, "calls", calls, ok);
+	value_put(j, "segments", segments, ok);
+	free(numbers);
+	return j;
+}
+
+/* ---------------------------------------------------------------------------------- plays, cases
+ */
+
+static json_t *play_of(const struct play *p, const struct lab_capture *capture, bool verbose,
+		       bool *ok)
 {
 	json_t *j = json_object();
 
@@ -100,7 +204,38 @@ static json_t *play_of(const struct play *p, const struct lab_capture *capture, 
 	value_put(j, "expectations", expects_of(p, ok), ok);
 	value_put(j, "figures", figures_of(p, ok), ok);
 	value_put(j, "capture", capture_of(p, capture, ok), ok);
+	value_put(j, "ladder", verbose ? ladder_of(p, ok) : json_null(), ok);
 	return j;
+}
+
+static json_t *counter_of(const struct lab_case *c, const struct play_counter *counter, bool *ok)
+{
+	const uint64_t model = agree_counter(c->model, counter->node, counter->name),
+		       kernel = agree_counter(c->kernel, counter->node, counter->name);
+	json_t *j = json_object();
+
+	value_put(j, "host", value_string(c->model->nodes[counter->node].name), ok);
+	value_put(j, "counter", value_string(counter->name), ok);
+	value_put(j, "model", json_integer((json_int_t)model), ok);
+	value_put(j, "kernel", json_integer((json_int_t)kernel), ok);
+	return j;
+}
+
+/* Those that one of the two has: what is 0 in both is not kept. */
+static json_t *counters_of(const struct lab_case *c, bool *ok)
+{
+	const struct play *m = c->model, *k = c->kernel;
+	json_t *list;
+
+	if (!c->agreement.with_counters)
+		return json_null();
+	list = json_array();
+	for (uint32_t i = 0; i < m->counters_n; i++)
+		value_append(list, counter_of(c, &m->counters[i], ok), ok);
+	for (uint32_t i = 0; i < k->counters_n; i++)
+		if (!agree_counter(m, k->counters[i].node, k->counters[i].name))
+			value_append(list, counter_of(c, &k->counters[i], ok), ok);
+	return list;
 }
 
 static json_t *agreement_of(const struct lab_case *c, bool *ok)
@@ -116,6 +251,7 @@ static json_t *agreement_of(const struct lab_case *c, bool *ok)
 	value_put(j, "calls", json_integer(a->calls), ok);
 	value_put(j, "segments", json_integer(a->segments), ok);
 	value_put(j, "counters", json_integer(a->counters), ok);
+	value_put(j, "counters_compared", counters_of(c, ok), ok);
 	value_put(j, "apart", value_string_or_null(c->kernel->apart), ok);
 	value_put(j, "what", value_string_or_null(a->what), ok);
 	value_put(j, "in_model", value_string_or_null(a->model), ok);
@@ -135,7 +271,7 @@ static bool print(json_t *list, FILE *out, bool ok)
 	return false;
 }
 
-bool report_lab_json(const struct lab_case *cases, size_t n, FILE *out)
+bool report_lab_json(const struct lab_case *cases, size_t n, bool verbose, FILE *out)
 {
 	json_t *list = json_array();
 	bool ok = true;
@@ -144,7 +280,8 @@ bool report_lab_json(const struct lab_case *cases, size_t n, FILE *out)
 		json_t *j = head_of(&cases[i], &ok), *plays = json_array();
 		value_put(j, "verdict", json_string(verdict_words[lab_verdict(&cases[i])]), &ok);
 		for (unsigned k = 0; k < cases[i].plays_n; k++)
-			value_append(plays, play_of(cases[i].plays[k], cases[i].captures[k], &ok),
+			value_append(plays,
+				     play_of(cases[i].plays[k], cases[i].captures[k], verbose, &ok),
 				     &ok);
 		value_put(j, "plays", plays, &ok);
 		value_put(j, "agreement", agreement_of(&cases[i], &ok), &ok);

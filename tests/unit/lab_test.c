@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "case/stage_world.h"
@@ -227,7 +228,7 @@ static void test_table(void **state)
 	cases[2].compared = false;
 	FILE *f = open_memstream(&out, &n);
 	assert_non_null(f);
-	report_lab_end(cases, 3, false, 1, f);
+	report_lab_end(cases, 3, &(struct lab_end){.left_out = 5, .seconds = 1}, f);
 	fclose(f);
 	has(out, " model kernel  agrees calls segments counters\n");
 	has(out,
@@ -254,13 +255,110 @@ static void test_end_of_one(void **state)
 
 		assert_non_null(f);
 		report_lab_case(&s.c, verbose, f);
-		report_lab_end(&s.c, 1, verbose, 1, f);
+		report_lab_end(&s.c, 1, &(struct lab_end){.verbose = verbose, .seconds = 1}, f);
 		fclose(f);
 		has(out, "\n\n1 case: 1 holds, 0 do not, 0 are no case, 0 not played; 1 on this "
 			 "kernel, 1\nagrees with the model; 1.0 s\n");
 		assert_null(strstr(out, "\n\n\n"));
 		free(out);
 	}
+	tear_down(&s);
+}
+
+/* Where no call and no segment was held against another, that is no "yes". */
+static void test_sums(void **state)
+{
+	struct lab_case cases[2];
+	struct scene s;
+	char *out;
+	size_t n;
+
+	(void)state;
+	set_up(&s);
+	s.model.calls_n = s.kernel.calls_n = 0;
+	s.model.segments_n = s.kernel.segments_n = 0;
+	out = shown(&s, false);
+	has(out, "the kernel counts what the model does: 5 counters. No call and no\n");
+	free(out);
+	cases[0] = cases[1] = s.c;
+	cases[1].agreement.counters = 0;
+	FILE *f = open_memstream(&out, &n);
+	assert_non_null(f);
+	report_lab_end(cases, 2, &(struct lab_end){.left_out = 5, .seconds = 1}, f);
+	fclose(f);
+	has(out,
+	    "scene                                   1 played  sums       0        0        5\n");
+	has(out,
+	    "scene                                   1 played  -          0        0        0\n");
+	has(out, "1\nagrees with the model, 1 in counters alone; 5 more are not for that release;");
+	free(out);
+	tear_down(&s);
+}
+
+static json_t *json_of(struct scene *s, bool verbose)
+{
+	char *out = NULL;
+	size_t n;
+	FILE *f = open_memstream(&out, &n);
+
+	assert_non_null(f);
+	agree_compare(&s->model, &s->kernel, &s->c.agreement);
+	assert_true(report_lab_json(&s->c, 1, verbose, f));
+	fclose(f);
+	json_t *root = json_loads(out, 0, NULL), *c;
+	assert_non_null(root);
+	free(out);
+	c = json_incref(json_array_get(json_object_get(root, "cases"), 0));
+	json_decref(root);
+	return c;
+}
+
+static const char *text_at(json_t *object, const char *name)
+{
+	const char *value = json_string_value(json_object_get(object, name));
+
+	return value ? value : "null";
+}
+
+/* Both values of each counter, that of one side alone, too; segments and calls with verbose. */
+static void test_json(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	set_up(&s);
+	strcpy(s.kernel.counters[0].name, "SyncookiesSent");
+	json_t *c = json_of(&s, false), *list;
+	list = json_object_get(json_object_get(c, "agreement"), "counters_compared");
+	assert_int_equal(json_array_size(list), s.model.counters_n + 1);
+	json_t *first = json_array_get(list, 0), *last = json_array_get(list, s.model.counters_n);
+	assert_string_equal(text_at(first, "counter"), s.model.counters[0].name);
+	assert_int_equal(json_integer_value(json_object_get(first, "model")),
+			 s.model.counters[0].value);
+	assert_int_equal(json_integer_value(json_object_get(first, "kernel")), 0);
+	assert_string_equal(text_at(last, "counter"), "SyncookiesSent");
+	json_t *play_of = json_array_get(json_object_get(c, "plays"), 0);
+	assert_true(json_is_null(json_object_get(play_of, "ladder")));
+	json_decref(c);
+
+	c = json_of(&s, true);
+	json_t *ladder = json_object_get(json_array_get(json_object_get(c, "plays"), 0), "ladder");
+	list = json_object_get(ladder, "segments");
+	assert_int_equal(json_array_size(list), 4);
+	json_t *answer = json_array_get(list, 2);
+	assert_string_equal(text_at(answer, "from"), "server");
+	assert_string_equal(text_at(answer, "to"), "client");
+	assert_string_equal(text_at(answer, "passage"), "delivered");
+	assert_string_equal(text_at(json_array_get(list, 0), "passage"), "lost");
+	assert_true(json_is_null(json_object_get(json_array_get(list, 0), "ack")));
+	assert_int_equal(json_integer_value(json_object_get(answer, "ack")), 1);
+	assert_int_equal(json_array_size(json_object_get(answer, "flags")), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(answer, "states"), 0)),
+			    "SYN_RECV");
+	list = json_object_get(ladder, "calls");
+	assert_string_equal(text_at(json_array_get(list, 2), "text"), "connect(10.0.0.2:80)");
+	assert_string_equal(text_at(json_array_get(list, 2), "host"), "client");
+	json_decref(c);
 	tear_down(&s);
 }
 
@@ -328,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_end_of_one),
 		cmocka_unit_test(test_skipped),       cmocka_unit_test(test_table),
 		cmocka_unit_test(test_narrow),        cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_sums),          cmocka_unit_test(test_json),
 	};
 
 	return unit_run("lab", tests);
