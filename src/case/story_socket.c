@@ -631,8 +631,10 @@ void story_open_sockets(lua_State *l)
 		{"accept", socket_accept}, {"send", socket_send},
 		{"recv", socket_recv},     {"shutdown", socket_shutdown},
 		{"close", socket_close},   {"start_connect", socket_start_connect}};
-	static const luaL_Reg others[] = {
-		{"so_error", socket_so_error}, {"crowd", socket_crowd}, {NULL, NULL}};
+	static const luaL_Reg others[] = {{"so_error", socket_so_error},
+					  {"verdict", story_verdict_word},
+					  {"crowd", socket_crowd},
+					  {NULL, NULL}};
 
 	story_define(l, STORY_SOCKET, others, socket_fields);
 	/* The methods lie in the first upvalue of __index. */

@@ -147,6 +147,8 @@ int story_cgroup_word(lua_State *l);
 int story_file_word(lua_State *l);
 int story_cure_word(lua_State *l);
 int story_undo_word(lua_State *l);
+/* A method of a socket. */
+int story_verdict_word(lua_State *l);
 
 void story_open_nodes(lua_State *l);
 void story_open_lines(lua_State *l);
