@@ -42,6 +42,18 @@ if stage == "kernel" then
 	expect(pod:try_run(table.unpack(argv)), 0, "what fix yaml says, verbatim: " .. table.concat(argv, " "))
 	local status, why = pod:run(words("setpriv --reuid=65534 --clear-groups sysctl -w " .. NAME .. "=0"))
 	expect(status ~= 0 and pod:sysctl(NAME), 1, "the application may not: " .. why:sub(1, -2))
+
+	-- The two others, which a kubelet and a network carry out.
+	local function yaml(kind)
+		local _, text = node:run(words("tcpwhy fix yaml " .. kind .. " --json " .. NAME .. "=1"))
+		return read_json(text)
+	end
+	expect(yaml("sysctl --kube 1.29").answer, "refused", "securityContext.sysctls: not on the list of safe ones")
+	local allowed = yaml "sysctl --kube 1.29 --unsafe"
+	expect(allowed.kubelet, "--allowed-unsafe-sysctls=" .. NAME, "the kubelet must be told")
+	expect(allowed.yaml:find("sysctls:\n      - name: " .. NAME .. "\n        value: \"1\"") ~= nil, true, "and what it says to the pod")
+	local plugin = yaml("cni-tuning").cni
+	expect(plugin.type .. " " .. NAME .. "=" .. plugin.sysctl[NAME], "tuning " .. NAME .. "=1", "the CNI plugin tuning")
 else
 	pod:sysctl(NAME, 1)
 end

@@ -40,3 +40,11 @@ for _, option in ipairs {"SO_REUSEADDR", "SO_REUSEPORT"} do
 		end
 	end
 end
+
+-- One has this, the other that: they are not the same permission.
+for _, mixed in ipairs{{"SO_REUSEADDR", "SO_REUSEPORT"}, {"SO_REUSEPORT", "SO_REUSEADDR"}} do
+	port = port + 1
+	serve("0.0.0.0", {[mixed[1]] = true}, true)
+	expect(host:socket{[mixed[2]] = true}:try_bind("0.0.0.0:" .. port), "EADDRINUSE",
+		"server closed first; first " .. mixed[1] .. ", second " .. mixed[2])
+end
