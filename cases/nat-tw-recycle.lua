@@ -18,16 +18,17 @@ link(nat, "203.0.113.1 203.0.113.7", server, "198.51.100.1")
 nat:snat{from = "192.168.0.0/16", to = "203.0.113.1"}
 local listener = server:listen("198.51.100.1:80")
 
--- Whether a phone gets a connection; the server closes it first and has TIME_WAIT.
+-- The server closes first and has TIME_WAIT.
+local function leave(there, here)
+	here:close()
+	there:recv()
+	there:close()
+end
+-- Whether a phone gets a connection.
 local function visit(phone, to)
 	local there = phone:socket()
 	local result = there:try_connect(to or "198.51.100.1:80")
-	if result == "ok" then
-		local here = listener:accept()
-		here:close()
-		there:recv()
-	end
-	there:close()
+	if result == "ok" then leave(there, listener:accept()) else there:close() end
 	pause(0.1)
 	return result
 end
@@ -60,7 +61,10 @@ stale.flags, stale.seq, stale.tsval = "ACK PSH", there.snd_nxt, (stale.tsval - 1
 first:inject(old, stale)
 eventually(server, "PAWSEstab", 1, "nor does recycle turn it on: a segment of a second ago is refused without")
 expect(here.unread, 0)
-for _, s in ipairs {there, here, young_there, young_here} do s:close() end
+pause(0.1)
+leave(there, here)
+leave(young_there, young_here)
+pause(0.1)
 if not has "tw-recycle" then
 	expect(pcall(server.sysctl, server, "net.ipv4.tcp_tw_recycle", 1), false, "from 4.12 on there is no such knob")
 	return
