@@ -1,7 +1,10 @@
+-- A firewall that rejects need not send a RST: it may answer by ICMP. What becomes of that is up to the type, the family,
+-- and the state of the connection, which the packet may be forged to be about.
 case {
 	about = "a firewall answers by ICMP: who is told what?",
 	claim = "a rejected connection is refused",
 	truth = "connect() gets the errno of what ICMP says, and IPv6 another than IPv4; an established connection goes on, and SO_ERROR tells it once",
+	source = "R4",
 }
 local client, wall, server = host("client"), box("wall"), host("server")
 link(client, "10.0.0.1 fd00::1", wall, "10.0.0.254 fd00::fe")

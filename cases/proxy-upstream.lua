@@ -13,10 +13,10 @@ link(proxy, "10.1.0.1", upstream, "10.1.0.2", {untapped = true, delay = 0.001})
 proxy:prefix("10.2.0.0/24", {is_local = true, routed = true})
 proxy:sysctl("net.ipv4.ip_local_port_range", "32768 32777")
 
-figures("the proxy", "opened", "TW proxy", "TW upstream", "collide", "failed")
-local function show(what, port, opened, collisions, failed)
+figures("TIME_WAIT at", "clients", "proxy", "upstream", "collide", "failed", "opened")
+local function show(what, port, front, opened, collisions, failed)
 	local here = proxy:count("TIME_WAIT", nil, port)
-	figures(what, opened, here, upstream:count("TIME_WAIT", port), collisions, failed)
+	figures(what, clients:count("TIME_WAIT", nil, front), here, upstream:count("TIME_WAIT", port), collisions, failed, opened)
 	return failed, here
 end
 
@@ -32,12 +32,13 @@ local function play(what, closes_first, options, every)
 	local users = clients:load{to = front, total = 20, every = every or 0.02, request = 100, reply = 1000}
 	eventually(users, "done", true, nil, 5)
 	pause(0.2)
-	return show(what, port, pool.established, pool.collisions, 20 - users.replies)
+	return show(what, port, port, pool.established, pool.collisions, 20 - users.replies)
 end
 
 local failed, here = play("proxy closes first", false, {})
 expect(failed, 10, "its own TIME_WAIT takes all ports")
 expect(here, 10)
+expect(clients:count("TIME_WAIT", nil, port), 10, "the clients keep theirs of the answered ones, and have ports enough")
 failed, here = play("upstream closes first", true, {})
 expect(failed, 0, "TIME_WAIT is there; a new SYN takes it over")
 expect(here, 0)
@@ -92,7 +93,7 @@ local function real(what, port, requests)
 		"http://10.0.0.254/" .. port .. "?[1-" .. requests .. "]")
 	for i = 1, #got, 4 do good = good + (got:sub(i, i + 2) == "200" and 1 or 0) end
 	pause(0.2)
-	return show("nginx: " .. what, port, proxy.ActiveOpens - before, "-", requests - good)
+	return show("nginx: " .. what, port, 80, proxy.ActiveOpens - before, "-", requests - good)
 end
 failed, here = real("proxy closes first", 80, 20)
 expect(failed, 10, "502: connect() finds no port")
