@@ -104,6 +104,24 @@ static void test_words(void **state)
 		1);
 }
 
+static void test_verdict(void **state)
+{
+	(void)state;
+	check_holds(PAIR "client:sysctl('net.ipv4.ip_local_port_range', '61000 61000') "
+			 "client:sysctl('net.ipv4.tcp_tw_reuse', 0) "
+			 "local l = server:listen('10.0.0.2:80') "
+			 "local c = client:connect('10.0.0.2:80') "
+			 "expect(c:verdict().rule, nil) expect(c:verdict().port, 61000) "
+			 "local a = l:accept() c:close() a:recv() a:close() "
+			 "eventually(client, 'TIME_WAIT', 1) "
+			 "local s = client:socket() expect(s:verdict(), nil, 'no call yet') "
+			 "expect(s:try_connect('10.0.0.2:80'), 'EADDRNOTAVAIL') "
+			 "expect(s:verdict().rule, 'connect.no-port-for-destination') "
+			 "expect(s:verdict().taken, 1) "
+			 "expect(s:verdict().time_wait_kept.reuse_off, 1)",
+		    8);
+}
+
 /* A box that translates: the server sees its address. */
 /* What the model knows of tcpwhy's cures; the newest of a host is undone first. */
 #define REUSE(host, value) "expect(" host ":sysctl 'net.ipv4.tcp_tw_reuse', " value ") "
@@ -490,6 +508,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_cures),
 		cmocka_unit_test(test_cures_that_are_none),
 		cmocka_unit_test(test_box),
