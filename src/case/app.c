@@ -80,7 +80,7 @@ static uint64_t deadline(void *ctx)
 {
 	const struct apps *a = ctx;
 
-	return a->heap_used ? a->heap[0].when_ns : APP_FOREVER;
+	return a->heap_used && !a->is_broke ? a->heap[0].when_ns : APP_FOREVER;
 }
 
 static void fire_app(struct apps *a, int app, uint64_t when_ns)
@@ -114,7 +114,7 @@ static void due(void *ctx)
 	struct apps *a = ctx;
 	uint64_t now = a->ops->now(a->st);
 
-	while (a->heap_used && a->heap[0].when_ns <= now) {
+	while (!a->is_broke && a->heap_used && a->heap[0].when_ns <= now) {
 		struct due d = take_first(a);
 		if (d.what < 0)
 			fire_app(a, ~d.what, d.when_ns);
@@ -242,7 +242,7 @@ static void ready(void *ctx, int sock)
 	struct apps *a = ctx;
 	int what = sock < a->socks ? a->conn_of[sock] : NOBODY;
 
-	if (what == NOBODY)
+	if (what == NOBODY || a->is_broke)
 		return;
 	if (what < 0)
 		server_listener_ready(a, ~what);
@@ -268,6 +268,19 @@ struct apps *apps_new(struct stage *st, uint64_t seed)
 	struct stage_driver d = {.ctx = a, .ready = ready, .deadline = deadline, .due = due};
 	st->ops->drive(st, &d);
 	return a;
+}
+
+void apps_budget(struct apps *a, bool (*goes_on)(void *ctx, uint64_t units), void *ctx)
+{
+	a->goes_on = goes_on;
+	a->payer = ctx;
+}
+
+bool app_pays(struct apps *a, uint64_t units)
+{
+	if (a->goes_on && !a->is_broke)
+		a->is_broke = !a->goes_on(a->payer, units);
+	return !a->is_broke;
 }
 
 /* Their connections, app -1: of all. */

@@ -21,6 +21,9 @@ struct apps;
 
 /* The stage has been started and outlives them. NULL: no memory. */
 struct apps *apps_new(struct stage *st, uint64_t seed);
+/* Whoever pays for them: asked with a price in instructions, as sandbox.h counts, before each
+ * attempt to connect. After the first false they do nothing more. */
+void apps_budget(struct apps *a, bool (*goes_on)(void *ctx, uint64_t units), void *ctx);
 /* Closes what is open. */
 void apps_free(struct apps *a);
 

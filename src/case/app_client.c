@@ -12,7 +12,13 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define SLOW_NS  (NS_PER_S / 2)
 
-enum { RECV_MAX = 1 << 20, ATTEMPTS = 4096, WATCHED_TARGETS = 8, PORTS = 65536 };
+enum {
+	RECV_MAX = 1 << 20,
+	ATTEMPTS = 4096,
+	WATCHED_TARGETS = 8,
+	WATCHED_IN_ALL = 64, /* half a megabyte each */
+	PORTS = 65536,
+};
 
 int client_start(struct apps *a, int app, struct err *err)
 {
@@ -25,6 +31,13 @@ int client_start(struct apps *a, int app, struct err *err)
 			 WATCHED_TARGETS);
 		return -EINVAL;
 	}
+	if (c->watches_ports && c->n_targets > WATCHED_IN_ALL - a->watched) {
+		snprintf(err->text, sizeof(err->text),
+			 "ports of at most %d targets in all are watched", WATCHED_IN_ALL);
+		return -EINVAL;
+	}
+	if (c->watches_ports)
+		a->watched += (unsigned)c->n_targets;
 	if (c->watches_ports)
 		p->ended = calloc(c->n_targets * PORTS, sizeof(*p->ended));
 	if (c->watches_ports && !p->ended) {
@@ -146,8 +159,12 @@ static int open_socket(struct apps *a, struct application *p, const struct app_t
 		attempts =
 			picker_ports(&c->picker) < ATTEMPTS ? picker_ports(&c->picker) : ATTEMPTS;
 	for (uint32_t i = 0;; i++) {
+		if (!app_pays(a, APP_ATTEMPT))
+			return -ECANCELED;
 		int sock = try_connect(a, c, t, source, i);
 		bool taken = sock == -EADDRINUSE || sock == -EADDRNOTAVAIL;
+		if (taken && c->picker.kind == PICKER_KERNEL)
+			app_pays(a, APP_SEARCH);
 		if (!taken || i + 1 == attempts)
 			return sock;
 		p->figures.passed_over++;
@@ -380,7 +397,7 @@ void client_due(struct apps *a, int app)
 	do {
 		begun = ++p->begun;
 		client_request(a, app, -1);
-	} while (!every && begun < p->client.total);
+	} while (!every && begun < p->client.total && !a->is_broke);
 	if (begun < p->client.total)
 		app_timer(a, app, app_after(a, every));
 }

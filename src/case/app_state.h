@@ -56,10 +56,17 @@ struct due {
 
 enum { APP_KNOWN = 1024 }; /* a power of two */
 
+/* Attempts to connect, in instructions: a search that finds no port has asked for every one. */
+enum { APP_ATTEMPT = 40, APP_SEARCH = 2000 };
+
 struct apps {
 	struct stage *st;
 	const struct stage_ops *ops;
 	uint64_t seed;
+	bool (*goes_on)(void *ctx, uint64_t units); /* NULL: nobody asks for a price */
+	void *payer;
+	bool is_broke;
+	unsigned watched; /* targets whose ports are watched */
 	struct application *apps;
 	int n_apps, apps_room;
 	struct conn *conns;
@@ -84,6 +91,8 @@ void conn_timer(struct apps *a, int conn, uint64_t when_ns);
 void app_timer(struct apps *a, int app, uint64_t when_ns);
 bool sock_map(struct apps *a, int sock, int what);
 void app_count(struct application *p, int error);
+/* Whether somebody pays for that. */
+bool app_pays(struct apps *a, uint64_t units);
 /* n ns from now. */
 uint64_t app_after(const struct apps *a, uint64_t n);
 

@@ -83,6 +83,15 @@ static struct relay_rule rule_of(const struct line_control *c)
 	};
 }
 
+/* The model has room for more. */
+static int no_room(struct err *err)
+{
+	snprintf(err->text, sizeof(err->text),
+		 "the kernel stage has %d line controls, %d of them on a link at a time",
+		 KERNEL_CONTROLS, RELAY_RULES);
+	return STAGE_CANNOT;
+}
+
 int kernel_add_control(struct stage *st, int link, enum line_direction d,
 		       const struct line_control *c, struct err *err)
 {
@@ -93,8 +102,10 @@ int kernel_add_control(struct stage *st, int link, enum line_direction d,
 	if (!link_at(k, link)->tapped)
 		return kernel_fail(err, -EINVAL, "that link is not tapped");
 	if (k->n_controls == KERNEL_CONTROLS)
-		return kernel_fail(err, -ENOSPC, "line control");
+		return no_room(err);
 	const int rule = relay_add_rule(stage_kernel_relay(k->scene, link), (enum relay_side)d, &r);
+	if (rule == -ENOSPC)
+		return no_room(err);
 	if (rule < 0)
 		return kernel_fail(err, rule, "line control");
 	k->controls[k->n_controls] = (struct kernel_control){link, rule, d};

@@ -92,11 +92,18 @@ static int fix(void *ctx)
 	return 0;
 }
 
+/* A misuse, whose text says it all. */
+static int fail_plainly(struct err *err, const char *text)
+{
+	snprintf(err->text, sizeof(err->text), "%s", text);
+	return -EINVAL;
+}
+
 static int new_node(struct kernel_stage *k, const char *name, bool is_box, struct err *err)
 {
 	must(!k->begin_ns);
 	if (!*name || strlen(name) > KERNEL_NAME_MAX)
-		return kernel_fail(err, -EINVAL, "a name has 1 to 31 characters");
+		return fail_plainly(err, "a name has 1 to 31 characters");
 	struct kernel_node *nodes = kernel_grow(k->nodes, k->n_nodes, sizeof(*nodes));
 	if (!nodes)
 		return kernel_fail(err, -ENOMEM, name);

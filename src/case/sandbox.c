@@ -21,7 +21,7 @@ enum {
 enum { VALUES_MAX = 8192 };
 
 const struct sandbox_limits sandbox_limits_default = {
-	.instructions = 50000000,
+	.instructions = 100000000,
 	.bytes = 64u << 20,
 	.wall_ns = UINT64_C(60000000000),
 };
@@ -37,6 +37,7 @@ struct sandbox {
 	uint64_t until_ns;
 	unsigned refusals;
 	const char *name; /* of the chunk */
+	bool is_over;     /* the chunk has ended: what it began may go on, a stop or not */
 	int refused_line; /* where memory was short last: such an error has no position */
 	enum sandbox_end end;
 };
@@ -72,7 +73,7 @@ static void look(lua_State *l, lua_Debug *event);
 /* From here on every instruction fails. */
 static void end_with(struct sandbox *s, enum sandbox_end end)
 {
-	if (s->end == GOES_ON)
+	if (s->end == GOES_ON || (s->end == STOPPED && s->is_over))
 		s->end = end;
 	lua_sethook(s->l, look, LUA_MASKCOUNT, 1);
 }
@@ -111,17 +112,38 @@ static _Noreturn void fail(lua_State *l)
 	abort(); /* lua_error() never returns, but its declaration does not say so */
 }
 
-void sandbox_charge(lua_State *l, uint64_t units)
+bool sandbox_spend(lua_State *l, uint64_t units)
 {
 	struct sandbox *s = sandbox_of(l);
 
-	if (s->end == GOES_ON && units > s->left)
+	if (units > s->left)
 		end_with(s, NO_INSTRUCTIONS);
-	if (s->end == GOES_ON && s->until_ns && now_ns() > s->until_ns)
+	if (s->until_ns && now_ns() > s->until_ns)
 		end_with(s, NO_TIME);
-	if (s->end != GOES_ON)
-		fail(l);
+	if (s->end != GOES_ON && !(s->end == STOPPED && s->is_over))
+		return false;
 	s->left -= units;
+	return true;
+}
+
+void sandbox_charge(lua_State *l, uint64_t units)
+{
+	if (!sandbox_spend(l, units))
+		fail(l);
+}
+
+_Noreturn void sandbox_no_memory(lua_State *l)
+{
+	struct sandbox *s = sandbox_of(l);
+
+	end_with(s, NO_MEMORY);
+	s->refused_line = sandbox_line(l);
+	fail(l);
+}
+
+const char *sandbox_ended(const struct sandbox *s)
+{
+	return s->end == GOES_ON || s->end == STOPPED ? NULL : end_text(s->end);
 }
 
 static void look(lua_State *l, lua_Debug *event)
@@ -279,6 +301,7 @@ int sandbox_run(struct sandbox *s, const char *name, const char *text, size_t le
 	if (status == LUA_OK)
 		status = lua_pcall(s->l, 0, 0, -2);
 	lua_sethook(s->l, NULL, 0, 0);
+	s->is_over = true;
 	if (s->end == STOPPED)
 		return -ECANCELED;
 	if (status == LUA_OK)

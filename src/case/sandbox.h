@@ -51,6 +51,13 @@ int sandbox_run(struct sandbox *s, const char *name, const char *text, size_t le
 /* For functions of the caller's, from within a call: units of work, one as dear as an instruction.
  * Does not return if that is more than is left. */
 void sandbox_charge(lua_State *l, uint64_t units);
+/* The same where nothing may be raised, while events of a stage are played: false is more than is
+ * left, and the next charge does not return. Also after sandbox_run(), for what the chunk began. */
+bool sandbox_spend(lua_State *l, uint64_t units);
+/* What is outside and works for the chunk has no memory left for it. Does not return. */
+_Noreturn void sandbox_no_memory(lua_State *l);
+/* Why nothing may run any more, NULL: it may. */
+const char *sandbox_ended(const struct sandbox *s);
 /* The chunk ends here, without an error, whatever it tries. Does not return. */
 _Noreturn void sandbox_stop(lua_State *l);
 /* The line of the chunk that is being executed, 0 if none. */

@@ -15,6 +15,8 @@ enum {
 	BYTES_A_UNIT = 16,  /* moved or compared, as dear as an instruction */
 	COMPARISON = 4,     /* units */
 	FAILURE = 100,      /* of a pcall() */
+	SHIFT = 2,          /* of one value of a table */
+	FLOATING = 1000,    /* a number with its point: up to 17 us, as %99.99f of 1e308 */
 };
 
 static void charge_bytes(lua_State *l, size_t n)
@@ -242,7 +244,7 @@ static int table_insert(lua_State *l)
 	if (lua_gettop(l) == 3) {
 		at = luaL_checkinteger(l, 2);
 		luaL_argcheck(l, at >= 1 && at <= n + 1, 2, "position out of bounds");
-		sandbox_charge(l, (uint64_t)(n - at + 2));
+		sandbox_charge(l, (uint64_t)(n - at + 2) * SHIFT);
 		for (lua_Integer i = n; i >= at; i--) {
 			lua_rawgeti(l, 1, i);
 			lua_rawseti(l, 1, i + 1);
@@ -261,7 +263,7 @@ static int table_remove(lua_State *l)
 	if (!n)
 		return 0;
 	luaL_argcheck(l, at >= 1 && at <= n, 2, "position out of bounds");
-	sandbox_charge(l, (uint64_t)(n - at + 1));
+	sandbox_charge(l, (uint64_t)(n - at + 1) * SHIFT);
 	lua_rawgeti(l, 1, at);
 	for (lua_Integer i = at; i < n; i++) {
 		lua_rawgeti(l, 1, i + 1);
@@ -372,6 +374,8 @@ static int string_format(lua_State *l)
 			continue;
 		i += 1 + strspn(f + i + 1, "-+ #0123456789.");
 		luaL_argcheck(l, i >= len || f[i] != 'p', 1, "%p would show an address");
+		if (i < len && strchr("aAeEfFgG", f[i]))
+			sandbox_charge(l, FLOATING);
 		total += 128;
 	}
 	for (int i = 2; i <= n; i++) {
@@ -387,6 +391,17 @@ static int string_format(lua_State *l)
 	lua_pushvalue(l, lua_upvalueindex(1));
 	lua_insert(l, 1);
 	lua_call(l, n, 1);
+	return 1;
+}
+
+/* Lua's own; a text is read digit by digit. */
+static int base_tonumber(lua_State *l)
+{
+	if (lua_type(l, 1) == LUA_TSTRING)
+		sandbox_charge(l, lua_rawlen(l, 1));
+	lua_pushvalue(l, lua_upvalueindex(1));
+	lua_insert(l, 1);
+	lua_call(l, lua_gettop(l) - 1, 1);
 	return 1;
 }
 
@@ -438,6 +453,7 @@ static void open_base(lua_State *l)
 	luaL_requiref(l, LUA_GNAME, luaopen_base, 0);
 	keep_only(l, kept);
 	luaL_setfuncs(l, ours, 0);
+	wrap(l, "tonumber", base_tonumber);
 	lua_pushvalue(l, -1);
 	lua_setfield(l, -2, "_G");
 	/* These are the globals from now on. */

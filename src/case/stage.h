@@ -163,7 +163,8 @@ struct stage_ops {
 
 	/* -- line controls of a tapped link; LINE_BOTH is no direction of theirs */
 
-	/* The control's number, behind all others of its direction. -ENOSPC. */
+	/* The control's number, behind all others of its direction. -ENOSPC: a world has no more;
+	 * STAGE_CANNOT: the kernel stage has none left. */
 	int (*add_control)(struct stage *st, int link, enum line_direction d,
 			   const struct line_control *c, struct err *err);
 	/* What it holds is lost. */

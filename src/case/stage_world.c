@@ -15,8 +15,10 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 	struct stage_world *w = ctx;
 	size_t bytes = w->bytes - old_size + new_size;
 
-	if (new_size > old_size && w->config.memory_limit && bytes > w->config.memory_limit)
+	if (new_size > old_size && w->config.memory_limit && bytes > w->config.memory_limit) {
+		w->is_full = true;
 		return NULL;
+	}
 	if (!new_size) {
 		free(old);
 		w->bytes = bytes;
@@ -278,7 +280,13 @@ static int add_control(struct stage *st, int link, enum line_direction d,
 
 	if (error)
 		return error;
-	return of_world(world_add_control(w->world, (uint32_t)link, d, c), "line control", err);
+	error = world_add_control(w->world, (uint32_t)link, d, c);
+	if (error == -ENOSPC) {
+		snprintf(err->text, sizeof(err->text), "more than %d line controls in one play",
+			 WORLD_CONTROLS);
+		return error;
+	}
+	return of_world(error, "line control", err);
 }
 
 static void remove_control(struct stage *st, int control)
@@ -381,6 +389,9 @@ static int run_until(struct stage *st, int (*is_so)(void *ctx), void *ctx, uint6
 			break;
 		idle = world_now(w->world) == last ? idle + 1 : 0;
 		last = world_now(w->world);
+		/* a segment that was lost for that is no loss that anybody modelled */
+		if (w->is_full)
+			return no_memory(err);
 		if (idle == IDLE_CALLS)
 			return fail(err, -ELOOP, "a million events at one instant");
 	}

@@ -13,8 +13,8 @@ struct stage_world_config {
 	const struct tcpwhy_row *row; /* of hosts that name no release */
 	uint64_t seed;
 	uint32_t trace_max;  /* records that are kept; 0: STAGE_WORLD_TRACE */
-	size_t memory_limit; /* bytes in all; 0: none. Beyond it what needs memory fails: ENOMEM,
-			      * or a segment is lost. */
+	size_t memory_limit; /* bytes in all; 0: none. Beyond it what needs memory fails: -ENOMEM,
+			      * and so does the next wait. */
 };
 
 enum { STAGE_WORLD_TRACE = 65536 };

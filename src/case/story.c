@@ -30,21 +30,44 @@ _Noreturn void story_end(lua_State *l, enum play_end end, const char *why)
 	sandbox_stop(l);
 }
 
+static bool takes_real_time(const struct story *s)
+{
+	return !strcmp(s->stage->ops->name, "kernel");
+}
+
+/* The play ends in a line, which is told. */
+static _Noreturn void end_here(lua_State *l, enum play_end end, const char *why)
+{
+	char text[sizeof(story_of(l)->play->why)];
+
+	snprintf(text, sizeof(text), "line %d: %s", sandbox_line(l), why);
+	story_end(l, end, text);
+}
+
+_Noreturn void story_cannot(lua_State *l, const char *why)
+{
+	const struct story *s = story_of(l);
+
+	/* What the model lacks it lacks on every machine. */
+	if (!takes_real_time(s) && !s->play->head.kernel)
+		luaL_error(l, "%s", why);
+	end_here(l, PLAY_CANNOT, why);
+}
+
 void story_must(lua_State *l, int r, const struct err *err)
 {
 	if (r >= 0)
 		return;
 	if (r == STAGE_CANNOT)
-		story_end(l, PLAY_CANNOT, err->text);
+		story_cannot(l, err->text);
+	/* The model's memory is all that it has of an outside. */
+	if (r == -ENOMEM && !takes_real_time(story_of(l)))
+		sandbox_no_memory(l);
 	/* What a case can ask for wrongly; all else is the stage's trouble. */
-	if (r == -EEXIST || r == -EINVAL || r == -ENOENT || r == -ENOSPC || r == -ENAMETOOLONG)
+	if (r == -EEXIST || r == -EINVAL || r == -ENOENT || r == -ENOSPC || r == -ENAMETOOLONG ||
+	    r == -ELOOP)
 		luaL_error(l, "%s", err->text);
-	story_end(l, PLAY_FAILED, err->text);
-}
-
-static bool takes_real_time(const struct story *s)
-{
-	return !strcmp(s->stage->ops->name, "kernel");
+	end_here(l, PLAY_FAILED, err->text);
 }
 
 /* ---------------------------------------------------------------------------------------- the head
@@ -131,9 +154,18 @@ static void need_head(lua_State *l)
 		luaL_error(l, "case{...} comes first");
 }
 
+static void note_line(struct story *s, lua_State *l)
+{
+	s->line = sandbox_line(l);
+	if (s->config->line)
+		*s->config->line = s->line;
+}
+
 struct stage *story_building(struct story *s, lua_State *l)
 {
 	need_head(l);
+	note_line(s, l);
+	sandbox_charge(l, STORY_CALL_UNITS);
 	if (s->started)
 		luaL_error(l, "hosts, boxes and links come before the first socket or wait");
 	return s->stage;
@@ -142,6 +174,7 @@ struct stage *story_building(struct story *s, lua_State *l)
 struct stage *story_stage(struct story *s, lua_State *l)
 {
 	need_head(l);
+	note_line(s, l);
 	if (!s->started) {
 		struct err err = {""};
 		s->started = true;
@@ -266,6 +299,9 @@ static int ask(void *ctx)
 {
 	struct waiting *w = ctx;
 
+	/* Nothing may be raised through the stage. */
+	if (!sandbox_spend(w->s->l, STORY_EVENT_UNITS))
+		return -ECANCELED;
 	story_observe(w->s);
 	return w->is_so(w->ctx);
 }
@@ -285,6 +321,8 @@ static int let_pass(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t l
 	s->waiting = true;
 	int r = st->ops->run_until(st, ask, &w, cut ? STORY_QUICK_NS : limit_ns, err);
 	s->waiting = false;
+	if (r == -ECANCELED)
+		sandbox_charge(l, 1);
 	if (r == -ETIMEDOUT && cut) {
 		snprintf(why, sizeof(why), "line %d may take %.0f s of real time: --slow",
 			 sandbox_line(l), (double)limit_ns / 1e9);
@@ -429,6 +467,7 @@ static int word_note(lua_State *l)
 	const char *text = luaL_checkstring(l, 1);
 
 	need_head(l);
+	sandbox_charge(l, STORY_CALL_UNITS);
 	int node = lua_isnoneornil(l, 2) ? -1 : story_check(l, 2, STORY_NODE);
 	story_note(story_of(l), node, sandbox_line(l), text);
 	return 0;
@@ -545,6 +584,10 @@ static void read_trace(struct story *s, bool observe)
 	struct play *p = s->play;
 	size_t n = s->stage->ops->trace_count(s->stage);
 
+	/* What is not settled is read again each time. */
+	if (n > s->open && s->open < PLAY_LIST_MAX)
+		sandbox_spend(s->l, (n < PLAY_LIST_MAX ? n : PLAY_LIST_MAX) - s->open);
+
 	p->segments_total = (uint32_t)n;
 	for (uint32_t i = s->open; i < n && i < PLAY_LIST_MAX; i++) {
 		if (i >= p->segments_n && !play_add_segment(p))
@@ -598,19 +641,52 @@ static void read_counters(struct story *s)
 /* What is on its way when the text ends arrives: both stages then show the same. */
 #define AFTERMATH_NS UINT64_C(20000000)
 
-static void look_back(struct story *s, bool to_its_end)
+static int goes_on(void *ctx)
+{
+	return sandbox_spend(((struct story *)ctx)->l, STORY_EVENT_UNITS) ? 0 : -ECANCELED;
+}
+
+/* 0; -ECANCELED, -ENOMEM or -ELOOP: what the text began had no end within the bounds. */
+static int look_back(struct story *s, bool to_its_end)
 {
 	struct err err;
+	int r = 0;
 
 	if (s->started && to_its_end)
-		s->stage->ops->pause(s->stage, AFTERMATH_NS, &err);
+		r = s->stage->ops->run_until(s->stage, goes_on, s, AFTERMATH_NS, &err);
 	s->play->lasted_ns = s->stage->ops->now(s->stage);
 	if (!s->started)
-		return;
+		return 0;
 	s->open = 0;
 	read_trace(s, s->config->observe);
 	if (!s->play->apart[0])
 		read_counters(s);
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+static void part(struct story *s, const char *why)
+{
+	struct play *p = s->play;
+
+	if (s->started) {
+		read_trace(s, s->config->observe);
+		read_counters(s);
+	}
+	p->apart_calls = p->calls_n;
+	p->apart_segments = p->segments_n;
+	snprintf(p->apart, sizeof(p->apart), "%s", why);
+}
+
+void story_part_by_loss(lua_State *l)
+{
+	struct story *s = story_of(l);
+
+	if (s->play->apart[0])
+		return;
+	if (s->started)
+		story_wait(l, never, NULL, AFTERMATH_NS);
+	part(s, "a link loses by chance, which each stage draws for itself");
+	s->loses = true;
 }
 
 /* apart(sentence): what follows is not compared, and the sentence says why. */
@@ -622,14 +698,16 @@ static int word_apart(lua_State *l)
 
 	story_stage(s, l);
 	luaL_argcheck(l, why[0] && strlen(why) < sizeof(p->apart), 1, "a sentence");
-	if (p->apart[0])
+	if (p->apart[0] && !s->loses)
 		return luaL_error(l, "apart: it stands once");
+	if (s->loses) {
+		/* They are apart since the loss; why is the case's to say. */
+		snprintf(p->apart, sizeof(p->apart), "%s", why);
+		s->loses = false;
+		return 0;
+	}
 	story_wait(l, never, NULL, AFTERMATH_NS);
-	read_trace(s, s->config->observe);
-	read_counters(s);
-	p->apart_calls = p->calls_n;
-	p->apart_segments = p->segments_n;
-	snprintf(p->apart, sizeof(p->apart), "%s", why);
+	part(s, why);
 	return 0;
 }
 
@@ -692,7 +770,7 @@ static int run(struct story *s, struct err *err)
 		return -ENOMEM;
 	}
 	sandbox_seed(box, s->config->seed);
-	lua_State *l = sandbox_lua(box);
+	lua_State *l = s->l = sandbox_lua(box);
 	lua_pushcfunction(l, open_words);
 	lua_pushlightuserdata(l, s);
 	int r = -ENOMEM;
@@ -705,8 +783,15 @@ static int run(struct story *s, struct err *err)
 		snprintf(err->text, sizeof(err->text), "%s: case{...} is missing", name);
 		r = -EINVAL;
 	}
-	if (s->stage)
-		look_back(s, (!r || r == -ECANCELED) && s->play->end == PLAY_DONE);
+	const bool to_its_end = (!r || r == -ECANCELED) && s->play->end == PLAY_DONE;
+	const int after = s->stage ? look_back(s, to_its_end) : 0;
+	if (to_its_end && after) {
+		const char *why = after == -ENOMEM  ? "it takes too much memory"
+				  : after == -ELOOP ? "a million events at one instant"
+						    : sandbox_ended(box);
+		snprintf(err->text, sizeof(err->text), "%s:%d: %s", name, s->line, why);
+		r = -EINVAL;
+	}
 	/* Targets and rules lie in its memory. */
 	if (s->apps)
 		apps_free(s->apps);

@@ -22,6 +22,9 @@ struct story_config {
 	bool trusted; /* came with tcpwhy: it may run programs on a host of the kernel stage */
 	bool slow;    /* real time may take minutes */
 	bool observe; /* note the state of both ends at each segment */
+	/* The line of the text that asked the stage for something last, for who looks from outside
+	 * (memory that is shared); NULL: nobody. */
+	volatile int *line;
 };
 
 /* Reads only the head: what case{} says. 0, or -EINVAL with err->text "name.lua:line: ...". */

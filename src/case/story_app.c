@@ -10,15 +10,22 @@
 
 enum { TARGETS = 512, APPS_MAX = 4096 };
 
+static bool pays(void *ctx, uint64_t units)
+{
+	return sandbox_spend(ctx, units);
+}
+
 static struct apps *apps_of(lua_State *l)
 {
 	struct story *s = story_of(l);
 	struct stage *st = story_stage(s, l);
 
-	if (!s->apps)
-		s->apps = apps_new(st, s->config->seed);
+	if (s->apps)
+		return s->apps;
+	s->apps = apps_new(st, s->config->seed);
 	if (!s->apps)
 		story_end(l, PLAY_FAILED, "no memory");
+	apps_budget(s->apps, pays, s->l);
 	return s->apps;
 }
 
@@ -211,6 +218,7 @@ int story_load_word(lua_State *l)
 	if (!c.n_targets)
 		return luaL_error(l, "to is missing: where it connects");
 	c.family = t.family;
+	sandbox_charge(l, STORY_CALL_UNITS);
 	read_client(l, &c);
 	return added(l, apps_add_client(apps_of(l), &c, &err), &err);
 }
@@ -221,8 +229,10 @@ int story_load_word(lua_State *l)
 #define FIGURES(X)                                                                                 \
 	X(opened)                                                                                  \
 	X(established)                                                                             \
-	X(open) X(waiting) X(requests) X(replies) X(closed) X(slow) X(collisions) X(returns)       \
-		X(returns_in_60s) X(passed_over)
+	X(open)                                                                                    \
+	X(waiting)                                                                                 \
+	X(requests) X(replies) X(closed) X(slow) X(collisions) X(returns) X(returns_in_60s)        \
+		X(passed_over)
 
 static bool push_count(lua_State *l, const struct app_figures *f, const char *name)
 {

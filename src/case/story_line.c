@@ -44,6 +44,7 @@ static int control(lua_State *l, enum line_action action)
 	};
 	c.pick.from_port = (uint16_t)story_whole_field(l, 4, "from_port", 0, UINT16_MAX);
 	c.pick.to_port = (uint16_t)story_whole_field(l, 4, "to_port", 0, UINT16_MAX);
+	sandbox_charge(l, STORY_CALL_UNITS);
 	int r = st->ops->add_control(st, link, from, &c, &err);
 	story_must(l, r, &err);
 	story_push(l, STORY_CONTROL, r);
@@ -140,6 +141,8 @@ static int link_set_loss(lua_State *l)
 	struct err err = {""};
 
 	luaL_argcheck(l, loss >= 0 && loss <= 1, 2, "a share, from 0 to 1");
+	if (loss > 0)
+		story_part_by_loss(l);
 	story_must(l, st->ops->set_loss(st, link, LINE_BOTH, (uint32_t)(loss * 1e6), &err), &err);
 	return 0;
 }

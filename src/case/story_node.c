@@ -111,11 +111,15 @@ static int add_link(lua_State *l, const int node[2], const char *const addrs[2],
 		link.delay_ns[i] = delay;
 		link.loss_ppm[i] = (uint32_t)(loss * 1e6);
 	}
+	if (s->play->links_n == STORY_LINKS_MAX)
+		return luaL_error(l, "more than %d links", STORY_LINKS_MAX);
 	int r = st->ops->add_link(st, &link, &err);
 	story_must(l, r, &err);
+	if (loss > 0)
+		story_part_by_loss(l);
 	struct play_link *kept = play_add_link(s->play);
-	if (!kept || s->play->links_n > STORY_LINKS_MAX)
-		return luaL_error(l, "more than %d links", STORY_LINKS_MAX);
+	if (!kept)
+		story_end(l, PLAY_FAILED, "no memory");
 	kept->node[0] = node[0];
 	kept->node[1] = node[1];
 	story_push(l, STORY_LINK, r);
@@ -171,6 +175,10 @@ static int node_prefix(lua_State *l)
 	story_prefix(l, luaL_checkstring(l, 2), &p.addr, &p.len);
 	p.local = story_flag_field(l, 3, "is_local");
 	p.routed = story_flag_field(l, 3, "routed");
+	if (!p.local && !p.routed)
+		return luaL_error(l, "a prefix is is_local, routed or both: else it does nothing");
+	if (story_of(l)->prefixes_n++ == STORY_PREFIXES_MAX)
+		return luaL_error(l, "more than %d prefixes", STORY_PREFIXES_MAX);
 	story_must(l, st->ops->add_prefix(st, node, &p, &err), &err);
 	return 0;
 }
@@ -259,6 +267,8 @@ static struct stage_sock *list_of(lua_State *l, int node, int *n)
 	struct stage *st = story_stage(story_of(l), l);
 	struct err err = {""};
 
+	/* Those that are not listed are passed over, too. */
+	sandbox_charge(l, STORY_CALL_UNITS + story_of(l)->sockets_n);
 	*n = st->ops->list(st, node, NULL, 0, &err);
 	story_must(l, *n, &err);
 	/* On a kernel more may come between the two looks. */
@@ -290,6 +300,7 @@ static int node_sockets(lua_State *l)
 	int n;
 	struct stage_sock *list = list_of(l, story_check(l, 1, STORY_NODE), &n);
 
+	sandbox_charge(l, (uint64_t)n * STORY_SOCK_UNITS);
 	qsort(list, (size_t)n, sizeof(*list), compare_socks);
 	lua_newtable(l);
 	for (int i = 0; i < n; i++) {
@@ -524,6 +535,8 @@ static int node_balance(lua_State *l)
 	}
 	if (!r.n_to)
 		return luaL_error(l, "to is a list of addresses");
+	if (!story_of(l)->play->nodes[node].is_box)
+		return luaL_error(l, "only a box balances: box(name)");
 	return add_rule(l, node, &r);
 }
 

@@ -76,12 +76,16 @@ static const char *errno_text(int64_t r)
 
 static void finish(struct call *c, int64_t r)
 {
-	struct err cannot = {""};
+	char cannot[128];
 
 	if (r == STAGE_CANNOT) {
-		snprintf(cannot.text, sizeof(cannot.text), "%s is nothing for this stage", c->text);
-		story_end(c->l, PLAY_CANNOT, cannot.text);
+		snprintf(cannot, sizeof(cannot), "%s is nothing for this stage", c->text);
+		story_cannot(c->l, cannot);
 	}
+	if (r == -ENOMEM && !strcmp(c->st->ops->name, "world"))
+		sandbox_no_memory(c->l);
+	if (r == -EADDRNOTAVAIL || r == -EADDRINUSE)
+		sandbox_charge(c->l, STORY_SEARCH_UNITS);
 	if (c->kept) {
 		struct play_call *kept = &c->s->play->calls[c->place];
 		kept->end_ns = c->st->ops->now(c->st);
@@ -159,25 +163,47 @@ static enum tcpwhy_option option_of(lua_State *l, const char *name)
 	return TCPWHY_SO_REUSEADDR;
 }
 
-/* true, false, a number, "32768-32770" for a range, or a link for its device. */
-static uint64_t option_value(lua_State *l, int index, const struct call *c)
+/* "32768-32770"; a number is what setsockopt() takes, low | high << 16. */
+static uint64_t range_value(lua_State *l, int index)
 {
-	unsigned low, high;
+	unsigned low = 0, high = 0;
+	int n = 0;
 
-	switch (lua_type(l, index)) {
-	case LUA_TBOOLEAN:
+	if (lua_isinteger(l, index))
+		return (uint64_t)lua_tointeger(l, index);
+	if (lua_type(l, index) != LUA_TSTRING ||
+	    sscanf(lua_tostring(l, index), "%5u-%5u%n", &low, &high, &n) != 2 || low > 65535 ||
+	    high > 65535 || lua_tostring(l, index)[n])
+		luaL_error(l, "IP_LOCAL_PORT_RANGE is \"LOW-HIGH\", two ports");
+	return low | (uint64_t)high << 16;
+}
+
+/* A link for its device; no other value, but 0 for none. */
+static uint64_t device_value(lua_State *l, int index, const struct call *c)
+{
+	if (lua_isinteger(l, index) && !lua_tointeger(l, index))
+		return 0;
+	if (!lua_isuserdata(l, index))
+		luaL_error(l, "SO_BINDTODEVICE is a link, or 0 for none");
+	int link = story_check(l, index, STORY_LINK);
+	const struct play_link *k = &c->s->play->links[link];
+	if (k->node[0] != host_of(c) && k->node[1] != host_of(c))
+		luaL_error(l, "SO_BINDTODEVICE is a link of the host's own");
+	return c->st->ops->device(c->st, host_of(c), link);
+}
+
+static uint64_t option_value(lua_State *l, int index, enum tcpwhy_option option, const char *name,
+			     const struct call *c)
+{
+	if (option == TCPWHY_SO_BINDTODEVICE)
+		return device_value(l, index, c);
+	if (option == TCPWHY_IP_LOCAL_PORT_RANGE)
+		return range_value(l, index);
+	if (lua_isboolean(l, index))
 		return lua_toboolean(l, index) ? 1 : 0;
-	case LUA_TNUMBER:
-		return (uint64_t)luaL_checkinteger(l, index);
-	case LUA_TUSERDATA:
-		return c->st->ops->device(c->st, host_of(c), story_check(l, index, STORY_LINK));
-	case LUA_TSTRING:
-		if (sscanf(lua_tostring(l, index), "%5u-%5u", &low, &high) == 2 && low < 65536 &&
-		    high < 65536)
-			return low | (uint64_t)high << 16;
-	}
-	luaL_error(l, "an option's value is true, false, a number, \"LOW-HIGH\" or a link");
-	return 0;
+	if (!lua_isinteger(l, index))
+		luaL_error(l, "%s is true, false or a whole number", name);
+	return (uint64_t)lua_tointeger(l, index);
 }
 
 static int64_t set_option(lua_State *l, struct call *c, const char *name, int index)
@@ -188,7 +214,7 @@ static int64_t set_option(lua_State *l, struct call *c, const char *name, int in
 	if (!lua_isuserdata(l, index))
 		snprintf(value, sizeof(value), "%s", sandbox_tostring(l, index, NULL));
 	enum tcpwhy_option option = option_of(l, name);
-	uint64_t wanted = option_value(l, index, c);
+	uint64_t wanted = option_value(l, index, option, name, c);
 	begin(c, host_of(c), "%s = %s", name, value);
 	return c->st->ops->setsockopt(c->st, c->sock, option, wanted);
 }
@@ -212,8 +238,11 @@ static int new_socket(lua_State *l, int host, int index, enum tcpwhy_family fami
 
 	if (given)
 		luaL_checktype(l, index, LUA_TTABLE);
-	if (given && story_number_field(l, index, "family", family == TCPWHY_IPV6 ? 6 : 4) == 6)
-		family = TCPWHY_IPV6;
+	const double usual = family == TCPWHY_IPV6 ? 6 : 4;
+	const double asked = given ? story_number_field(l, index, "family", usual) : usual;
+	if (asked != 4 && asked != 6)
+		luaL_error(l, "family is 4 or 6");
+	family = asked == 6 ? TCPWHY_IPV6 : TCPWHY_IPV4;
 	uint32_t uid = story_whole_field(l, index, "uid", 0, UINT32_MAX);
 	int sock = st->ops->socket(st, host, family, uid);
 	struct call c = {.l = l, .s = s, .st = st, .sock = sock};
@@ -547,7 +576,12 @@ static int socket_crowd(lua_State *l)
 	uint32_t peers = story_whole_field(l, 2, "peers", 1, UINT32_MAX);
 	uint32_t n = story_whole_field(l, 2, "n", 1, UINT32_MAX);
 	uint16_t port = (uint16_t)story_whole_field(l, 2, "port", 1024, UINT16_MAX);
-	luaL_argcheck(l, (uint64_t)peers * n <= 4000000, 2, "at most 4,000,000 connections");
+	const uint64_t more = (uint64_t)peers * n;
+	if (more > STORY_CROWD_MAX - c.s->crowded)
+		return luaL_error(l, "at most 4,000,000 connections of crowds in one play");
+	c.s->crowded += more;
+	if (!strcmp(c.st->ops->name, "kernel") && !c.s->play->head.world)
+		return luaL_error(l, "crowds without segments live in the model only");
 	int r = c.st->ops->crowd(c.st, c.sock, &here, &there, peers, port, n, &bytes, &err);
 	story_must(l, r, &err);
 	lua_pushinteger(l, (lua_Integer)bytes);

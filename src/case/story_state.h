@@ -24,6 +24,8 @@ enum {
 	STORY_WORDS_MAX = 32,      /* of a program's line */
 	STORY_OUTPUT = 16384,      /* bytes of what a program writes */
 	STORY_CURES_MAX = 16,      /* in force in the model */
+	STORY_PREFIXES_MAX = 256,  /* a route asks each of them */
+	STORY_CROWD_MAX = 4000000, /* connections without segments, of one play */
 };
 
 /* What calls cost beside their instructions: a play without end then ends while somebody waits. */
@@ -31,6 +33,9 @@ enum {
 	STORY_CALL_UNITS = 500,
 	STORY_WAIT_UNITS = 500,
 	STORY_INJECT_UNITS = 5000, /* each is looked at again until time passes */
+	STORY_SEARCH_UNITS = 2000, /* for a port, and there was none */
+	STORY_SOCK_UNITS = 100,    /* a socket as a table */
+	STORY_EVENT_UNITS = 5,     /* of the stage, while somebody waits */
 };
 
 #define STORY_QUICK_NS UINT64_C(5000000000) /* real time that a wait may take without --slow */
@@ -49,6 +54,8 @@ struct story_cure {
 
 struct story {
 	const struct story_config *config;
+	lua_State *l;
+	int line;            /* that asked the stage for something last */
 	struct stage *stage; /* NULL: only the head is wanted */
 	const struct tcpwhy_row *row;
 	struct play *play;
@@ -63,7 +70,10 @@ struct story {
 	uint64_t (*counted)[COUNTER_COUNT]; /* of each node, when it was looked at last; or NULL */
 	struct story_cure cures[STORY_CURES_MAX];
 	unsigned cures_n;
-	uint32_t open; /* the first segment of the record whose end was not seen */
+	unsigned prefixes_n;
+	uint64_t crowded; /* connections without segments */
+	bool loses;       /* a link loses by chance, and play->apart says so */
+	uint32_t open;    /* the first segment of the record whose end was not seen */
 };
 
 /* What a Lua object stands for. */
@@ -85,6 +95,11 @@ struct stage *story_stage(struct story *s, lua_State *l);
 /* The same before its start; raises when that is over. */
 struct stage *story_building(struct story *s, lua_State *l);
 
+/* What this stage cannot: ends the play, or raises where the case names no other stage. Does not
+ * return. */
+_Noreturn void story_cannot(lua_State *l, const char *why);
+/* A link loses by chance from now on: the stages draw differently, so they part here. */
+void story_part_by_loss(lua_State *l);
 /* Of what a function of the stage returned: ends the play or raises if it is negative. */
 void story_must(lua_State *l, int r, const struct err *err);
 /* Ends the play. Does not return. */

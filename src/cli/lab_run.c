@@ -19,7 +19,8 @@
 
 enum { AT_ONCE_MAX = 8 };
 
-#define WORLD_BYTES ((size_t)3 << 30)
+/* Twice what the largest case takes. */
+#define WORLD_BYTES ((size_t)768 << 20)
 #define LIMIT_NS    UINT64_C(120000000000)
 #define SLOW_NS     UINT64_C(1200000000000)
 
@@ -29,6 +30,7 @@ struct slot {
 	pid_t pid; /* 0: free */
 	int fd;
 	uint64_t until_ns;
+	volatile int *line; /* of the text, as the play goes; shared with it. NULL: not known */
 };
 
 static uint64_t now_ns(void)
@@ -92,8 +94,9 @@ static void capture(const struct lab_job *job, struct stage *stage, struct play 
 	p->uncaptured = (uint32_t)stage->ops->trace_count(stage) - p->captured;
 }
 
-static _Noreturn void play_in_child(const struct lab_job *job, int fd)
+static _Noreturn void play_in_child(const struct lab_job *job, int fd, volatile int *line)
 {
+	struct story_config config = job->config;
 	struct stage *stage;
 	struct err err = {""};
 	struct play play;
@@ -104,7 +107,8 @@ static _Noreturn void play_in_child(const struct lab_job *job, int fd)
 	if (r) {
 		not_played(&play, job, r == STAGE_CANNOT ? PLAY_CANNOT : PLAY_FAILED, err.text);
 	} else {
-		story_play(&job->config, stage, job->row, &play);
+		config.line = line;
+		story_play(&config, stage, job->row, &play);
 		if (job->captures)
 			capture(job, stage, &play);
 		stage->ops->free(stage);
@@ -119,7 +123,9 @@ static void begin(struct slot *s, struct lab_job *jobs, size_t i)
 {
 	int ends[2];
 
-	*s = (struct slot){.job = i, .fd = -1};
+	*s = (struct slot){.job = i, .fd = -1, .line = s->line};
+	if (s->line)
+		*s->line = 0;
 	jobs[i].capture_fd = -1;
 	if (jobs[i].captures)
 		jobs[i].capture_fd = memfd_create("capture", MFD_CLOEXEC);
@@ -129,7 +135,7 @@ static void begin(struct slot *s, struct lab_job *jobs, size_t i)
 	}
 	s->pid = fork();
 	if (!s->pid)
-		play_in_child(&jobs[i], ends[1]);
+		play_in_child(&jobs[i], ends[1], s->line);
 	close(ends[1]);
 	if (s->pid < 0) {
 		close(ends[0]);
@@ -139,6 +145,36 @@ static void begin(struct slot *s, struct lab_job *jobs, size_t i)
 	}
 	s->fd = ends[0];
 	s->until_ns = now_ns() + (jobs[i].config.slow ? SLOW_NS : LIMIT_NS);
+}
+
+/* What the text asked for last is to blame where it is known: in the model wholly. */
+static void broke_off(const struct slot *s, struct lab_job *job, const char *why)
+{
+	const int line = s->line ? *s->line : 0;
+	char text[PLAY_NAME_MAX + 128];
+
+	if (!line) {
+		failed(&job->play, job, why);
+		return;
+	}
+	snprintf(text, sizeof(text), "%s.lua:%d: %s", job->config.name, line, why);
+	not_played(&job->play, job, job->on_kernel ? PLAY_FAILED : PLAY_WRONG, text);
+}
+
+/* One number for each slot; they stay without where there is no memory. */
+static void share_lines(struct slot *slots, size_t n)
+{
+	volatile int *lines = mmap(NULL, n * sizeof(*lines), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t i = 0; (void *)lines != MAP_FAILED && i < n; i++)
+		slots[i].line = &lines[i];
+}
+
+static void unshare_lines(struct slot *slots, size_t n)
+{
+	if (slots[0].line)
+		munmap((void *)slots[0].line, n * sizeof(*slots[0].line));
 }
 
 static void end(struct slot *s, struct lab_job *job, const char *why)
@@ -153,7 +189,7 @@ static void end(struct slot *s, struct lab_job *job, const char *why)
 	while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (why)
-		failed(&job->play, job, why);
+		broke_off(s, job, why);
 	s->pid = 0;
 }
 
@@ -207,6 +243,7 @@ void lab_run(struct lab_job *jobs, size_t n, void (*done)(void *ctx, size_t i), 
 		at_once = AT_ONCE_MAX;
 	/* A child must not write what we have not yet written. */
 	fflush(NULL);
+	share_lines(slots, at_once);
 	for (;;) {
 		while (next < n && (s = free_slot(slots, at_once))) {
 			begin(s, jobs, next);
@@ -216,7 +253,8 @@ void lab_run(struct lab_job *jobs, size_t n, void (*done)(void *ctx, size_t i), 
 		}
 		s = wait_one(slots, at_once, jobs);
 		if (!s)
-			return;
+			break;
 		done(ctx, s->job);
 	}
+	unshare_lines(slots, at_once);
 }

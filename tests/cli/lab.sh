@@ -145,7 +145,7 @@ tap_has "what came instead" "got ECONNREFUSED, wanted ok"
 hostile() # NAME MESSAGE [TEXT]: the text, or what is in the file already
 {
 	[ $# -lt 3 ] || echo "$3" >"$dir/$1.lua"
-	tap_status "$1" 2 timeout 20 "$TCPWHY" lab --release 6.18.y "$dir/$1.lua"
+	tap_status "$1" 2 timeout 60 "$TCPWHY" lab --release 6.18.y "$dir/$1.lua"
 	tap_has "$1 is told" "$2"
 }
 
@@ -200,5 +200,40 @@ hostile writer 'writer.lua:1: only the cases that' "$head host('a'):file('x', 'y
 	head -c 300000 /dev/zero | tr '\000' '('
 } >"$dir/long.lua"
 hostile long 'long.lua: File too large'
+
+# What goes on while somebody waits, and what the model takes, is bounded as the text is.
+hostile crowds 'crowds.lua:1: at most 4,000,000 connections' "$model $hosts local l = b:listen('10.0.0.2:80') for k = 0, 19 do l:crowd{here = '10.0.0.2', there = (11 + k) .. '.0.0.1', peers = 60, port = 1, n = 65000} end"
+hostile load 'load.lua:1: it has run for too long' "$model $hosts b:serve('10.0.0.2:80', {}) local l = a:load{to = '10.0.0.2:80', total = 1e9} eventually(l, 'done', true)"
+hostile load-behind 'load-behind.lua:1: it has run for too long' "$model $hosts a:load{to = '10.0.0.2:80', total = 1e9} expect(1, 1)"
+hostile loads 'loads.lua:1: it ' "$model $hosts local to = {} for i = 1, 200 do to[i] = '10.0.0.2:' .. i b:serve(to[i], {}) end for i = 1, 61 do a:load{to = to, total = 65000, hold = 1e6, picker = 'uniform'} end pause(100)"
+hostile ticking 'ticking.lua:1: it has run for too long' "$model $hosts a:load{to = '10.0.0.2:80', total = 4e9, every = 0.0001} pause(1e6)"
+hostile floating 'floating.lua:1: it has run for too long' "$model for i = 1, 1e9 do local s = string.format('%99.99f', 1e308) end"
+hostile digits 'digits.lua:1: it has run for too long' "$model local s = string.rep('9', 60000) while true do tonumber(s) end"
+hostile notes 'notes.lua:1: it has run for too long' "$model $hosts while true do note('x') end"
+hostile listing 'listing.lua:1: it has run for too long' "$model $hosts for i = 1, 16000 do a:socket() end while true do a:sockets() end"
+hostile inserting 'inserting.lua:1: it has run for too long' "$model local t = {} for i = 1, 1e9 do table.insert(t, 1, i) end"
+hostile linking 'linking.lua:1: it has run for too long' "$model $hosts while true do pcall(link, a, '10.1.0.1', b, '10.1.0.2') end"
+
+# What says nothing, and what no stage can do.
+hostile translating 'translating.lua:1: the world translates' "$model $hosts a:snat{to = '10.0.0.1'}"
+hostile balancing 'balancing.lua:1: only a box balances' "$head $hosts a:balance{to = {'10.0.0.1'}}"
+hostile family 'family.lua:1: family is 4 or 6' "$model $hosts a:socket{family = 10}"
+hostile half-family 'half-family.lua:1: family is 4 or 6' "$model $hosts a:socket{family = 4.5}"
+hostile device 'device.lua:1: SO_BINDTODEVICE is a link' "$model $hosts a:socket{SO_BINDTODEVICE = true}"
+hostile range 'range.lua:1: IP_LOCAL_PORT_RANGE is' "$model $hosts a:socket{IP_LOCAL_PORT_RANGE = true}"
+hostile prefix 'prefix.lua:1: a prefix is is_local, routed or both' "$model $hosts a:prefix('0.0.0.0/0', {})"
+hostile expecting 'expecting.lua: nothing is expected' "$model $hosts a:socket()"
+hostile controls 'controls.lua:1: more than 4096 line controls' "$model $hosts while true do wire:drop(a, 'SYN') end"
+hostile naming 'naming.lua:1: a name has 1 to 31 characters$' "$model host('')"
+
+# Where another stage can do it, it is no misuse, and the line is told all the same.
+cat >"$dir/translates.lua" <<'EOF'
+case {about = "x"}
+local a, b = pair("a 10.0.0.1", "b 10.0.0.2")
+a:snat{to = "10.0.0.1"}
+expect(1, 1)
+EOF
+tap_status "what only the model cannot" 3 "$TCPWHY" lab --release 3.10 "$dir/translates.lua"
+tap_has "is told with its line" "line 3: the world translates"
 
 tap_done

@@ -721,7 +721,9 @@ static uint64_t served_within(size_t limit)
 		return 0;
 	struct apps *apps = apps_new(st, 1);
 	if (apps_add_server(apps, &s, &err) == 0 && apps_add_client(apps, &c, &err) == 1) {
-		assert_int_equal(on->pause(st, 100 * S, &err), 0);
+		/* A wait that had no room is told as such: a segment may be lost for it. */
+		const int r = on->pause(st, 100 * S, &err);
+		assert_true(r == 0 || r == -ENOMEM);
 		apps_figures(apps, 1, &f);
 	}
 	assert_true(stage_world_cost(st).bytes_max <= limit);

@@ -362,6 +362,17 @@ static const struct {
 	{PAIR "client:load{to = 1}", "to is a text or a list"},
 	{PAIR "return server:serve('10.0.0.2:80').x", "an application has no 'x'"},
 	{HEAD "box('b'):balance{to = {1}}", "t.lua:1: to is a list of addresses"},
+	{PAIR "\nclient:load{to = '10.0.0.2:80', total = 1e9}", "t.lua:2: it has run for too long"},
+	{PAIR "client:load{to = '10.0.0.2:80', total = 1e9} pcall(pause, 1) while true do end",
+	 "t.lua:1: it has run for too long"},
+	{PAIR "local l = server:listen('10.0.0.2:80') l:crowd{here = '10.0.0.2', "
+	      "there = '11.0.0.1', peers = 61, port = 1, n = 65000}",
+	 "t.lua:1: it takes too much memory"},
+	{PAIR "client:socket{SO_REUSEADDR = wire}", "SO_REUSEADDR is true, false or a whole"},
+	{PAIR "client:socket{SO_BINDTODEVICE = client}", "link expected"},
+	{PAIR "client:socket{IP_LOCAL_PORT_RANGE = '1-2x'}", "IP_LOCAL_PORT_RANGE is"},
+	{"case{about='x', stages='world'} host('a'):snat{to = '10.0.0.1'}",
+	 "t.lua:1: the world translates addresses in boxes only"},
 };
 
 static void test_misuse(void **state)
@@ -375,6 +386,40 @@ static void test_misuse(void **state)
 				 p.why, misuses[i].says);
 		play_free(&p);
 	}
+}
+
+/* Each stage draws what is lost: from there on they are not compared. */
+static void test_loss_parts(void **state)
+{
+	static const char at_once[] = HEAD "pair('a 10.0.0.1', 'b 10.0.0.2', {loss = 0.5}) ";
+	struct play p;
+
+	(void)state;
+	play_on("6.18.y", at_once, &p);
+	assert_non_null(strstr(p.apart, "loses by chance"));
+	assert_int_equal(p.apart_calls, 0);
+	play_free(&p);
+	play_on("6.18.y",
+		PAIR "client:socket() wire:set_loss(0) client:socket{uid = 1} wire:set_loss(0.5) "
+		     "wire:set_loss(0.6) apart('my own words') client:socket{SO_REUSEADDR = true}",
+		&p);
+	assert_int_equal(p.end, PLAY_DONE);
+	assert_string_equal(p.apart, "my own words");
+	assert_int_equal(p.apart_calls, 0);
+	assert_int_equal(p.calls_n, 1);
+	play_free(&p);
+}
+
+/* What only the model cannot is no misuse, and its line is told. */
+static void test_cannot_has_a_line(void **state)
+{
+	struct play p;
+
+	(void)state;
+	play_on("6.18.y", HEAD "\nhost('a'):snat{to = '10.0.0.1'}", &p);
+	assert_int_equal(p.end, PLAY_CANNOT);
+	assert_string_equal(p.why, "line 2: the world translates addresses in boxes only");
+	play_free(&p);
 }
 
 /* Sockets without end: the model's memory is bounded, and the instructions are. */
@@ -519,6 +564,8 @@ int main(void)
 		cmocka_unit_test(test_counters_are_observed),
 		cmocka_unit_test(test_misuse),
 		cmocka_unit_test(test_crowds_end),
+		cmocka_unit_test(test_loss_parts),
+		cmocka_unit_test(test_cannot_has_a_line),
 		cmocka_unit_test(test_agrees_with_itself),
 		cmocka_unit_test(test_differences_are_found),
 		cmocka_unit_test(test_numbers_are_relative),
