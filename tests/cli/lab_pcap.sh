@@ -15,9 +15,20 @@ clean_up()
 	umount "$dir/small" 2>/dev/null || true
 }
 
+# Nine segments: two connections, and a third whose last ACK is dropped.
+ghost=$dir/ghost.lua
+cat >"$ghost" <<'EOT'
+case {about = "accept queue full", releases = "3.10 4.9.0 4.9.y 4.19.y 6.1.y 6.18.y"}
+local client, server = pair("client 10.0.0.1", "server 10.0.0.2")
+local listener = server:listen("10.0.0.2:80", 1)
+for _ = 1, 3 do client:start_connect("10.0.0.2:80") end
+eventually(server, "ListenOverflows", 1)
+expect(listener.accept_queue, 2)
+EOT
+
 one() # FILE: a play of the model
 {
-	timeout 20 "$TCPWHY" lab ghost-connection --release 3.10 --pcap "$1"
+	timeout 20 "$TCPWHY" lab "$ghost" --release 3.10 --pcap "$1"
 }
 
 is_capture() # TEXT FILE: it begins with the magic of a capture with nanoseconds, and has 9 segments of 66 to 70 bytes
@@ -30,18 +41,18 @@ is_capture() # TEXT FILE: it begins with the magic of a capture with nanoseconds
 tap_status "one play" 0 one "$dir/one.pcap"
 tap_has "its name is told" "^ +capture $dir/one.pcap: 9 segments$"
 is_capture "it is a capture" "$dir/one.pcap"
-tap_status "several plays" 0 "$TCPWHY" lab ghost-connection only-two-ports --compare 3.10,4.9.y --pcap "$dir/some.pcap"
+tap_status "several plays" 0 "$TCPWHY" lab "$ghost" only-two-ports --compare 3.10,4.9.y --pcap "$dir/some.pcap"
 tap_has "each has its name" "capture $dir/some-only-two-ports-world-4.9.y.pcap: [0-9]+ segments"
 tap_equal "and nothing else is there" "$(cd "$dir" && echo some*)" \
-	"$(cd "$dir" && echo some-ghost-connection-world-3.10.pcap some-ghost-connection-world-4.9.y.pcap \
+	"$(cd "$dir" && echo some-ghost-world-3.10.pcap some-ghost-world-4.9.y.pcap \
 		some-only-two-ports-world-3.10.pcap some-only-two-ports-world-4.9.y.pcap)"
 mkdir "$dir/a" "$dir/b.d"
-cp cases/ghost-connection.lua "$dir/a/x.lua"
-cp cases/ghost-connection.lua "$dir/b.d/x.lua"
+cp "$ghost" "$dir/a/x.lua"
+cp "$ghost" "$dir/b.d/x.lua"
 tap_status "two cases of one name" 0 "$TCPWHY" lab "$dir/a/x.lua" "$dir/b.d/x.lua" --release 3.10 --pcap "$dir/b.d/twins"
 tap_has "the first" "capture $dir/b.d/twins-x-world-3.10: 9 segments"
 tap_has "the second" "capture $dir/b.d/twins-x-world-3.10-2: 9 segments"
-tap_status "as JSON" 0 "$TCPWHY" lab ghost-connection --release 3.10 --json --pcap "$dir/one.pcap"
+tap_status "as JSON" 0 "$TCPWHY" lab "$ghost" --release 3.10 --json --pcap "$dir/one.pcap"
 tap_has "its name" "\"file\": \"$dir/one.pcap\""
 tap_has "how many" '"segments": 9,'
 tap_has "none is missing" '"not_kept": 0'
@@ -49,8 +60,9 @@ cat >"$dir/crowd.lua" <<'EOF'
 case {about = "more segments than a play keeps", stages = "world"}
 local client, server = pair("client 10.0.0.1", "server 10.0.0.2")
 server:serve("10.0.0.2:80", {closes_first = true})
-client:load{to = "10.0.0.2:80", total = 12000, every = 0.001}
+local load = client:load{to = "10.0.0.2:80", total = 12000, every = 0.001}
 pause(20)
+expect(load.opened, 12000)
 EOF
 tap_status "a crowd" 0 "$TCPWHY" lab "$dir/crowd.lua" --release 3.10 --pcap "$dir/crowd.pcap"
 tap_has "what was not kept is said" "capture $dir/crowd.pcap: 65536 segments; [0-9]+ more were not kept"
@@ -79,7 +91,7 @@ chmod 500 "$dir/locked"
 if setpriv --reuid 65534 --clear-groups true 2>/dev/null; then
 	chmod 755 "$dir"
 	tap_status "a locked directory" 3 setpriv --reuid 65534 --clear-groups \
-		"$TCPWHY" lab ghost-connection --release 3.10 --pcap "$dir/locked/x.pcap"
+		"$TCPWHY" lab "$ghost" --release 3.10 --pcap "$dir/locked/x.pcap"
 	tap_has "that is told" "$dir/locked/x.pcap: Permission denied"
 else
 	tap_skip "a locked directory" "only root may become another user"
@@ -94,7 +106,7 @@ tap_equal "what was there stays" "$(cat "$dir/small/x.pcap")" old
 tap_equal "and nothing is left behind" "$(ls "$dir/small")" "$(printf 'fill\nx.pcap')"
 tap_status "a full device" 3 one /dev/full
 tap_has "that is told" "/dev/full: No space left on device"
-tap_status "as JSON" 3 "$TCPWHY" lab ghost-connection --release 3.10 --json --pcap /dev/full
+tap_status "as JSON" 3 "$TCPWHY" lab "$ghost" --release 3.10 --json --pcap /dev/full
 tap_has "it is in the answer" '"wrong": "/dev/full: No space left on device"'
 
 # --------------------------------------------------------------------------------------- what is no file
@@ -111,11 +123,11 @@ wait "$reader"
 is_capture "a FIFO that is read" "$dir/read.pcap"
 one - >"$dir/stdout.pcap" 2>"$dir/text"
 is_capture "standard output" "$dir/stdout.pcap"
-tap_equal "the verdict is beside it" "$(grep -c '^ok  *ghost-connection' "$dir/text")" 1
-tap_status "two plays to standard output" 2 "$TCPWHY" lab ghost-connection --compare 3.10,4.9.y --pcap -
+tap_equal "the verdict is beside it" "$(grep -c '^ok  *ghost ' "$dir/text")" 1
+tap_status "two plays to standard output" 2 "$TCPWHY" lab "$ghost" --compare 3.10,4.9.y --pcap -
 tap_has "how many they are" "these are 2 plays"
-tap_status "and to a FIFO" 2 "$TCPWHY" lab ghost-connection --compare 3.10,4.9.y --pcap "$dir/fifo"
-tap_status "two answers to standard output" 2 "$TCPWHY" lab ghost-connection --release 3.10 --json --pcap -
+tap_status "and to a FIFO" 2 "$TCPWHY" lab "$ghost" --compare 3.10,4.9.y --pcap "$dir/fifo"
+tap_status "two answers to standard output" 2 "$TCPWHY" lab "$ghost" --release 3.10 --json --pcap -
 
 # -------------------------------------------------------------------------------------- what tshark says
 

@@ -22,7 +22,8 @@ done
 
 tap_folder cures
 bin=$(cd "$(dirname "$TCPWHY")" && pwd)
-export PATH="$bin:$bin/examples:$PATH"
+# Where the scenes' program was built: beside the command, or with the sanitizers.
+export PATH="$bin:$bin/examples:$bin/san/examples:$PATH"
 # /run is this script's own; a journal under it too.
 unset XDG_RUNTIME_DIR
 chmod 755 "$dir"
