@@ -22,7 +22,7 @@ end
 -- So many nodes. Each pair once, or in both directions; they begin within so many seconds, and are looked at
 -- once all are answered, and at the end. Who has ghosts is stuck: it waits for an answer on a connection that is none.
 local apps, listens = {}, {}
-figures("connections", "backlog", "within, s", "ghosts", "at the end", "stuck nodes", "slow")
+figures("connections", "backlog", "in s", "ghosts", "at end", "stuck", "slow")
 local function start(n, backlog, both_ways, within, more, every)
 	for _, app in ipairs(apps) do app:stop() end
 	pause(0.3)
