@@ -147,8 +147,9 @@ static void begin(struct slot *s, struct lab_job *jobs, size_t i)
 	s->until_ns = now_ns() + (jobs[i].config.slow ? SLOW_NS : LIMIT_NS);
 }
 
-/* What the text asked for last is to blame where it is known: in the model wholly. */
-static void broke_off(const struct slot *s, struct lab_job *job, const char *why)
+/* Where the text was is told if it is known. Too long in the model is the text's doing, for it has
+ * no outside; all else is the stage's. */
+static void broke_off(const struct slot *s, struct lab_job *job, const char *why, bool is_late)
 {
 	const int line = s->line ? *s->line : 0;
 	char text[PLAY_NAME_MAX + 128];
@@ -158,7 +159,7 @@ static void broke_off(const struct slot *s, struct lab_job *job, const char *why
 		return;
 	}
 	snprintf(text, sizeof(text), "%s.lua:%d: %s", job->config.name, line, why);
-	not_played(&job->play, job, job->on_kernel ? PLAY_FAILED : PLAY_WRONG, text);
+	not_played(&job->play, job, is_late && !job->on_kernel ? PLAY_WRONG : PLAY_FAILED, text);
 }
 
 /* One number for each slot; they stay without where there is no memory. */
@@ -179,6 +180,7 @@ static void unshare_lines(struct slot *slots, size_t n)
 
 static void end(struct slot *s, struct lab_job *job, const char *why)
 {
+	const bool is_late = why;
 	int status = 0;
 
 	if (why || play_read(&job->play, s->fd)) {
@@ -189,7 +191,7 @@ static void end(struct slot *s, struct lab_job *job, const char *why)
 	while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (why)
-		broke_off(s, job, why);
+		broke_off(s, job, why, is_late);
 	s->pid = 0;
 }
 
