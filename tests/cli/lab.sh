@@ -90,7 +90,8 @@ tap_has "the others are left out" "; [0-9]+ more are not for that release;"
 tap_has "and none is called not played" " 0 not played;"
 tap_equal "nor told" "$(echo "$out" | grep -c 'does not name')" 0
 
-# A crowd of 200,000 connections is slow under sanitizers, and tests/unit/app_test.c plays the same one under them.
+# A crowd of 200,000 connections is slow under sanitizers, and tests/unit/app_test.c plays the same one under them;
+# two of its rows are enough here.
 crowd=mesh-320
 all_but_crowd()
 {
@@ -125,7 +126,7 @@ echo "$out" | sed -n 's/^ *this kernel: no further: //p' >"$dir/lacks"
 while read -r why; do
 	tap_skip "to the end of a case" "$why"
 done <"$dir/lacks"
-tap_status "and $crowd" 0 "${TCPWHY_PLAIN:-$TCPWHY}" lab "$crowd"
+tap_status "and $crowd" 0 "${TCPWHY_PLAIN:-$TCPWHY}" lab "$crowd" --compare 3.10,6.18.y
 tap_equal "and is no wider" "$(too_wide)" ""
 tap_has "it holds" "^1 case: 1 holds, 0 do not, 0 are no case, 0 not played;"
 

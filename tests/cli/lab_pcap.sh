@@ -172,8 +172,11 @@ if command -v tshark >/dev/null 2>&1 && command -v mergecap >/dev/null 2>&1; the
 	printf '\040' | dd of="$dir/bad.pcap" bs=1 seek=86 conv=notrunc 2>/dev/null
 	tap_equal "and a malformed packet" "$(look "$dir/bad.pcap" "$wrong")" 1
 	mkdir "$dir/all"
-	# Every case: by the build without sanitizers, it is half a minute of processor else.
-	"${TCPWHY_PLAIN:-$TCPWHY}" lab --compare 3.10,6.18.y --pcap "$dir/all/x.pcap" >"$dir/text" || :
+	# By the build without sanitizers, it is half a minute of processor else; without mesh-320, whose links are not
+	# tapped.
+	# shellcheck disable=SC2046 # a list of names
+	"${TCPWHY_PLAIN:-$TCPWHY}" lab --compare 3.10,6.18.y --pcap "$dir/all/x.pcap" \
+		$("$TCPWHY" lab --list --json | sed -n 's/.*"case": "\([^"]*\)".*/\1/p' | grep -vx mesh-320) >"$dir/text" || :
 	tap_equal "all cases have captures" "$(find "$dir/all" -type f | wc -l)" "$(grep -c '^ *capture ' "$dir/text")"
 	mergecap -a -w "$dir/merged" "$dir"/all/*.pcap
 	tap_equal "tshark reads every segment" "$(look "$dir/merged" tcp)" \
