@@ -7,15 +7,11 @@
  * and by which it is set back. KILLS (60) is how many random moments are tried; make check-fixes
  * asks for more.
  */
-#include "unit.h"
+#include "killed_change.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cure/sysctl.h"
 #include "live/netns.h"
@@ -23,7 +19,7 @@
 enum { BORDERS_MAX = 5000, LONG_PORTS = 9000, JOURNAL_KILLS = 25 };
 
 static struct fixture {
-	char dir[64], journal[80];
+	struct killed killed;
 	char list[LONG_PORTS * 6 + 1]; /* longer than ten pages */
 	struct netns ns;
 	const struct sysctl_key *key;
@@ -39,7 +35,7 @@ static struct fixture {
 static int set(void)
 {
 	const struct sysctl_change change = {
-		.key = fix.key, .value = fix.new, .where = "here", .journal = fix.journal};
+		.key = fix.key, .value = fix.new, .where = "here", .journal = fix.killed.journal};
 	struct sysctl_report report;
 	struct err err;
 
@@ -49,31 +45,9 @@ static int set(void)
 	return report.end != CHANGE_DONE;
 }
 
-/* As tcpwhy fix undo does it, of the newest change. */
 static int undo(void)
 {
-	struct journal_entries entries;
-	struct journal journal;
-	struct kind_look after;
-	struct err err;
-	int rc = journal_open(&journal, fix.journal, &err);
-
-	if (rc)
-		return 1;
-	rc = journal_read(&journal, &entries, &err);
-	if (!rc && entries.n) {
-		const struct journal_entry *e = &entries.all[entries.n - 1];
-
-		rc = sysctl_kind.undo(e->change, false, &after, &err);
-		if (!rc)
-			rc = journal_after(&journal, e->id, json_pack("{s:s}", "result", "undone"),
-					   &err);
-		rc = rc || after.state != KIND_BACK;
-	}
-	if (!rc)
-		journal_entries_free(&entries);
-	journal_close(&journal);
-	return rc != 0;
+	return killed_undo(&fix.killed, &sysctl_kind, 1);
 }
 
 /* --------------------------------------------------------------------------------- what must be so
@@ -91,21 +65,9 @@ static bool is_now(const char *value)
 	return same;
 }
 
-/* How the newest change stands; KIND_FINAL: there is none. */
 static enum kind_state newest(void)
 {
-	struct kind_look look = {.state = KIND_FINAL};
-	struct journal_entries entries;
-	struct journal journal;
-	struct err err;
-
-	assert_int_equal(journal_open_read(&journal, fix.journal, &err), 0);
-	assert_int_equal(journal_read(&journal, &entries, &err), 0);
-	if (entries.n)
-		sysctl_kind.look(entries.all[entries.n - 1].change, &look);
-	journal_entries_free(&entries);
-	journal_close(&journal);
-	return look.state;
+	return killed_newest(&fix.killed, &sysctl_kind);
 }
 
 /* Either nothing is changed, or it is known what, and can be undone; and then all works as before.
@@ -132,48 +94,15 @@ static void check(void)
 
 /* ------------------------------------------------------------------------ at every system call */
 
-static pid_t start_traced(int (*what)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(2);
-		raise(SIGSTOP);
-		_exit(what());
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (!WIFSTOPPED(status))
-		unit_skip("ptrace is not allowed");
-	return pid;
-}
-
-/* False: it ended, and well. */
-static bool step(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSTOPPED(status))
-		return true;
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	return false;
-}
-
 /* Kills before (or after: every second border) system call n / 2. False: it ended before. */
 static bool kill_at(int (*what)(void), int n)
 {
-	pid_t pid = start_traced(what);
+	pid_t pid = child_stopped(what);
 
 	for (int i = 0; i < n; i++)
-		if (!step(pid))
+		if (!child_step(pid, PTRACE_SYSCALL))
 			return false;
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	child_kill(pid);
 	return true;
 }
 
@@ -190,7 +119,7 @@ static void use(const char *key, const char *old, const char *new)
 	assert_non_null(fix.key);
 	assert_int_equal(sysctl_restore(&fix.ns, fix.key, old, &error, &err), 0);
 	assert_int_equal(error, 0);
-	unlink(fix.journal);
+	unlink(fix.killed.journal);
 }
 
 /* Both ways; how many kills there were at each border of a system call. */
@@ -201,13 +130,13 @@ static void kill_everywhere(const char *key, const char *old, const char *new)
 	use(key, old, new);
 	for (n = 0; n < BORDERS_MAX && kill_at(set, n); n++) {
 		check();
-		unlink(fix.journal);
+		unlink(fix.killed.journal);
 	}
 	assert_in_range(n, 20, BORDERS_MAX - 1);
 	printf("# %s: set, killed %d times\n", key, n);
 	assert_int_equal(undo(), 0);
 	for (n = 0; n < BORDERS_MAX; n++) {
-		unlink(fix.journal);
+		unlink(fix.killed.journal);
 		assert_int_equal(set(), 0);
 		if (!kill_at(undo, n))
 			break;
@@ -263,7 +192,7 @@ static void kill_at_random(int kills, uint64_t *x)
 		/* A journal is read whole for each change: what many left is not carried on for
 		 * ever. */
 		if (i % JOURNAL_KILLS == JOURNAL_KILLS - 1)
-			unlink(fix.journal);
+			unlink(fix.killed.journal);
 	}
 }
 
@@ -290,12 +219,8 @@ static int setup(void **state)
 	size_t used = 0;
 
 	(void)state;
-	/* Memory: the waits for a disk are no subject of this test. */
-	snprintf(fix.dir, sizeof(fix.dir), "%s/tcpwhy-kill.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	if (!mkdtemp(fix.dir))
+	if (killed_init(&fix.killed))
 		return -1;
-	snprintf(fix.journal, sizeof(fix.journal), "%s/journal", fix.dir);
 	for (int i = 0; i < LONG_PORTS; i++)
 		used += (size_t)snprintf(fix.list + used, sizeof(fix.list) - used, "%s%d",
 					 i ? "," : "", 20001 + 2 * i);
@@ -309,8 +234,7 @@ static int teardown(void **state)
 	(void)state;
 	if (fix.ready)
 		netns_close(&fix.ns);
-	unlink(fix.journal);
-	return rmdir(fix.dir);
+	return killed_fini(&fix.killed);
 }
 
 int main(void)

@@ -5,18 +5,15 @@
 #ifndef TCPWHY_TESTS_LEASE_FIXTURE_H
 #define TCPWHY_TESTS_LEASE_FIXTURE_H
 
-#include "unit.h"
+#include "child.h"
 
 #include "lease/pool.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { LOW = 20000, PORTS = 100, HIGH = LOW + PORTS - 1 };
 
@@ -112,12 +109,6 @@ static inline pid_t child_start(void (*fn)(void *ctx), void *ctx)
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
 	return pid;
-}
-
-static inline void child_kill(pid_t pid)
-{
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 /* All ports of the pool can be leased at once, each one once; they are given back. */

@@ -13,43 +13,8 @@
 #include "lease_fixture.h"
 
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 
 static struct tcpwhy_lease leases[PORTS + 1];
-
-/* A child that stands before fn(). */
-static pid_t child_stopped(void (*fn)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(2);
-		raise(SIGSTOP);
-		fn();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (!WIFSTOPPED(status))
-		unit_skip("ptrace is not allowed");
-	return pid;
-}
-
-/* One instruction, or up to the next border of a system call. False: it ended, as it should. */
-static bool child_step(pid_t pid, enum __ptrace_request request)
-{
-	int status;
-
-	assert_int_equal(ptrace(request, pid, NULL, NULL), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSTOPPED(status))
-		return true;
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	return false;
-}
 
 /* --------------------------------------------------------------------- each content of the file */
 
@@ -108,7 +73,7 @@ static unsigned long step_through(pid_t pid, const uint64_t *start)
 }
 
 /* The contents in turn, each with the dead child's traces in it. */
-static void kill_everywhere(void (*fn)(void), void (*check)(void))
+static void kill_everywhere(int (*fn)(void), void (*check)(void))
 {
 	size_t bytes = fix.pool->at.bytes;
 	uint64_t *content = malloc(bytes);
@@ -134,11 +99,10 @@ static void kill_everywhere(void (*fn)(void), void (*check)(void))
 	assert_true(contents > 10);
 }
 
-static void lease_and_release(void)
+static int lease_and_release(void)
 {
-	if (tcpwhy_lease(fix.pool, NULL, leases, 5) != 5 ||
-	    tcpwhy_lease_release(fix.pool, leases, 5) != 5)
-		_exit(1);
+	return tcpwhy_lease(fix.pool, NULL, leases, 5) != 5 ||
+	       tcpwhy_lease_release(fix.pool, leases, 5) != 5;
 }
 
 static void test_lease_and_release(void **state)
@@ -149,10 +113,9 @@ static void test_lease_and_release(void **state)
 }
 
 /* All, so that it also sweeps for what is astray. */
-static void lease_too_many(void)
+static int lease_too_many(void)
 {
-	if (tcpwhy_lease(fix.pool, NULL, leases, PORTS + 1) != PORTS)
-		_exit(1);
+	return tcpwhy_lease(fix.pool, NULL, leases, PORTS + 1) != PORTS;
 }
 
 static void test_lease_all(void **state)
@@ -162,13 +125,12 @@ static void test_lease_all(void **state)
 	kill_everywhere(lease_too_many, assert_nothing_lost);
 }
 
-static void lease_timed(void)
+static int lease_timed(void)
 {
 	const struct tcpwhy_lease_wish wish = {.ttl_s = 1000};
 
-	if (tcpwhy_lease(fix.pool, &wish, leases, 2) != 2 ||
-	    tcpwhy_lease_assign(fix.pool, &leases[0], getppid(), 0))
-		_exit(1);
+	return tcpwhy_lease(fix.pool, &wish, leases, 2) != 2 ||
+	       tcpwhy_lease_assign(fix.pool, &leases[0], getppid(), 0);
 }
 
 static int count_ours(void *ctx, const struct tcpwhy_port *p)
@@ -203,7 +165,7 @@ static void test_assign(void **state)
 /* --------------------------------------------------------------------- each border of a system
  * call */
 
-static void kill_at_each_call(void (*fn)(void), void (*check)(void))
+static void kill_at_each_call(int (*fn)(void), void (*check)(void))
 {
 	unsigned long n = 0;
 	bool ended = false;
@@ -222,10 +184,9 @@ static void kill_at_each_call(void (*fn)(void), void (*check)(void))
 	assert_true(n > 40);
 }
 
-static void make_pool(void)
+static int make_pool(void)
 {
-	if (fixture_create(LOW, HIGH))
-		_exit(1);
+	return fixture_create(LOW, HIGH) != 0;
 }
 
 static void empty_folder(void)
@@ -262,12 +223,11 @@ static void test_make(void **state)
 	kill_at_each_call(make_pool, check_made);
 }
 
-static void rebuild_pool(void)
+static int rebuild_pool(void)
 {
 	struct tcpwhy_pool *pool;
 
-	if (tcpwhy_pool_open(fix.folder, false, &pool, NULL))
-		_exit(1);
+	return tcpwhy_pool_open(fix.folder, false, &pool, NULL) != 0;
 }
 
 /* The lease of the handle that is open all along stands; then the header is damaged again. */
@@ -298,10 +258,9 @@ static void test_rebuild(void **state)
 
 static bool shifted;
 
-static void change_range(void)
+static int change_range(void)
 {
-	if (fixture_create(shifted ? LOW : LOW + 1, shifted ? HIGH : HIGH + 1))
-		_exit(1);
+	return fixture_create(shifted ? LOW : LOW + 1, shifted ? HIGH : HIGH + 1) != 0;
 }
 
 /* One range or the other, and the lease that both have stands. */

@@ -6,27 +6,22 @@
  * Those are the ones that write the journal, borrow a socket or set the option: before and after
  * each. Either no socket is changed, or the journal's record says how it stands, and undoes it.
  */
-#include "unit.h"
+#include "killed_change.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "cure/kind.h"
 #include "cure/reuse.h"
 
 enum { CONNECTIONS = 1, SOCKETS = 1 + CONNECTIONS, BORDERS_MAX = 400 };
 
 static struct fixture {
-	char dir[64], journal[80];
+	struct killed killed;
 	int sockets[SOCKETS]; /* the listener first */
 	int clients[CONNECTIONS];
 	uint16_t port;
@@ -48,14 +43,15 @@ static const struct tcpwhy_memory heap = {.resize = resize};
  */
 
 /* In a child that has none of the sockets itself. */
-static int set(pid_t server)
+static int set(void)
 {
-	const struct change_how how = {.journal = fix.journal};
-	const struct reuse_ask ask = {.pid = server, .port = fix.port};
+	const struct change_how how = {.journal = fix.killed.journal};
+	const struct reuse_ask ask = {.pid = getppid(), .port = fix.port};
 	struct reuse_report *report = calloc(1, sizeof(*report));
 	struct err err;
 	int rc;
 
+	close_range(3, ~0u, 0);
 	if (!report || reuse_apply(&ask, &how, &heap, report, &err))
 		return 1;
 	rc = report->end != CHANGE_DONE;
@@ -65,49 +61,20 @@ static int set(pid_t server)
 }
 
 /* Every change of the journal, the newest first. */
-static int undo(pid_t server)
+static int undo(void)
 {
-	struct journal_entries entries;
-	struct journal journal;
-	struct kind_look after = {0};
-	struct err err;
-	int rc = journal_open(&journal, fix.journal, &err);
-
-	(void)server;
-	if (rc)
-		return 1;
-	rc = journal_read(&journal, &entries, &err);
-	for (size_t i = rc ? 0 : entries.n; i-- > 0 && !rc;) {
-		const struct journal_entry *e = &entries.all[i];
-
-		rc = reuse_kind.undo(e->change, false, &after, &err) || after.state != KIND_BACK ||
-		     journal_after(&journal, e->id, json_pack("{s:s}", "result", "undone"), &err);
-	}
-	journal_entries_free(&entries);
-	journal_close(&journal);
-	return rc;
-}
-
-static pid_t start(int (*what)(pid_t), bool traced)
-{
-	pid_t server = getpid(), pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid)
-		return pid;
 	close_range(3, ~0u, 0);
-	if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-		_exit(2);
-	if (traced)
-		raise(SIGSTOP);
-	_exit(what(server));
+	return killed_undo(&fix.killed, &reuse_kind, SIZE_MAX);
 }
 
-static void run(int (*what)(pid_t))
+static void run(int (*what)(void))
 {
 	int status;
-	pid_t pid = start(what, false);
+	pid_t pid = fork();
 
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(what());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
@@ -133,18 +100,7 @@ static size_t count_set(void)
 
 static enum kind_state newest(void)
 {
-	struct kind_look look = {.state = KIND_FINAL};
-	struct journal_entries entries;
-	struct journal journal;
-	struct err err;
-
-	assert_int_equal(journal_open_read(&journal, fix.journal, &err), 0);
-	assert_int_equal(journal_read(&journal, &entries, &err), 0);
-	if (entries.n)
-		reuse_kind.look(entries.all[entries.n - 1].change, &look);
-	journal_entries_free(&entries);
-	journal_close(&journal);
-	return look.state;
+	return killed_newest(&fix.killed, &reuse_kind);
 }
 
 /* How many sockets have the option; the record agrees, and takes it back. */
@@ -180,33 +136,21 @@ static bool matters(pid_t pid)
 	if (last == SYS_write || last == SYS_fsync)
 		return true;
 	/* Before the journal has a line these only look. */
-	return (last == SYS_setsockopt || last == SYS_pidfd_getfd) && !stat(fix.journal, &st) &&
-	       st.st_size;
+	return (last == SYS_setsockopt || last == SYS_pidfd_getfd) &&
+	       !stat(fix.killed.journal, &st) && st.st_size;
 }
 
 /* False: it ended before, and well. */
-static bool kill_at(int (*what)(pid_t), int n)
+static bool kill_at(int (*what)(void), int n)
 {
-	pid_t pid = start(what, true);
-	int status;
+	pid_t pid = child_stopped(what);
 
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (!WIFSTOPPED(status))
-		unit_skip("ptrace is not allowed");
 	/* Else the kernel does not tell which call it is. */
 	assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD), 0);
-	for (int met = 0; met <= n;) {
-		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (!WIFSTOPPED(status)) {
-			assert_true(WIFEXITED(status));
-			assert_int_equal(WEXITSTATUS(status), 0);
+	for (int met = 0; met <= n; met += matters(pid))
+		if (!child_step(pid, PTRACE_SYSCALL))
 			return false;
-		}
-		met += matters(pid);
-	}
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	child_kill(pid);
 	return true;
 }
 
@@ -217,7 +161,7 @@ static void test_set(void **state)
 	(void)state;
 	for (n = 0; n < BORDERS_MAX && kill_at(set, n); n++) {
 		by_set[check()]++;
-		unlink(fix.journal);
+		unlink(fix.killed.journal);
 	}
 	printf("# killed %d times while it was set\n", n);
 	assert_in_range(n, 2 * SOCKETS, BORDERS_MAX - 1);
@@ -233,7 +177,7 @@ static void test_undo(void **state)
 
 	(void)state;
 	for (n = 0; n < BORDERS_MAX; n++) {
-		unlink(fix.journal);
+		unlink(fix.killed.journal);
 		run(set);
 		if (!kill_at(undo, n))
 			break;
@@ -256,11 +200,8 @@ static int setup(void **state)
 	socklen_t len = sizeof(here);
 
 	(void)state;
-	snprintf(fix.dir, sizeof(fix.dir), "%s/tcpwhy-reuse.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	if (!mkdtemp(fix.dir))
+	if (killed_init(&fix.killed))
 		return -1;
-	snprintf(fix.journal, sizeof(fix.journal), "%s/journal", fix.dir);
 	fix.sockets[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(fix.sockets[0], (struct sockaddr *)&here, len) || listen(fix.sockets[0], 8) ||
 	    getsockname(fix.sockets[0], (struct sockaddr *)&here, &len))
@@ -284,8 +225,7 @@ static int teardown(void **state)
 		close(fix.clients[i]);
 	for (int i = 0; i < SOCKETS; i++)
 		close(fix.sockets[i]);
-	unlink(fix.journal);
-	return rmdir(fix.dir);
+	return killed_fini(&fix.killed);
 }
 
 int main(void)
