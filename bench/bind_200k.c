@@ -24,36 +24,36 @@ static double time_tcpwhy(const char *tcpwhy, bool cold, int *status)
 {
 	char *const ask[] = {(char[256]){0}, "bind", "0.0.0.0:8080", NULL};
 	char *const forget[] = {"rm", "-rf", "/run/tcpwhy", NULL};
-	double start;
+	uint64_t start;
 
 	snprintf(ask[0], 256, "%s", tcpwhy);
 	if (cold && run_quietly(forget))
 		die("rm");
-	start = now_ms();
+	start = now_ns();
 	*status = run_quietly(ask);
-	return now_ms() - start;
+	return ms_since(start);
 }
 
 /* In turn, so that what disturbs the machine disturbs all sides. */
 static void measure(const struct plan *plan, unsigned rounds)
 {
 	const char *tcpwhy = getenv("TCPWHY") ? getenv("TCPWHY") : "build/tcpwhy";
-	double times[SIDES][ROUNDS_MAX], ms[SIDES], made = now_ms();
+	double times[SIDES][ROUNDS_MAX], ms[SIDES], made;
+	uint64_t start = now_ns();
 	int status = 0;
 	size_t least = SIZE_MAX;
 
 	if (plan->sockets)
 		leave_all(plan->sockets, plan->one_port);
-	made = now_ms() - made;
+	made = ms_since(start);
 	for (unsigned r = 0; r < rounds; r++) {
 		size_t n;
-		double start;
 
 		times[COLD][r] = time_tcpwhy(tcpwhy, true, &status);
 		times[WARM][r] = time_tcpwhy(tcpwhy, false, &status);
-		start = now_ms();
+		start = now_ns();
 		n = count_bare();
-		times[COUNT][r] = now_ms() - start;
+		times[COUNT][r] = ms_since(start);
 		least = n < least ? n : least;
 	}
 	for (int s = 0; s < SIDES; s++)

@@ -8,20 +8,17 @@
  *
  * bindhash [SOCKETS [ROUNDS]]
  */
+#include "figures.h"
+#include "own_netns.h"
+
 #include "live/live.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PORT       8080
@@ -35,29 +32,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "bindhash: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static void sysctl(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		die(path);
-	close(fd);
-}
-
-static void enter_namespace(void)
-{
-	struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	if (unshare(CLONE_NEWNET))
-		die("a network namespace");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &r))
-		die("lo");
-	close(fd);
-	sysctl("/proc/sys/net/ipv4/tcp_max_tw_buckets", "2000000");
 }
 
 static int bound(uint32_t address, uint16_t port)
@@ -104,21 +78,6 @@ static void fill(unsigned n)
 		die("listen");
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 /* The median of rounds snapshots; *owners of the last. */
 static double look(unsigned avoid, uint16_t port, unsigned rounds, size_t *owners)
 {
@@ -127,7 +86,7 @@ static double look(unsigned avoid, uint16_t port, unsigned rounds, size_t *owner
 	double times[ROUNDS_MAX];
 
 	for (unsigned i = 0; i < rounds; i++) {
-		double start = now_ms();
+		uint64_t start = now_ns();
 		struct snapshot snap;
 		struct live *live;
 		struct err err;
@@ -137,7 +96,7 @@ static double look(unsigned avoid, uint16_t port, unsigned rounds, size_t *owner
 			fprintf(stderr, "bindhash: %s\n", err.text);
 			exit(1);
 		}
-		times[i] = now_ms() - start;
+		times[i] = ms_since(start);
 		*owners = snap.owners_n;
 		if (!(avoid & LIVE_AVOID_BIND_HASH) && !(snap.sources & SNAPSHOT_BIND_HASH)) {
 			printf("the bind hash cannot be read here: %s\n", snap.missing[0]);
@@ -146,8 +105,7 @@ static double look(unsigned avoid, uint16_t port, unsigned rounds, size_t *owner
 		snapshot_free(&snap);
 		live_close(live);
 	}
-	qsort(times, rounds, sizeof(times[0]), compare);
-	return times[rounds / 2];
+	return median(times, rounds);
 }
 
 int main(int argc, char **argv)
@@ -167,7 +125,9 @@ int main(int argc, char **argv)
 		printf("needs root for a namespace of its own\n");
 		return 0;
 	}
-	enter_namespace();
+	if (!own_netns_enter() ||
+	    !own_netns_write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "2000000"))
+		die("a namespace");
 	fill(n);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		double walk = look(0, cases[i].port, rounds, &owners);

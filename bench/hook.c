@@ -13,19 +13,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "figures.h"
+#include "own_netns.h"
 
 #include "cure/bpffs.h"
 #include "cure/hook.h"
@@ -47,21 +44,6 @@ static void die(const char *what)
 	exit(1);
 }
 
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* ------------------------------------------------------------------------------ under measurement
  */
 
@@ -75,7 +57,7 @@ static double call(enum kind kind)
 								      : PORT),
 				 .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), failed;
-	double start, end;
+	uint64_t start, end;
 
 	if (fd < 0)
 		die("socket");
@@ -88,7 +70,7 @@ static double call(enum kind kind)
 	if (failed)
 		die(names[kind]);
 	close(fd);
-	return end - start;
+	return (double)(end - start);
 }
 
 /* In a process of its own, in that cgroup. */
@@ -112,8 +94,7 @@ static void measure(const struct cgroup2 *cgroup, double best[KINDS])
 		for (int kind = 0; kind < KINDS; kind++) {
 			for (int i = 0; i < CALLS; i++)
 				times[i] = call((enum kind)kind);
-			qsort(times, CALLS, sizeof(times[0]), compare);
-			medians[kind] = times[CALLS / 2];
+			medians[kind] = median(times, CALLS);
 		}
 		_exit(write(ends[1], medians, sizeof(medians)) != sizeof(medians));
 	}
@@ -124,27 +105,12 @@ static void measure(const struct cgroup2 *cgroup, double best[KINDS])
 	if (waitpid(pid, &status, 0) != pid || status)
 		die("a turn failed");
 	for (int kind = 0; kind < KINDS; kind++)
-		if (best[kind] == 0 || medians[kind] < best[kind])
-			best[kind] = medians[kind];
+		keep_best(&best[kind], medians[kind]);
 }
 
 /* ----------------------------------------------------------------------------------------- the
  * place
  */
-
-static void set_up_namespaces(void)
-{
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount("", "/", "", MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", "/run", "tmpfs", 0, NULL))
-		die("a namespace");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo))
-		die("lo");
-	close(fd);
-}
 
 /* By the id of the process that removes them. */
 static void name_cgroup(pid_t owner, enum side side, char path[static 600])
@@ -204,7 +170,8 @@ static int compare_sides(long rounds)
 	double best[SIDES][KINDS] = {{0}};
 	struct cgroup2 cgroups[SIDES];
 
-	set_up_namespaces();
+	if (!own_netns_enter())
+		die("a namespace");
 	make_cgroup(BARE, &cgroups[BARE]);
 	make_cgroup(HOOKED, &cgroups[HOOKED]);
 	attach("reuseaddr", &cgroups[HOOKED]);

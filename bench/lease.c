@@ -10,25 +10,16 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "figures.h"
 #include "tcpwhy/lease.h"
 
 enum { LOW = 20000, PORTS = 8192, BATCH = 64, ROUNDS = 5, TIMES = 20000, CROWD = 64 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void must_work(bool ok, const char *what)
 {
@@ -65,12 +56,6 @@ static double cost_leases(struct tcpwhy_pool *pool, const struct tcpwhy_lease_wi
 		must_work(tcpwhy_lease_release(pool, leases, n) == (int)n, "release");
 	}
 	return (double)(now_ns() - start) / (TIMES / n * n);
-}
-
-static void keep_best(double *best, double cost)
-{
-	if (*best <= 0 || cost < *best)
-		*best = cost;
 }
 
 static void bench_costs(struct tcpwhy_pool *pool)

@@ -8,13 +8,12 @@
  *
  * logs [MEGABYTES [ROUNDS]]
  */
+#include "figures.h"
 #include "logs/logs.h"
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS_MAX 99
 #define PIECE      262144 /* as tcpwhy log reads */
@@ -38,14 +37,6 @@ static const char *const failures[] = {
 	"connecting to upstream, client: 10.0.0.9, upstream: \"http://10.0.0.%u:8080/a\"\n",
 	"2024/03/11 09:14:02 %u %u listen tcp :8%03u: bind: address already in use\n",
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static unsigned draw(void)
 {
@@ -96,11 +87,11 @@ static double time_logs(const char *data, size_t size, size_t *hits)
 	struct logs *l = logs_new(&heap, count_hit, hits);
 	if (!l)
 		exit(1);
-	double start = now();
+	uint64_t start = now_ns();
 	for (size_t at = 0; at < size; at += PIECE)
 		logs_feed(l, data + at, size - at < PIECE ? size - at : PIECE);
 	logs_end(l);
-	double took = now() - start;
+	double took = ms_since(start);
 	logs_free(l);
 	return took;
 }
@@ -108,27 +99,14 @@ static double time_logs(const char *data, size_t size, size_t *hits)
 static double time_count(const char *data, size_t size, size_t *lines)
 {
 	const char *end = data + size;
-	double start = now();
+	uint64_t start = now_ns();
 
 	*lines = 0;
 	for (const char *p = data; p && p < end; ++*lines) {
 		p = memchr(p, '\n', (size_t)(end - p));
 		p = p ? p + 1 : end;
 	}
-	return now() - start;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *times, unsigned n)
-{
-	qsort(times, n, sizeof(*times), compare);
-	return times[n / 2];
+	return ms_since(start);
 }
 
 static void measure(char *data, size_t size, unsigned every, unsigned rounds)
@@ -140,7 +118,8 @@ static void measure(char *data, size_t size, unsigned every, unsigned rounds)
 		logs[r] = time_logs(data, n, &hits);
 		count[r] = time_count(data, n, &lines);
 	}
-	double mb = (double)n / 1e6, l = median(logs, rounds), c = median(count, rounds);
+	double mb = (double)n / 1e6, l = median(logs, rounds) / 1e3,
+	       c = median(count, rounds) / 1e3;
 	printf("%4.0f MB, %7zu lines, %6zu failures  tcpwhy log %5.0f MB/s  memchr %5.0f MB/s  "
 	       "ratio "
 	       "of times %.1f\n",

@@ -22,7 +22,7 @@ static const char *tcpwhy;
 /* Runs a command without its output; its time, *kib the most memory it held. Status 3 ends all. */
 static double time_command(const char *const argv[], long *kib)
 {
-	double start = now_ms();
+	uint64_t start = now_ns();
 	struct rusage used;
 	int status;
 	pid_t pid = fork();
@@ -43,7 +43,7 @@ static double time_command(const char *const argv[], long *kib)
 	}
 	if (kib && used.ru_maxrss > *kib)
 		*kib = used.ru_maxrss;
-	return now_ms() - start;
+	return ms_since(start);
 }
 
 static void measure(const char *name, unsigned sockets, bool one_port, unsigned rounds)
@@ -57,15 +57,15 @@ static void measure(const char *name, unsigned sockets, bool one_port, unsigned 
 
 	leave_all(sockets, one_port);
 	for (unsigned r = 0; r < rounds; r++) {
-		double start;
+		uint64_t start;
 		size_t n;
 
 		time_command(forget, NULL);
 		cold[r] = time_command(ask, &cold_kib);
 		warm[r] = time_command(ask, &kib);
-		start = now_ms();
+		start = now_ns();
 		n = count_bare();
-		count[r] = now_ms() - start;
+		count[r] = ms_since(start);
 		least = n < least ? n : least;
 	}
 	for (unsigned r = 0; r < SS_ROUNDS; r++)

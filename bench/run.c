@@ -16,14 +16,14 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "figures.h"
 
 #define CALLS      2000 /* of each kind in a turn */
 #define BATCH      100  /* of the short ones between two looks at the clock */
@@ -39,21 +39,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "run: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 /* ------------------------------------------------------------------------------ under measurement
@@ -80,13 +65,13 @@ static double on_socket(enum kind kind)
 {
 	struct sockaddr_in to = place(kind == BIND || kind == LISTEN ? PORT : 0);
 	struct sockaddr_in nobody = place(1);
-	double start = now_ns(), end;
+	uint64_t start = now_ns(), end;
 	int fd = tcp();
 
 	if (kind == SOCKET) {
 		end = now_ns();
 		close(fd);
-		return end - start;
+		return (double)(end - start);
 	}
 	start = now_ns();
 	if (kind == CONNECT) {
@@ -104,12 +89,12 @@ static double on_socket(enum kind kind)
 		end = now_ns();
 	}
 	close(fd);
-	return end - start;
+	return (double)(end - start);
 }
 
 static double short_calls(enum kind kind, int null)
 {
-	double start = now_ns();
+	uint64_t start = now_ns();
 
 	for (int i = 0; i < BATCH; i++) {
 		if (kind == GETPPID)
@@ -117,7 +102,7 @@ static double short_calls(enum kind kind, int null)
 		else if (write(null, "", 1) != 1)
 			die("write");
 	}
-	return (now_ns() - start) / BATCH;
+	return (double)(now_ns() - start) / BATCH;
 }
 
 static void measure(void)
@@ -130,8 +115,7 @@ static void measure(void)
 			times[i] = kind == GETPPID || kind == WRITE
 					   ? short_calls((enum kind)kind, null)
 					   : on_socket((enum kind)kind);
-		qsort(times, CALLS, sizeof(times[0]), compare);
-		printf("%.1f\n", times[CALLS / 2]);
+		printf("%.1f\n", median(times, CALLS));
 	}
 }
 
@@ -176,8 +160,7 @@ static void turn(const char *tcpwhy, char *self, char *how, double best[KINDS])
 			fprintf(stderr, "run: a turn ended early\n");
 			exit(1);
 		}
-		if (best[kind] == 0 || ns < best[kind])
-			best[kind] = ns;
+		keep_best(&best[kind], ns);
 	}
 	fclose(f);
 	if (waitpid(pid, &status, 0) != pid || status)

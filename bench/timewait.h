@@ -2,32 +2,24 @@
  *
  * timewait.h - what the benchmarks over many TIME_WAIT begin with
  *
- * A namespace of our own, sockets in TIME_WAIT in it, the bare netlink count that everything is
- * held against, and medians.
+ * Sockets in TIME_WAIT, in a namespace where that many have room, and the bare netlink count that
+ * everything is held against.
  */
 #ifndef TCPWHY_BENCH_TIMEWAIT_H
 #define TCPWHY_BENCH_TIMEWAIT_H
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "figures.h"
+#include "own_netns.h"
 
 #define ROUNDS_MAX 50
 #define PORT       8080 /* where all are, if they are on one */
@@ -38,41 +30,19 @@ static _Noreturn inline void die(const char *what)
 	exit(1);
 }
 
-static inline double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static inline void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die(path);
-	close(fd);
-}
-
-/* Network, so that sysctls and sockets are ours; mounts, so that /run and the cache in it are. */
 static inline void enter_own_namespace(void)
 {
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
+	static const char *const sysctls[][2] = {
+		{"/proc/sys/net/ipv4/tcp_max_tw_buckets", "1000000"},
+		{"/proc/sys/net/ipv4/ip_local_port_range", "10000 64999"},
+		{"/proc/sys/net/ipv4/tcp_tw_reuse", "0"},
+	};
 
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
-		die("unshare (root?)");
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", "/run", "tmpfs", 0, NULL))
-		die("mount");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo))
-		die("lo up");
-	close(fd);
-	write_file("/proc/sys/net/ipv4/tcp_max_tw_buckets", "1000000");
-	write_file("/proc/sys/net/ipv4/ip_local_port_range", "10000 64999");
-	write_file("/proc/sys/net/ipv4/tcp_tw_reuse", "0");
+	if (!own_netns_enter())
+		die("a namespace (root?)");
+	for (size_t i = 0; i < sizeof(sysctls) / sizeof(sysctls[0]); i++)
+		if (!own_netns_write(sysctls[i][0], sysctls[i][1]))
+			die(sysctls[i][0]);
 }
 
 static inline struct sockaddr_in loopback(unsigned host, uint16_t port)
@@ -182,19 +152,6 @@ static inline int run_quietly(char *const argv[])
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static inline int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static inline double median(double *times, unsigned n)
-{
-	qsort(times, n, sizeof(*times), compare_doubles);
-	return n % 2 ? times[n / 2] : (times[n / 2 - 1] + times[n / 2]) / 2;
 }
 
 #endif

@@ -6,8 +6,8 @@
  * oldest row and the newest, and a million connections on one port.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+
+#include "figures.h"
 
 #include "case/app.h"
 #include "case/stage_world.h"
@@ -32,14 +32,6 @@ static void check(int result)
 		return;
 	fprintf(stderr, "world: %s\n", err.text);
 	exit(1);
-}
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void open_world(const char *row)
@@ -115,13 +107,13 @@ static void bench_mesh(const char *row, bool ordered)
 
 	m.done = 0;
 	open_world(row);
-	double begin = seconds();
+	uint64_t start = now_ns();
 	add_nodes(&m);
 	size_t idle = stage_world_cost(st).bytes;
 	add_apps(&m, ordered);
 	check(st->ops->run_until(st, is_done, &m, 300 * S, &err));
 	check(st->ops->pause(st, 5 * S, &err));
-	double took = seconds() - begin;
+	double took = ms_since(start) / 1e3;
 	struct stage_world_cost cost = stage_world_cost(st);
 	printf("%-7s %3d nodes, %6llu connections  %.2f s  (%.2f x the goal of 2 s)  %.0f ns an "
 	       "event  %zu MiB, idle %.1f KiB a host  ghosts %llu\n",
@@ -146,9 +138,9 @@ static void bench_crowd(void)
 	struct tcpwhy_addr any = address_v4_number(0);
 	check(st->ops->bind(st, s, &any, PORT));
 	check(st->ops->listen(st, s, 128));
-	double begin = seconds();
+	uint64_t start = now_ns();
 	check(st->ops->crowd(st, s, &local, &peer, 20, 10000, 50000, &bytes, &err));
-	double took = seconds() - begin;
+	double took = ms_since(start) / 1e3;
 	printf("one port, 1000000 connections  %.2f s  (%.2f x the goal of 5 s)  %.1f bytes a "
 	       "connection (%.2f x the goal of 100)\n",
 	       took, took / 5, (double)bytes / 1e6, (double)bytes / 1e8);

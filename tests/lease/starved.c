@@ -11,19 +11,12 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "own_netns.h"
 
 #include "tcpwhy/lease.h"
 
@@ -65,29 +58,16 @@ static void point(bool ok, const char *text)
 
 static void write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+	if (!own_netns_write(path, text))
 		die(path);
-	close(fd);
 }
 
-/* Network, so that sysctls and sockets are ours; mounts, so that the pool in /run is. */
 static void enter_own_namespace(unsigned ports)
 {
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	char range[32];
-	int fd;
 
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
-		die("unshare");
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", "/run", "tmpfs", 0, NULL))
-		die("mount");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo))
-		die("lo up");
-	close(fd);
+	if (!own_netns_enter())
+		die("a namespace");
 	snprintf(range, sizeof(range), "%u %u", LOW, LOW + ports - 1);
 	write_file("/proc/sys/net/ipv4/ip_local_port_range", range);
 	write_file("/proc/sys/net/ipv4/tcp_max_tw_buckets", "1000000");
