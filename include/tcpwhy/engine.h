@@ -115,10 +115,6 @@ enum tcpwhy_feature {
 	/* a bug: bind() of an IPv6 socket to a v4-mapped address does not see an IPv6 socket that
 	 * is bound to the v4-mapped wildcard (6.1.y) */
 	TCPWHY_F_MAPPED_ANY_HIDDEN = 1u << 21,
-	/* connect() of a bound socket looks for the 4-tuple even if it is the port's only owner
-	 * (6.3, 6.1.16); a request in a SYN queue has a 4-tuple, but owns no port. The engine knows
-	 * no requests: for the layer above it. */
-	TCPWHY_F_BOUND_LOOKS = 1u << 22,
 };
 
 /* The same for segments: what a release does otherwise with a handshake, a reset, a queue or a

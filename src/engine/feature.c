@@ -54,9 +54,6 @@ static const struct tcpwhy_feature_info features[] = {
 	PORT(MAPPED_ANY_HIDDEN, "mapped-any-hidden", "6.1.y",
 	     "A bug: bind() of an IPv6 socket to a v4-mapped address does not see the v4-mapped "
 	     "wildcard of another."),
-	PORT(BOUND_LOOKS, "bound-connect-looks", "6.3, 6.1.16",
-	     "connect() of a bound socket looks for its 4-tuple, even as the only owner of its "
-	     "port."),
 	PORT(SOCK_PORT_RANGE, "socket-port-range", "6.3, 6.1.32",
 	     "IP_LOCAL_PORT_RANGE exists: a socket has a range of its own."),
 	PORT(SOCK_RANGE_WHOLE, "socket-range-whole", "6.8",

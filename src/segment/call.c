@@ -168,7 +168,8 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 		succeed(h, t, taken_over);
 	else
 		recycle_inherit(h, t);
-	t->snd_nxt = t->write_seq = t->sent_end = t->snd_una + 1;
+	t->snd_nxt = t->write_seq = t->snd_una + 1;
+	flight_add(t, t->snd_nxt);
 	t->syn_out = true;
 	t->first_tsval = clock_ms(h) + t->ts_offset;
 	t->sent_ns = now(h);
@@ -196,18 +197,6 @@ static int connect_again(struct host *h, struct tcb *t)
 	return -error;
 }
 
-static bool is_only_owner(const struct host *h, tcpwhy_sock s, uint16_t port)
-{
-	struct tcpwhy_cursor walk = {0};
-	struct tcpwhy_owner other;
-	tcpwhy_sock at;
-
-	while (tcpwhy_next_owner(h->engine, &walk, &at, &other))
-		if (other.port == port && at != s)
-			return false;
-	return true;
-}
-
 /* A request of a listener that is gone has its 4-tuple still (__inet_check_established()). Only a
  * bound socket can meet it: connect() chooses no port that a listener has, and a port that nobody
  * has is taken without a look. The port, or 0. */
@@ -219,10 +208,7 @@ static uint16_t met_request(const struct host *h, tcpwhy_sock s, const struct tc
 	if (!h->requests_used || tcpwhy_get(h->engine, s, &o) || !o.port)
 		return 0;
 	const struct tcpwhy_addr *local = address_is_any(&o.local) ? source : &o.local;
-	if (request_find_tuple(h, local, o.port, peer, peer_port) == NIL)
-		return 0;
-	bool looks = h->config.row->features & TCPWHY_F_BOUND_LOOKS;
-	return looks || !is_only_owner(h, s, o.port) ? o.port : 0;
+	return request_find_tuple(h, local, o.port, peer, peer_port) == NIL ? 0 : o.port;
 }
 
 int host_connect(struct host *h, tcpwhy_sock s, const struct tcpwhy_addr *peer, uint16_t peer_port,

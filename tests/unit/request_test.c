@@ -500,12 +500,25 @@ static int listener_closed_and_silence(struct pair *p)
 	return at_server(p, CLIENT_PORT).state;
 }
 
+/* Its 4-tuple is not free, even for the only socket that is bound to the port. */
+static int connect_where_it_waits(struct pair *p)
+{
+	struct opening o = opened(p, 5);
+
+	assert_int_equal(host_close(p->server, o.listener), 0);
+	const tcpwhy_sock s = a_socket(p->server);
+	assert_int_equal(host_bind(p->server, s, &p->server_at, SERVER_PORT, NULL), 0);
+	return host_connect(p->server, s, &p->client_at, CLIENT_PORT, &p->server_at, NULL);
+}
+
 static void test_listener_closes(void **state)
 {
 	(void)state;
 	check_rows("close() of the listener", listener_closed,
 		   SINCE({"3.10", 0}, {"4.9.0", TCPWHY_SYN_RECV}));
 	check_every_row("and nobody comes", listener_closed_and_silence, 0);
+	check_rows("connect() to the request's peer", connect_where_it_waits,
+		   SINCE({"3.10", -EINPROGRESS}, {"4.9.0", -EADDRNOTAVAIL}));
 }
 
 int main(void)
