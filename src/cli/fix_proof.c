@@ -11,18 +11,13 @@
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/doctor.h"
+#include "cli/usage.h"
 #include "explain/explain.h"
 
 #define WORDS_MAX 32
 
 /* ----------------------------------------------------------------------------------- the question
  */
-
-static int wrong(struct err *err, const char *what, const char *why)
-{
-	snprintf(err->text, sizeof(err->text), "'%.100s' %.140s", what, why);
-	return -EINVAL;
-}
 
 int fix_question_parse(const char *text, struct fix_question *q, struct err *err)
 {
@@ -32,20 +27,24 @@ int fix_question_parse(const char *text, struct fix_question *q, struct err *err
 
 	q->text = text;
 	if ((size_t)snprintf(q->words, sizeof(q->words), "%s", text) >= sizeof(q->words))
-		return wrong(err, text, "is too long");
+		return usage_wrong(err, "'%.100s' is too long", text);
 	while ((word = strsep(&rest, " \t")) && n < WORDS_MAX)
 		if (*word)
 			words[n++] = word;
 	if (!n || (strcmp(words[0], "bind") != 0 && strcmp(words[0], "connect") != 0))
-		return wrong(err, text,
-			     "is no question: \"connect ADDR:PORT\" or \"bind ADDR:PORT\"");
+		return usage_wrong(err,
+				   "'%.100s' is no question: \"connect ADDR:PORT\" or "
+				   "\"bind ADDR:PORT\"",
+				   text);
 	q->of = words[0][0] == 'b' ? OPTIONS_BIND : OPTIONS_CONNECT;
 	if (options_parse(q->of, n, words, &q->o, &why))
-		return wrong(err, text, why.text);
+		return usage_wrong(err, "'%.100s' %.140s", text, why.text);
 	if (q->o.netns || q->o.pid)
-		return wrong(err, text, "is asked in the namespace of the change: name it there");
+		return usage_wrong(
+			err, "'%.100s' is asked in the namespace of the change: name it there",
+			text);
 	if (q->o.help || q->o.version || q->o.try)
-		return wrong(err, text, "is no question");
+		return usage_wrong(err, "'%.100s' is no question", text);
 	return 0;
 }
 

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <string.h>
+
+#include "cli/usage.h"
 
 static const struct {
 	const char *name, *value; /* value: NULL takes none */
@@ -24,6 +25,9 @@ static const struct {
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* Added to the letter of what is written as a word: usage_unknown() tells them apart by that. */
+enum { WORD = 256 };
 
 void lab_options_help(FILE *out)
 {
@@ -49,19 +53,9 @@ void lab_options_help(FILE *out)
 	      out);
 }
 
-__attribute__((format(printf, 2, 3))) static int wrong(struct err *err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(err->text, sizeof(err->text), format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 static int unknown_row(struct err *err, const char *option, const char *name)
 {
-	wrong(err, "--%s: '%s' is not a release whose rules are known", option, name);
+	usage_wrong(err, "--%s: '%s' is not a release whose rules are known", option, name);
 	for (size_t i = 0; tcpwhy_row_at(i); i++) {
 		const size_t n = strlen(err->text);
 		snprintf(err->text + n, sizeof(err->text) - n, "%s %s", i ? "," : ":",
@@ -78,7 +72,7 @@ static int take_rows(struct lab_options *o, const char *option, const char *valu
 		size_t n = strcspn(value, ",");
 		snprintf(name, sizeof(name), "%.*s", (int)(n < 15 ? n : 15), value);
 		if (o->rows_n == LAB_ROWS_MAX)
-			return wrong(err, "--%s: at most %d releases", option, LAB_ROWS_MAX);
+			return usage_wrong(err, "--%s: at most %d releases", option, LAB_ROWS_MAX);
 		o->rows[o->rows_n] = tcpwhy_row_find(name);
 		if (!o->rows[o->rows_n])
 			return unknown_row(err, option, name);
@@ -90,7 +84,7 @@ static int take_rows(struct lab_options *o, const char *option, const char *valu
 
 static int take(struct lab_options *o, int code, char **argv, struct err *err)
 {
-	switch (code) {
+	switch (code < WORD ? code : code - WORD) {
 	case 'r':
 		return take_rows(o, "release", optarg, err);
 	case 'c':
@@ -100,7 +94,7 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 		return 0;
 	case 'p':
 		o->pcap = optarg;
-		return *optarg ? 0 : wrong(err, "--pcap needs the name of a file");
+		return *optarg ? 0 : usage_wrong(err, "--pcap needs the name of a file");
 	case 'l':
 		o->list = true;
 		return 0;
@@ -119,10 +113,8 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 	case 'V':
 		o->version = true;
 		return 0;
-	case ':':
-		return wrong(err, "option '%s' needs a value", argv[optind - 1]);
 	}
-	return wrong(err, "there is no option '%s', or it takes no value", argv[optind - 1]);
+	return usage_unknown(argv, code, err);
 }
 
 static int check(const struct lab_options *o, struct err *err)
@@ -130,12 +122,12 @@ static int check(const struct lab_options *o, struct err *err)
 	const bool plays = o->rows_n || o->slow || o->pcap;
 
 	if (o->releases && (o->cases_n || o->list || plays))
-		return wrong(err, "--releases shows the table and plays nothing: give -v or "
-				  "--json with it, or nothing");
+		return usage_wrong(err, "--releases shows the table and plays nothing: give -v or "
+					"--json with it, or nothing");
 	if (o->list && (o->cases_n || plays))
-		return wrong(err, "--list lists all cases and plays none");
+		return usage_wrong(err, "--list lists all cases and plays none");
 	if (o->json && o->pcap && !strcmp(o->pcap, "-"))
-		return wrong(err, "--json and --pcap - both want standard output");
+		return usage_wrong(err, "--json and --pcap - both want standard output");
 	return 0;
 }
 
@@ -148,7 +140,7 @@ int lab_options_parse(int argc, char **argv, struct lab_options *out, struct err
 	for (size_t i = 0; i < ROWS; i++)
 		longs[i] = (struct option){rows[i].name,
 					   rows[i].value ? required_argument : no_argument, NULL,
-					   rows[i].code};
+					   WORD + rows[i].code};
 	optind = 0;
 	opterr = 0;
 	while (!r && (code = getopt_long(argc, argv, ":hv", longs, NULL)) != -1)
