@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "report/ladder_lines.h"
+
+/* Columns: the time, what the left end shows, the arrow, what the right end shows. */
+enum { TIME = 13, LEFT = 12, ARROW = 29 };
+enum { MIDDLE = TIME + 1 + LEFT, RIGHT = MIDDLE + ARROW + 1 };
+
+void ladder_link_title(const struct ladder *l)
+{
+	const struct play *p = l->p;
+	struct fold f = {.out = l->out};
+
+	fold_plain(&f, p->stage);
+	fold_plain(&f, " ");
+	fold_plain(&f, p->release);
+	fold_to(&f, TIME + 1);
+	fold_plain(&f, p->nodes[p->links[l->link].node[0]].name);
+	ladder_put(&f, RIGHT, MIDDLE, p->nodes[p->links[l->link].node[1]].name);
+	fold_newline(&f);
+}
+
+/* A time that is wider than its column, a century's, has a line of its own. */
+static void put_time(struct fold *f, uint64_t ns)
+{
+	char time[24];
+
+	ladder_time(ns, time);
+	fold_plain(f, time);
+	fold_plain(f, " ms");
+	if (f->column > TIME)
+		fold_newline(f);
+}
+
+/* "── SYN 0 ──▶", "◀── RST 1 ──", or with an x where it was lost. */
+static void arrow_of(const struct ladder *l, uint32_t i, char out[static 240])
+{
+	const struct line_record *r = &l->p->segments[i].record;
+	bool right = r->direction == LINE_FROM_0, lost = r->passage == LINE_LOST;
+	char label[80];
+	int fill;
+
+	ladder_label(l, i, label);
+	fill = ARROW - 5 - (int)strlen(label);
+	out[0] = '\0';
+	strcat(out, right ? "── " : lost ? "x── " : "◀── ");
+	strcat(out, label);
+	strcat(out, " ");
+	for (int k = 0; k < fill && k < 40; k++)
+		strcat(out, "─");
+	if (right)
+		strcat(out, lost ? "x" : "▶");
+}
+
+static void put_arrow(struct fold *f, const char *arrow)
+{
+	const int width = fold_columns(arrow);
+
+	if (MIDDLE + width > FOLD_WIDTH) { /* every flag, and numbers of ten digits */
+		fold_newline(f);
+		fold_to(f, FOLD_WIDTH - width);
+	} else {
+		fold_to(f, MIDDLE);
+	}
+	fold_plain(f, arrow);
+}
+
+static const char *befell(const struct line_record *r)
+{
+	const char *origin = ladder_origin(r);
+
+	return origin[0] ? origin : ladder_passage(r);
+}
+
+void ladder_link_segment(const struct ladder *l, uint32_t i)
+{
+	const struct play_segment *s = &l->p->segments[i];
+	bool right = s->record.direction == LINE_FROM_0;
+	const char *left_state = ladder_state(s->state[!right]);
+	const char *right_state = ladder_state(s->state[right]), *passage = befell(&s->record);
+	struct fold f = {.out = l->out};
+	char arrow[240], end[64];
+
+	arrow_of(l, i, arrow);
+	snprintf(end, sizeof(end), "%s%s%s", right_state, right_state[0] && passage[0] ? ", " : "",
+		 passage);
+	put_time(&f, s->record.sent_ns);
+	fold_to(&f, TIME + 1);
+	fold_plain(&f, left_state);
+	put_arrow(&f, arrow);
+	if (end[0] && f.column >= RIGHT) /* numbers of ten digits */
+		fold_newline(&f);
+	if (end[0]) {
+		fold_to(&f, RIGHT);
+		fold_plain(&f, end);
+	}
+	fold_newline(&f);
+	/* Under the arrow: beside the state it would not fit. */
+	if (s->counted[0])
+		ladder_put_counted(l, s, ladder_node(l->p, &s->record, true), MIDDLE);
+}
+
+void ladder_link_call(const struct ladder *l, const struct play_call *c, uint64_t at_ns,
+		      const char *text)
+{
+	const bool right = c->node == l->p->links[l->link].node[1];
+	struct fold f = {.out = l->out};
+
+	put_time(&f, at_ns);
+	if (right)
+		ladder_put(&f, RIGHT, MIDDLE, text);
+	else
+		ladder_put(&f, TIME + 1, TIME + 1, text);
+	fold_newline(&f);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/ladder.h"
+
+#include <string.h>
+
+#include "report/ladder_lines.h"
+
+void ladder_time(uint64_t ns, char out[static 24])
+{
+	snprintf(out, 24, "%10.3f", (double)ns / 1e6);
+}
+
+const char *ladder_state(uint8_t state)
+{
+	return state ? tcpwhy_state_name((enum tcpwhy_state)state) : "";
+}
+
+const char *ladder_session(uint8_t session)
+{
+	static const char *const words[] = {"", [SESSION_OPEN + 1] = "OPEN",
+					    [SESSION_CLOSING + 1] = "CLOSING",
+					    [SESSION_RESET + 1] = "RESET"};
+
+	return session < sizeof(words) / sizeof(words[0]) ? words[session] : "?";
+}
+
+int ladder_node(const struct play *p, const struct line_record *r, bool receiver)
+{
+	return p->links[r->link].node[(r->direction == LINE_FROM_1) != receiver];
+}
+
+static void flags_text(uint8_t f, char out[static 24])
+{
+	static const struct {
+		uint8_t flag;
+		const char *name;
+	} names[] = {{SEGMENT_SYN, "SYN"},
+		     {SEGMENT_FIN, "FIN"},
+		     {SEGMENT_RST, "RST"},
+		     {SEGMENT_ACK, "ACK"}};
+
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (f & names[i].flag) {
+			strcat(out, out[0] ? "," : "");
+			strcat(out, names[i].name);
+		}
+}
+
+void ladder_label(const struct ladder *l, uint32_t i, char out[static 80])
+{
+	const struct segment *s = &l->p->segments[i].record.segment;
+	char flags[24];
+	int n;
+
+	flags_text(s->flags, flags);
+	n = snprintf(out, 80, "%s%s%u", flags, flags[0] ? " " : "", l->numbers[i].seq);
+	if (s->length)
+		n += snprintf(out + n, 80 - (size_t)n, ":%u", l->numbers[i].seq + s->length);
+	if (s->flags & SEGMENT_ACK)
+		snprintf(out + n, 80 - (size_t)n, " ack %u", l->numbers[i].ack);
+}
+
+const char *ladder_origin(const struct line_record *r)
+{
+	if (r->origin == LINE_INJECTED)
+		return "injected";
+	return r->origin == LINE_COPIED ? "a copy" : "";
+}
+
+const char *ladder_passage(const struct line_record *r)
+{
+	if (r->passage == LINE_LOST)
+		return "lost";
+	return r->passage == LINE_ON_ITS_WAY ? "held" : "";
+}
+
+/* The widest word. */
+static int widest(const char *text)
+{
+	char word[LADDER_TEXT];
+	int width = 0;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+		snprintf(word, sizeof(word), "%.*s", (int)n, text);
+		if (fold_columns(word) > width)
+			width = fold_columns(word);
+		text += n + strspn(text + n, " ");
+	}
+	return width;
+}
+
+void ladder_put(struct fold *f, int column, int floor, const char *text)
+{
+	const int width = fold_columns(text), word = widest(text);
+
+	if (column + width > FOLD_WIDTH)
+		column = FOLD_WIDTH - width;
+	if (column < floor)
+		column = floor;
+	if (column + word > FOLD_WIDTH)
+		column = word < FOLD_WIDTH ? FOLD_WIDTH - word : 0;
+	if (f->column >= column && f->column)
+		fold_newline(f);
+	f->indent = column;
+	fold_words(f, text);
+}
+
+void ladder_put_counted(const struct ladder *l, const struct play_segment *s, int node, int column)
+{
+	struct fold f = {.out = l->out};
+	const char *rest = s->counted;
+	char item[PLAY_TEXT_MAX];
+
+	fold_to(&f, column);
+	fold_plain(&f, l->p->nodes[node].name);
+	fold_plain(&f, ":");
+	while (rest[0]) {
+		const char *end = strstr(rest, ", ");
+		const size_t n = end ? (size_t)(end - rest) + 1 : strlen(rest);
+		snprintf(item, sizeof(item), "%.*s", (int)n, rest);
+		if (f.column + 1 + fold_columns(item) > FOLD_WIDTH) {
+			fold_newline(&f);
+			fold_to(&f, column + 1);
+		}
+		fold_plain(&f, " ");
+		fold_plain(&f, item);
+		rest += n + strspn(rest + n, " ");
+	}
+	fold_newline(&f);
+}
