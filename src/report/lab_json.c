@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "report/ladder.h"
 #include "report/value.h"
 
 static const char *const verdict_words[] = {
@@ -125,6 +126,16 @@ static json_t *states_of(const struct play_segment *s, bool *ok)
 	return list;
 }
 
+/* What a box at either end believes of the session. */
+static json_t *sessions_of(const struct play_segment *s, bool *ok)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < 2; i++)
+		value_append(list, value_string_or_null(ladder_session(s->session[i])), ok);
+	return list;
+}
+
 static json_t *segment_of(const struct play *p, const struct play_segment *s,
 			  const struct agree_numbers *n, bool *ok)
 {
@@ -147,6 +158,7 @@ static json_t *segment_of(const struct play *p, const struct play_segment *s,
 	value_put(j, "ack", has_ack ? json_integer(n->ack) : json_null(), ok);
 	value_put(j, "length", json_integer(r->segment.length), ok);
 	value_put(j, "states", states_of(s, ok), ok);
+	value_put(j, "sessions", sessions_of(s, ok), ok);
 	value_put(j, "counted", value_string_or_null(s->counted), ok);
 	value_put(j, "passage", json_string(passages[r->passage]), ok);
 	value_put(j, "origin", json_string(origins[r->origin]), ok);
