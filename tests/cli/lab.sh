@@ -150,7 +150,7 @@ hostile() # NAME MESSAGE [TEXT]: the text, or what is in the file already
 	tap_has "$1 is told" "$2"
 }
 
-# What works until its budget is spent is slow under sanitizers.
+# What works until its budget is spent takes too long under sanitizers: the plain build plays it.
 hostile_and_slow()
 {
 	sanitized=$TCPWHY
