@@ -256,49 +256,49 @@ static struct stroke stroke_of(const struct ladder *l, const struct event *e)
 }
 
 /* Where several hosts share a column, which one it is. */
-static void name_hosts(const struct ladder *l, const struct stroke *s, struct fold *f)
+static void name_hosts(const struct ladder *l, const struct stroke *s,
+		       char out[static 2 * PLAY_NAME_MAX])
 {
 	const int hosts[] = {0, l->way->columns - 1};
-	bool any = false;
+	int n = 0;
 
 	for (int i = 0; i < 2; i++) {
 		if (l->way->nodes[hosts[i]] < 2 || s->node[hosts[i]] < 0)
 			continue;
-		fold_plain(f, any ? ", " : "");
-		fold_plain(f, l->p->nodes[s->node[hosts[i]]].name);
-		any = true;
+		n += snprintf(out + n, 2 * PLAY_NAME_MAX - (size_t)n, "%s%s", n ? ", " : "",
+			      l->p->nodes[s->node[hosts[i]]].name);
 	}
-	if (any)
-		fold_plain(f, ": ");
+	if (n)
+		snprintf(out + n, 2 * PLAY_NAME_MAX - (size_t)n, ": ");
 }
 
-static void put_what(const struct ladder *l, const struct event *e, const struct stroke *s,
-		     struct fold *f)
+/* "young: SYN 0, a copy, lost" */
+static void what_of(const struct ladder *l, const struct event *e, const struct stroke *s,
+		    char out[static LADDER_TEXT])
 {
 	const struct event *last = last_hop(l, e);
-	char label[80];
-	const char *words[] = {
+	const char *fates[] = {
 		ladder_origin(&segment_of(l, e)->record), e->kind == SEGMENT_CAME ? "late" : "",
 		last->comes_late ? "held" : ladder_passage(&segment_of(l, last)->record)};
-	name_hosts(l, s, f);
+	char names[2 * PLAY_NAME_MAX] = "", label[80];
+
+	name_hosts(l, s, names);
 	ladder_label(l, e->index, label);
-	fold_plain(f, label);
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (words[i][0]) {
-			fold_plain(f, ", ");
-			fold_plain(f, words[i]);
-		}
+	int n = snprintf(out, LADDER_TEXT, "%s%s", names, label);
+	for (size_t i = 0; i < sizeof(fates) / sizeof(fates[0]); i++)
+		if (fates[i][0])
+			n += snprintf(out + n, LADDER_TEXT - (size_t)n, ", %s", fates[i]);
 }
 
+/* A time that is wider than its column, a month's, has a line of its own. */
 static void put_time(struct fold *f, uint64_t ns)
 {
 	char time[24];
 
 	ladder_time(ns, time);
 	fold_plain(f, time);
-	if (f->column > TIME) /* a month's; the rest stands below it */
+	if (f->column > TIME)
 		fold_newline(f);
-	fold_to(f, SEGMENT);
 }
 
 static void put_counted(const struct ladder *l, const struct event *e)
@@ -320,9 +320,11 @@ void ladder_chain_segment(const struct ladder *l, const struct event *e)
 	const struct event *last = last_hop(l, e);
 	const struct stroke s = stroke_of(l, e);
 	struct fold f = {.out = l->out};
+	char what[LADDER_TEXT];
 
+	what_of(l, e, &s, what);
 	put_time(&f, e->at_ns);
-	put_what(l, e, &s, &f);
+	ladder_put(&f, SEGMENT, SEGMENT, what);
 	if (f.column >= column_at(l, 0)) /* long names and numbers stand above their arrow */
 		fold_newline(&f);
 	draw(&f, l, &s);
@@ -348,7 +350,7 @@ void ladder_chain_call(const struct ladder *l, const struct play_call *c, uint64
 		snprintf(named, sizeof(named), "%s%s%s",
 			 l->way->nodes[column] > 1 ? l->p->nodes[c->node].name : "",
 			 l->way->nodes[column] > 1 ? ": " : "", text);
-		ladder_put(&f, column_at(l, column), column_at(l, 0), named);
+		ladder_put(&f, column_at(l, column), SEGMENT, named);
 	}
 	fold_newline(&f);
 }

@@ -328,6 +328,7 @@ static void test_json(void **state)
 	(void)state;
 	set_up(&s);
 	strcpy(s.kernel.counters[0].name, "SyncookiesSent");
+	s.model.segments[2].session[1] = SESSION_RESET + 1;
 	json_t *c = json_of(&s, false), *list;
 	list = json_object_get(json_object_get(c, "agreement"), "counters_compared");
 	assert_int_equal(json_array_size(list), s.model.counters_n + 1);
@@ -355,6 +356,9 @@ static void test_json(void **state)
 	assert_int_equal(json_array_size(json_object_get(answer, "flags")), 2);
 	assert_string_equal(json_string_value(json_array_get(json_object_get(answer, "states"), 0)),
 			    "SYN_RECV");
+	json_t *sessions = json_object_get(answer, "sessions");
+	assert_true(json_is_null(json_array_get(sessions, 0)));
+	assert_string_equal(json_string_value(json_array_get(sessions, 1)), "RESET");
 	list = json_object_get(ladder, "calls");
 	assert_string_equal(text_at(json_array_get(list, 2), "text"), "connect(10.0.0.2:80)");
 	assert_string_equal(text_at(json_array_get(list, 2), "host"), "client");
