@@ -168,8 +168,7 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 		succeed(h, t, taken_over);
 	else
 		recycle_inherit(h, t);
-	t->snd_nxt = t->write_seq = t->snd_una + 1;
-	flight_add(t, t->snd_nxt);
+	t->snd_nxt = t->write_seq = t->sent_end = t->snd_una + 1;
 	t->syn_out = true;
 	t->first_tsval = clock_ms(h) + t->ts_offset;
 	t->sent_ns = now(h);
