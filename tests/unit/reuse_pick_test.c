@@ -77,39 +77,40 @@ static int pick(struct listing *l, const char *at, uint32_t a, uint32_t b)
 	return reuse_pick(&l->snap, &place, inodes, b ? 2 : 1, l->roles);
 }
 
+/* A letter for each socket in the order in which they were added: Listener, Connection, Time-wait;
+ * a stranger is '-'. */
+static void assert_roles(const struct listing *l, const char *want)
+{
+	static const char letters[REUSE_ROLES] = {'-', 'L', 'C', 'q', 'o', 'T', 'e'};
+	char got[SOCKETS_MAX + 1] = "";
+
+	for (size_t i = 0; i < l->snap.owners_n; i++)
+		got[i] = l->roles[i] < REUSE_ROLES ? letters[l->roles[i]] : '?';
+	assert_string_equal(got, want);
+}
+
 /* One server on the wildcard, another on one address: each has the connections that the kernel's
  * lookup gave it. */
 static void test_by_listener(void **state)
 {
 	struct listing l = empty();
-	size_t any = add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
-	size_t one = add(&l, "10.0.0.1", TCPWHY_LISTEN, 11);
-	size_t by_any = add(&l, "10.0.0.2", TCPWHY_ESTABLISHED, 12);
-	size_t by_one = add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 13);
-	size_t dead_any = add(&l, "10.0.0.2", TCPWHY_TIME_WAIT, 0);
-	size_t dead_one = add(&l, "10.0.0.1", TCPWHY_TIME_WAIT, 0);
 
 	(void)state;
+	add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
+	add(&l, "10.0.0.1", TCPWHY_LISTEN, 11);
+	add(&l, "10.0.0.2", TCPWHY_ESTABLISHED, 12);
+	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 13);
+	add(&l, "10.0.0.2", TCPWHY_TIME_WAIT, 0);
+	add(&l, "10.0.0.1", TCPWHY_TIME_WAIT, 0);
 	assert_int_equal(pick(&l, NULL, 10, 0), 1);
-	assert_int_equal(l.roles[any], REUSE_LISTENER);
-	assert_int_equal(l.roles[by_any], REUSE_CONNECTION);
-	assert_int_equal(l.roles[dead_any], REUSE_TIME_WAIT);
-	assert_int_equal(l.roles[one], REUSE_STRANGER);
-	assert_int_equal(l.roles[by_one], REUSE_STRANGER);
-	assert_int_equal(l.roles[dead_one], REUSE_STRANGER);
-
+	assert_roles(&l, "L-C-T-");
 	assert_int_equal(pick(&l, NULL, 11, 0), 1);
-	assert_int_equal(l.roles[one], REUSE_LISTENER);
-	assert_int_equal(l.roles[by_one], REUSE_CONNECTION);
-	assert_int_equal(l.roles[any], REUSE_STRANGER);
-	assert_int_equal(l.roles[by_any], REUSE_STRANGER);
-
+	assert_roles(&l, "-L-C-T");
 	/* Both, of which one is named. */
 	assert_int_equal(pick(&l, "10.0.0.1", 10, 11), 1);
-	assert_int_equal(l.roles[any], REUSE_STRANGER);
-	assert_int_equal(l.roles[by_one], REUSE_CONNECTION);
+	assert_roles(&l, "-L-C-T");
 	assert_int_equal(pick(&l, "10.0.0.3", 10, 11), 0);
-	assert_int_equal(l.roles[any], REUSE_STRANGER);
+	assert_roles(&l, "------");
 	/* Somebody else's. */
 	assert_int_equal(pick(&l, NULL, 99, 0), 0);
 }
@@ -119,21 +120,18 @@ static void test_by_connection(void **state)
 {
 	struct listing l = empty();
 	size_t listener = add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
-	size_t mine = add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
-	size_t other = add(&l, "10.0.0.1", TCPWHY_CLOSE_WAIT, 12);
 
 	(void)state;
+	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
+	add(&l, "10.0.0.1", TCPWHY_CLOSE_WAIT, 12);
 	assert_int_equal(pick(&l, NULL, 11, 0), 1);
-	assert_int_equal(l.roles[listener], REUSE_LISTENER);
-	assert_int_equal(l.roles[mine], REUSE_CONNECTION);
-	assert_int_equal(l.roles[other], REUSE_CONNECTION);
+	assert_roles(&l, "LCC");
 
 	/* The listener has gone: what the process has is its own, what others have is theirs. */
 	l.owners[listener].o.state = TCPWHY_CLOSE_WAIT;
 	l.owners[listener].o.local = parse("10.0.0.1");
 	assert_int_equal(pick(&l, NULL, 11, 0), 1);
-	assert_int_equal(l.roles[mine], REUSE_CONNECTION);
-	assert_int_equal(l.roles[other], REUSE_STRANGER);
+	assert_roles(&l, "-C-");
 	assert_int_equal(pick(&l, "10.0.0.1", 11, 0), 1);
 	assert_int_equal(pick(&l, "10.0.0.2", 11, 0), 0);
 }
@@ -174,30 +172,25 @@ static void test_roles(void **state)
 /* A child has its listener's family; an IPv6 listener that is v6only takes no IPv4. */
 static void test_families(void **state)
 {
-	struct listing l = empty();
-	size_t v4 = add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
-	size_t v6 = add(&l, "::", TCPWHY_LISTEN, 11);
-	size_t of_v4 = add(&l, "127.0.0.1", TCPWHY_ESTABLISHED, 12);
-	size_t of_v6 = add(&l, "2001:db8::1", TCPWHY_ESTABLISHED, 13);
+	struct listing l = empty(), dual = empty();
 
 	(void)state;
-	l.owners[v6].o.v6only = TCPWHY_YES;
+	add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
+	l.owners[add(&l, "::", TCPWHY_LISTEN, 11)].o.v6only = TCPWHY_YES;
+	add(&l, "127.0.0.1", TCPWHY_ESTABLISHED, 12);
+	add(&l, "2001:db8::1", TCPWHY_ESTABLISHED, 13);
 	assert_int_equal(pick(&l, NULL, 10, 0), 1);
-	assert_int_equal(l.roles[of_v4], REUSE_CONNECTION);
-	assert_int_equal(l.roles[of_v6], REUSE_STRANGER);
+	assert_roles(&l, "L-C-");
 	assert_int_equal(pick(&l, NULL, 11, 0), 1);
-	assert_int_equal(l.roles[of_v4], REUSE_STRANGER);
-	assert_int_equal(l.roles[of_v6], REUSE_CONNECTION);
+	assert_roles(&l, "-L-C");
 	assert_int_equal(pick(&l, "0.0.0.0", 11, 0), 0);
-	assert_int_equal(l.roles[v4], REUSE_STRANGER);
+	assert_roles(&l, "----");
 
-	struct listing dual = empty();
 	add(&dual, "::", TCPWHY_LISTEN, 10);
-	size_t mapped = add(&dual, "::ffff:127.0.0.1", TCPWHY_ESTABLISHED, 11);
-	size_t plain = add(&dual, "127.0.0.1", TCPWHY_ESTABLISHED, 12);
+	add(&dual, "::ffff:127.0.0.1", TCPWHY_ESTABLISHED, 11);
+	add(&dual, "127.0.0.1", TCPWHY_ESTABLISHED, 12);
 	assert_int_equal(pick(&dual, NULL, 10, 0), 1);
-	assert_int_equal(dual.roles[mapped], REUSE_CONNECTION);
-	assert_int_equal(dual.roles[plain], REUSE_STRANGER);
+	assert_roles(&dual, "LC-");
 }
 
 /* Workers that share a place by SO_REUSEPORT, each with a listener of its own; another device is
@@ -205,21 +198,15 @@ static void test_families(void **state)
 static void test_workers(void **state)
 {
 	struct listing l = empty();
-	size_t a = add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
-	size_t b = add(&l, "0.0.0.0", TCPWHY_LISTEN, 11);
-	size_t elsewhere = add(&l, "0.0.0.0", TCPWHY_LISTEN, 12);
-	size_t child = add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 13);
-	size_t on_device = add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 14);
 
 	(void)state;
-	l.owners[elsewhere].o.device = 3;
-	l.owners[on_device].o.device = 3;
+	add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
+	add(&l, "0.0.0.0", TCPWHY_LISTEN, 11);
+	l.owners[add(&l, "0.0.0.0", TCPWHY_LISTEN, 12)].o.device = 3;
+	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 13);
+	l.owners[add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 14)].o.device = 3;
 	assert_int_equal(pick(&l, NULL, 10, 0), 1);
-	assert_int_equal(l.roles[a], REUSE_LISTENER);
-	assert_int_equal(l.roles[b], REUSE_LISTENER);
-	assert_int_equal(l.roles[child], REUSE_CONNECTION);
-	assert_int_equal(l.roles[elsewhere], REUSE_STRANGER);
-	assert_int_equal(l.roles[on_device], REUSE_STRANGER);
+	assert_roles(&l, "LL-C-");
 }
 
 static void test_nothing(void **state)
@@ -272,29 +259,62 @@ static void prove(struct listing *l, struct reuse_proof *proof)
 	free(view);
 }
 
-/* The listing as it stands in a namespace where nothing is unseen. */
-static struct listing server(void)
+/* The listing as it stands in a namespace where nothing is unseen: a server with a connection, and
+ * perhaps one more socket. */
+static void server(struct listing *l, bool reuse, enum tcpwhy_state also, bool also_reuse)
 {
-	struct listing l = empty();
-
-	l.snap.sysctls_unknown = ~0u;
-	add(&l, "0.0.0.0", TCPWHY_LISTEN, 10);
-	return l;
+	*l = empty();
+	l->snap.sysctls_unknown = ~0u;
+	add(l, "0.0.0.0", TCPWHY_LISTEN, 10);
+	add(l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
+	l->owners[0].o.reuse = l->owners[1].o.reuse = reuse ? TCPWHY_REUSE_CAN : TCPWHY_REUSE_NO;
+	if (also)
+		l->owners[add(l, "10.0.0.1", also, 0)].o.reuse =
+			also_reuse ? TCPWHY_REUSE_CAN : TCPWHY_REUSE_NO;
 }
+
+struct proven {
+	bool reuse;             /* of the server */
+	enum tcpwhy_state also; /* 0: nothing */
+	bool also_reuse;
+	enum tcpwhy_answer before, after, cleared;
+};
+
+static const struct proven a_connection = {
+	false, 0, false, TCPWHY_REFUSED, TCPWHY_OK, TCPWHY_OK,
+};
+/* What is dead already keeps what it had. */
+static const struct proven time_wait = {
+	false, TCPWHY_TIME_WAIT, false, TCPWHY_REFUSED, TCPWHY_REFUSED, TCPWHY_OK,
+};
+static const struct proven time_wait_that_had_it = {
+	false, TCPWHY_TIME_WAIT, true, TCPWHY_REFUSED, TCPWHY_OK, TCPWHY_OK,
+};
+/* What waits for accept() is reset with its listener; an orphan is not. */
+static const struct proven queued = {
+	false, TCPWHY_ESTABLISHED, false, TCPWHY_REFUSED, TCPWHY_OK, TCPWHY_OK,
+};
+static const struct proven orphan = {
+	false, TCPWHY_FIN_WAIT1, false, TCPWHY_REFUSED, TCPWHY_REFUSED, TCPWHY_OK,
+};
+/* A server that has it already needs nothing. */
+static const struct proven has_it = {
+	true, 0, false, TCPWHY_OK, TCPWHY_OK, TCPWHY_OK,
+};
 
 static void test_proof(void **state)
 {
-	struct listing l = server();
+	const struct proven *want = *state;
 	struct reuse_proof p;
+	struct listing l;
 
-	(void)state;
-	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
+	server(&l, want->reuse, want->also, want->also_reuse);
 	prove(&l, &p);
 	assert_false(p.sample);
-	assert_int_equal(p.before.answer, TCPWHY_REFUSED);
-	assert_int_equal(p.before.error, EADDRINUSE);
-	assert_int_equal(p.after.answer, TCPWHY_OK);
-	assert_int_equal(p.cleared.answer, TCPWHY_OK);
+	assert_int_equal(p.before.answer, want->before);
+	assert_int_equal(p.before.error, want->before == TCPWHY_REFUSED ? EADDRINUSE : 0);
+	assert_int_equal(p.after.answer, want->after);
+	assert_int_equal(p.cleared.answer, want->cleared);
 }
 
 static void test_proof_without_connection(void **state)
@@ -321,57 +341,12 @@ static void test_proof_without_connection(void **state)
 	}
 }
 
-/* What is dead already keeps what it had. */
-static void test_proof_with_time_wait(void **state)
-{
-	struct listing l = server();
-	struct reuse_proof p;
-	size_t dead;
-
-	(void)state;
-	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
-	dead = add(&l, "10.0.0.1", TCPWHY_TIME_WAIT, 0);
-	prove(&l, &p);
-	assert_int_equal(p.after.answer, TCPWHY_REFUSED);
-	assert_int_equal(p.cleared.answer, TCPWHY_OK);
-	l.owners[dead].o.reuse = TCPWHY_REUSE_CAN;
-	prove(&l, &p);
-	assert_int_equal(p.after.answer, TCPWHY_OK);
-}
-
-/* What waits for accept() is reset with its listener; an orphan is not. */
-static void test_proof_with_others(void **state)
-{
-	struct listing l = server();
-	struct reuse_proof p;
-	size_t other;
-
-	(void)state;
-	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
-	other = add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 0);
-	prove(&l, &p);
-	assert_int_equal(p.after.answer, TCPWHY_OK);
-	l.owners[other].o.state = TCPWHY_FIN_WAIT1;
-	prove(&l, &p);
-	assert_int_equal(p.after.answer, TCPWHY_REFUSED);
-	assert_int_equal(p.cleared.answer, TCPWHY_OK);
-}
-
-/* A server that has it already needs nothing. */
-static void test_proof_of_one_that_has_it(void **state)
-{
-	struct listing l = server();
-	struct reuse_proof p;
-
-	(void)state;
-	add(&l, "10.0.0.1", TCPWHY_ESTABLISHED, 11);
-	l.owners[0].o.reuse = l.owners[1].o.reuse = TCPWHY_REUSE_CAN;
-	prove(&l, &p);
-	assert_int_equal(p.before.answer, TCPWHY_OK);
-}
-
 int main(void)
 {
+#define PROOF(name)                                                                                \
+	{                                                                                          \
+		"test_proof " #name, test_proof, NULL, NULL, (void *)(uintptr_t)&name              \
+	}
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_listener),
 		cmocka_unit_test(test_by_connection),
@@ -379,11 +354,13 @@ int main(void)
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_nothing),
-		cmocka_unit_test(test_proof),
+		PROOF(a_connection),
+		PROOF(time_wait),
+		PROOF(time_wait_that_had_it),
+		PROOF(queued),
+		PROOF(orphan),
+		PROOF(has_it),
 		cmocka_unit_test(test_proof_without_connection),
-		cmocka_unit_test(test_proof_with_time_wait),
-		cmocka_unit_test(test_proof_with_others),
-		cmocka_unit_test(test_proof_of_one_that_has_it),
 	};
 
 	return unit_run("reuse_pick", tests);
