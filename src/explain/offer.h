@@ -2,9 +2,9 @@
  *
  * offer.h - a cure on its way into the result
  *
- * What would help bind() stands in cures.c, what would help connect() in connect_cures.c; both are
- * tables of offers, each of which describes a changed world or request, has the engine asked again,
- * and is dropped if the answer is not better.
+ * What would help bind() stands in cures.c and beside it (bind_offer.h), what would help connect()
+ * in connect_cures.c; both are tables of offers, each of which describes a changed world or
+ * request, has the engine asked again, and is dropped if the answer is not better.
  */
 #ifndef TCPWHY_EXPLAIN_OFFER_H
 #define TCPWHY_EXPLAIN_OFFER_H
