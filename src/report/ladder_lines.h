@@ -16,7 +16,7 @@
  * that others overtook: it went, and it came. */
 enum event_kind { CALL_BEGINS, CALL_ENDS, SEGMENT_CAME, SEGMENT_WENT };
 
-enum { EVENT_NONE = UINT32_MAX };
+#define EVENT_NONE UINT32_MAX
 
 struct event {
 	enum event_kind kind;

@@ -432,7 +432,7 @@ static void test_star(void **state)
 static void test_crowd(void **state)
 {
 	struct play p;
-	char name[16];
+	char name[32];
 
 	(void)state;
 	begin(&p);
