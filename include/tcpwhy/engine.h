@@ -115,6 +115,9 @@ enum tcpwhy_feature {
 	/* a bug: bind() of an IPv6 socket to a v4-mapped address does not see an IPv6 socket that
 	 * is bound to the v4-mapped wildcard (6.1.y) */
 	TCPWHY_F_MAPPED_ANY_HIDDEN = 1u << 21,
+	/* data that begins where the window ends counts as BeyondWindow (7.1). Of segments; but in
+	 * enum tcpwhy_packet_feature no bit is left that an enum constant can have. */
+	TCPWHY_F_BEYOND_EDGE_COUNTED = 1u << 22,
 };
 
 /* The same for segments: what a release does otherwise with a handshake, a reset, a queue or a

@@ -124,6 +124,8 @@ static const struct tcpwhy_feature_info features[] = {
 	       "A timestamp that was never sent is refused in SYN_RECV (TSEcrRejected)."),
 	PACKET(BEYOND_WINDOW, "beyond-window", "6.17",
 	       "Data beyond the window is refused as a whole (BeyondWindow)."),
+	PORT(BEYOND_EDGE_COUNTED, "beyond-edge-counted", "7.1",
+	     "Data that begins where the window ends counts as BeyondWindow, too."),
 	PACKET(UNSENT_ACK_ANSWERED, "unsent-ack-answered", "6.18.y",
 	       "An ACK of what was never sent gets a challenge ACK in ESTABLISHED, too; before, "
 	       "nothing."),
@@ -137,8 +139,8 @@ static const struct tcpwhy_feature_info features[] = {
 	PACKET(CROSSED_SYN_ACK_PASSES, "crossed-syn-ack-passes", "6.11, 6.1.y",
 	       "The SYN-ACK of a simultaneous open is taken; before, it gets a challenge ACK."),
 	PACKET(ICMP_SPARES_REQUEST, "icmp-spares-request", "4.5",
-	       "Of IPv4 only host or network unreachable ends a handshake at a listener, of IPv6 "
-	       "only what they are not; before, any ICMP error."),
+	       "Of what IPv4 calls unreachable only a host or network ends a handshake at a "
+	       "listener, of IPv6 only what they are not; before, any ICMP error."),
 	PACKET(SYN_RECV_RST_EXACT, "syn-recv-rst-exact", "6.18.y, 6.12.105, 6.1.191",
 	       "In SYN_RECV a RST that is in the window but not exact gets a challenge ACK."),
 };

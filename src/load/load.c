@@ -95,7 +95,8 @@ bool load_row_is_exact(const char *kernel)
 	static const struct {
 		const char *row;
 		unsigned level;
-	} known[] = {{"5.10.y", 262}, {"6.1.y", 192}, {"6.12.y", 117}, {"6.18.y", 44}};
+	} known[] = {
+		{"5.10.y", 262}, {"6.1.y", 192}, {"6.12.y", 117}, {"6.18.y", 44}, {"7.2.y", 13}};
 	const struct tcpwhy_row *row = load_row_for(kernel);
 	const struct release own = release_of(row->name), is = release_of(kernel);
 

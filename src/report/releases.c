@@ -6,7 +6,7 @@
 #include "report/fold.h"
 #include "report/value.h"
 
-enum { NAMES = 23, CELL = 5, OWN_CELL = 7 };
+enum { NAMES = 23, MARK = 4, OWN_CELL = 7 };
 
 /* The bits of a row, or of a probe, that belong to one feature. */
 static bool has(const struct tcpwhy_feature_info *f, uint32_t features, uint32_t packets)
@@ -39,7 +39,7 @@ static void right(struct fold *f, const char *s, int width)
 	fold_plain(f, s);
 }
 
-/* "4.19.y" stands as "4.19" above ".y": ten of them fit eighty columns. */
+/* "4.19.y" stands as "4.19" above ".y": eleven of them fit eighty columns. */
 static void split_name(const char *name, char upper[static 8], char lower[static 8])
 {
 	const char *dot = strchr(name, '.');
@@ -50,6 +50,16 @@ static void split_name(const char *name, char upper[static 8], char lower[static
 	snprintf(lower, 8, "%.7s", second ? second : "");
 }
 
+/* A column is as wide as its name or the widest mark, and one between them. */
+static int column_of(const struct tcpwhy_row *row)
+{
+	char upper[8], lower[8];
+
+	split_name(row->name, upper, lower);
+	const int width = (int)strlen(upper) + 1;
+	return width > MARK ? width : MARK;
+}
+
 static void print_titles(struct fold *f)
 {
 	for (int line = 0; line < 2; line++) {
@@ -57,7 +67,7 @@ static void print_titles(struct fold *f)
 		for (size_t i = 0; tcpwhy_row_at(i); i++) {
 			char part[2][8];
 			split_name(tcpwhy_row_at(i)->name, part[0], part[1]);
-			right(f, part[line], CELL);
+			right(f, part[line], column_of(tcpwhy_row_at(i)));
 		}
 		right(f, line ? "kernel" : "this", OWN_CELL);
 		fold_newline(f);
@@ -66,7 +76,7 @@ static void print_titles(struct fold *f)
 
 static const char *cell_of(const struct tcpwhy_row *row, const struct tcpwhy_feature_info *f)
 {
-	static const char *const words[2][2] = {{"-", "-?"}, {"yes", "yes?"}};
+	static const char *const words[2][2] = {{"-", "-?"}, {"yes", "y?"}};
 
 	return words[row_has(row, f)][is_unverified(row, f)];
 }
@@ -79,7 +89,7 @@ static void print_feature(struct fold *f, const struct releases *r,
 	fold_plain(f, info->id);
 	fold_to(f, NAMES);
 	for (size_t i = 0; tcpwhy_row_at(i); i++)
-		right(f, cell_of(tcpwhy_row_at(i), info), CELL);
+		right(f, cell_of(tcpwhy_row_at(i), info), column_of(tcpwhy_row_at(i)));
 	/* The star stands beside the column. */
 	snprintf(own, sizeof(own), "%s%s", cell_of(r->own, info), is_asked(r, info) ? "*" : "");
 	right(f, own, OWN_CELL - !is_asked(r, info));

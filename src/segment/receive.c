@@ -245,6 +245,8 @@ static void take_data(struct host *h, struct tcb *t, const struct segment *s)
 		take_in_order(h, t, s);
 	} else if (seq_before(s->seq, t->rcv_nxt + window)) {
 		take_later(t, s);
+	} else if (h->config.row->features & TCPWHY_F_BEYOND_EDGE_COUNTED) {
+		count(h, COUNTER_BeyondWindow);
 	}
 }
 

@@ -70,9 +70,12 @@ static void test_row_for(void **state)
 		{"6.17.3", "6.12.y", false},
 		{"6.18.0-rc1", "6.18.y", true},
 		{"6.19.1", "6.18.y", false},
-		{"99.1", "6.18.y", false},
-		{"", "6.18.y", false},
-		{"not a release", "6.18.y", false},
+		{"7.0.12", "6.18.y", false},
+		{"7.2.13+deb14-cloud-amd64", "7.2.y", true},
+		{"7.3.1", "7.2.y", false},
+		{"99.1", "7.2.y", false},
+		{"", "7.2.y", false},
+		{"not a release", "7.2.y", false},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -98,6 +101,7 @@ static void test_row_is_exact(void **state)
 		{"5.10.261", false},        {"6.1.4", true},           {"6.1.3", false},
 		{"6.1.0-18-amd64", false},  {"5.10.200", false},       {"4.9.0", true},
 		{"3.10.0-1160.el7", false}, {"6.18", false},           {"not a release", false},
+		{"7.2.13", true},           {"7.2.12", false},         {"7.3.20", false},
 	};
 
 	(void)state;

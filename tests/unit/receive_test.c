@@ -143,7 +143,7 @@ static void test_ack_while_closing(void **state)
 	check_rows("an ACK of long ago in FIN_WAIT2", ancient_ack_in_fin_wait2,
 		   SINCE({"3.10", 10}, {"4.19.y", 0}));
 	check_rows("the timestamp of an old ACK", stamp_of_old_ack,
-		   SINCE({"3.10", 0}, {"6.1.y", 1}, {"6.18.y", 0}));
+		   SINCE({"3.10", 0}, {"6.1.y", 1}, {"6.18.y", 0}, {"7.2.y", 1}));
 	check_every_row("the right ACK in FIN_WAIT2", right_ack_in_fin_wait2, 10);
 }
 

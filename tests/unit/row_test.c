@@ -44,8 +44,8 @@ static int play_on(const char *row, scene *play)
 
 static void test_names_and_defaults(void **state)
 {
-	static const char *const names[] = {"3.10",   "4.9.0", "4.9.y", "4.11",   "4.19.y",
-					    "5.10.y", "6.1.4", "6.1.y", "6.12.y", "6.18.y"};
+	static const char *const names[] = {"3.10",  "4.9.0", "4.9.y",  "4.11",   "4.19.y", "5.10.y",
+					    "6.1.4", "6.1.y", "6.12.y", "6.18.y", "7.2.y"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

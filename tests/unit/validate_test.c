@@ -326,9 +326,26 @@ static int data_up_to_the_end(struct pair *p)
 	return bytes_taken(p, e.server) > 1000;
 }
 
+/* Nothing of it has room; but a bare ACK there is in the window. */
+static int data_at_the_end(struct pair *p)
+{
+	struct ends e = established(p);
+	uint32_t window = at_server(p, CLIENT_PORT).window;
+
+	assert_int_equal(outcome(p, shot(p, SEGMENT_ACK, window)), SILENT);
+	assert_int_equal(counted(p->server, BeyondWindow), 0);
+	struct segment data = shot(p, SEGMENT_ACK, window);
+	data.length = 10;
+	assert_int_equal(outcome(p, data), ACKED);
+	assert_int_equal(bytes_taken(p, e.server), 0);
+	return counted(p->server, BeyondWindow);
+}
+
 static void test_beyond_window(void **state)
 {
 	(void)state;
+	check_rows("data at the window's end", data_at_the_end,
+		   SINCE({"3.10", 0}, {"7.2.y", 1}));
 	check_rows("data over the window's end", data_over_the_end,
 		   SINCE({"3.10", 1}, {"6.18.y", 0}));
 	check_every_row("data up to the window's end", data_up_to_the_end, 1);
