@@ -76,6 +76,11 @@ tap_has "the old one makes a ghost" "ok +line [0-9]+: a ghost"
 tap_has "the new one drops the SYN" "ok +line [0-9]+: the SYN is dropped"
 tap_has "what the server counted" "server: ListenOverflows \+1, ListenDrops \+1"
 tap_has "the ladder" "SYN_SENT +── SYN 0 ─+▶ LISTEN"
+tap_status "a case with a box" 0 "$TCPWHY" lab rst-ignored-but-middlebox-believes -v --release 6.18.y
+tap_has "client, box and server are one ladder" "^world 6.18.y, times in ms +client +lb +server$"
+tap_has "an arrow goes through the box" " SYN 0 +SYN_SENT +─+( OPEN )?─+▶ SYN_RECV$"
+tap_has "the box resets the client" "RST 101 +CLOSE +◀─+( none)?$"
+tap_has "and the server" "RST 201 +(none )?─+▶ CLOSE$"
 tap_status "as JSON" 0 "$TCPWHY" lab ghost-connection --json --release 3.10
 tap_has "its verdict" '"verdict": "holds"'
 tap_has "no segments" '"ladder": null'
