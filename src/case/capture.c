@@ -57,18 +57,47 @@ size_t capture_add(struct capture *c, const struct capture_record *r)
 	return number;
 }
 
+/* NULL: it was not kept, or is forgotten. */
+static struct capture_record *record_of(struct capture *c, size_t number)
+{
+	const size_t place = number - c->cleared;
+	const bool is_kept = number >= c->cleared && place < c->n && place < c->max;
+
+	return is_kept ? &c->records[place] : NULL;
+}
+
 void capture_settle(struct capture *c, size_t number, enum capture_fate fate, uint64_t when_ns)
 {
 	pthread_mutex_lock(&c->lock);
-	const size_t place = number - c->cleared;
-	if (number >= c->cleared && place < c->n && place < c->max) {
-		must(c->records[place].fate == CAPTURE_ON_ITS_WAY ||
-		     (c->records[place].fate == CAPTURE_ARRIVED && fate == CAPTURE_REFUSED));
-		c->records[place].fate = (uint8_t)fate;
-		c->records[place].arrived_ns = fate == CAPTURE_ARRIVED ? when_ns : 0;
+	struct capture_record *r = record_of(c, number);
+	if (r) {
+		must(r->fate == CAPTURE_ON_ITS_WAY ||
+		     (r->fate == CAPTURE_ARRIVED && fate == CAPTURE_REFUSED));
+		r->fate = (uint8_t)fate;
+		r->arrived_ns = fate == CAPTURE_ARRIVED ? when_ns : 0;
 		pthread_cond_broadcast(&c->changed);
 	}
 	pthread_mutex_unlock(&c->lock);
+}
+
+void capture_see(struct capture *c, size_t number, int end, const struct capture_sight *sight)
+{
+	must(end == 0 || end == 1);
+	pthread_mutex_lock(&c->lock);
+	struct capture_record *r = record_of(c, number);
+	if (r) {
+		r->sight[end] = *sight;
+		r->seen[end] = true;
+		pthread_cond_broadcast(&c->changed);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool capture_is_over(const struct capture_record *r)
+{
+	if (r->fate == CAPTURE_ON_ITS_WAY)
+		return false;
+	return !r->watched || (r->seen[0] && (r->seen[1] || r->fate != CAPTURE_ARRIVED));
 }
 
 size_t capture_count(struct capture *c)

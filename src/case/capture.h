@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 
-enum { CAPTURE_BYTES = 192 };
+enum { CAPTURE_BYTES = 192, CAPTURE_COUNTED = 8 };
 
 /* The direction is named by the side from which a segment comes. */
 enum capture_fate {
@@ -29,6 +29,18 @@ enum capture_origin {
 	CAPTURE_INJECTED,
 };
 
+/* An end of the wire when the segment had just left it, or had just come. */
+struct capture_sight {
+	uint8_t state;   /* of a host, enum tcpwhy_state; 0: not seen, or not for certain */
+	uint8_t session; /* of a box, enum session_state + 1; 0: it knows of none */
+	uint8_t n_counted;
+	/* What the host counted because of it (enum counter); more kinds are not kept. */
+	struct capture_count {
+		uint8_t counter;
+		uint16_t times;
+	} counted[CAPTURE_COUNTED];
+};
+
 struct capture_record {
 	uint64_t sent_ns;    /* CLOCK_MONOTONIC, when it reached the middle of the wire */
 	uint64_t arrived_ns; /* when it was handed to the other side; 0 if it was not */
@@ -39,6 +51,9 @@ struct capture_record {
 	struct frame frame;  /* without payload pointer */
 	uint16_t len;        /* of the whole frame */
 	uint8_t bytes[CAPTURE_BYTES];
+	struct capture_sight sight[2]; /* of the sender, of the receiver */
+	bool watched;                  /* they are looked at */
+	bool seen[2];                  /* and have been */
 };
 
 struct capture;
@@ -52,6 +67,10 @@ void capture_free(struct capture *c);
 size_t capture_add(struct capture *c, const struct capture_record *r);
 /* One that arrived may still turn out to be refused. */
 void capture_settle(struct capture *c, size_t number, enum capture_fate fate, uint64_t when_ns);
+/* What end 0, the sender, or end 1 looked like. */
+void capture_see(struct capture *c, size_t number, int end, const struct capture_sight *sight);
+/* Whether nothing of the record will change any more. */
+bool capture_is_over(const struct capture_record *r);
 
 /* Segments so far, those that found no room included. */
 size_t capture_count(struct capture *c);

@@ -142,3 +142,80 @@ int counters_read(const struct counters *c, const char *name, uint64_t *value)
 	}
 	return -ENOENT;
 }
+
+/* ----------------------------------------------------------------------------------- many at once
+ */
+
+/* Whose line it is: 0 Tcp, 1 TcpExt, -1 another's. */
+static int group_of(const char *line)
+{
+	if (!strncmp(line, "Tcp:", 4))
+		return 0;
+	return strncmp(line, "TcpExt:", 7) ? -1 : 1;
+}
+
+static uint16_t place_of(const char *word, const char *const *names, size_t n)
+{
+	const size_t len = word_length(word);
+
+	for (size_t i = 0; i < n; i++)
+		if (strlen(names[i]) == len && !memcmp(names[i], word, len))
+			return (uint16_t)(i + 1);
+	return 0;
+}
+
+void counters_learn_text(const char *text, const char *const *names, size_t n,
+			 struct counters_plan *plan)
+{
+	for (const char *line = text; line; line = next_line(next_line(line))) {
+		const int group = group_of(line);
+		const char *word = group < 0 ? NULL : next_word(line);
+
+		for (size_t i = 0; word && i < COUNTERS_COLUMNS; word = next_word(word), i++)
+			plan->column[group][i] = place_of(word, names, n);
+	}
+}
+
+void counters_find_all(const char *text, const struct counters_plan *plan, uint64_t *values)
+{
+	for (const char *line = next_line(text); line; line = next_line(next_line(line))) {
+		const int group = group_of(line);
+		const char *word = group < 0 ? NULL : next_word(line);
+
+		for (size_t i = 0; word && i < COUNTERS_COLUMNS; word = next_word(word), i++)
+			if (plan->column[group][i])
+				values[plan->column[group][i] - 1] = strtoull(word, NULL, 10);
+	}
+}
+
+int counters_learn(const struct counters *c, const char *const *names, size_t n,
+		   struct counters_plan *plan)
+{
+	const int files[] = {c->netstat, c->snmp};
+	char text[TEXT_MAX];
+
+	*plan = (struct counters_plan){0};
+	for (size_t i = 0; i < 2; i++) {
+		const int rc = read_text(files[i], text);
+
+		if (rc)
+			return rc;
+		counters_learn_text(text, names, n, plan);
+	}
+	return 0;
+}
+
+int counters_read_all(const struct counters *c, const struct counters_plan *plan, uint64_t *values)
+{
+	const int files[] = {c->netstat, c->snmp};
+	char text[TEXT_MAX];
+
+	for (size_t i = 0; i < 2; i++) {
+		const int rc = read_text(files[i], text);
+
+		if (rc)
+			return rc;
+		counters_find_all(text, plan, values);
+	}
+	return 0;
+}

@@ -11,6 +11,8 @@
 
 #include "live/netns.h"
 
+#include <stddef.h>
+
 struct counters {
 	int netstat, snmp; /* descriptors */
 };
@@ -21,6 +23,24 @@ void counters_close(struct counters *c);
 
 /* 0; -ENOENT: this kernel has no counter of that name; or another -errno. */
 int counters_read(const struct counters *c, const char *name, uint64_t *value);
+
+enum { COUNTERS_COLUMNS = 256 }; /* of a group; what stands behind is not found */
+
+/* Where the counters of a list stand in Tcp and in TcpExt: their place in the list + 1, 0 for
+ * others. Lines of other groups come and go (IcmpMsg). */
+struct counters_plan {
+	uint16_t column[2][COUNTERS_COLUMNS];
+};
+
+/* Many at once, again and again: learn the places, then read the numbers only. The names are
+ * without a group; the value of one that this kernel has not is left alone. 0 or -errno. */
+int counters_learn(const struct counters *c, const char *const *names, size_t n,
+		   struct counters_plan *plan);
+int counters_read_all(const struct counters *c, const struct counters_plan *plan, uint64_t *values);
+/* The same in the text of such a file. */
+void counters_learn_text(const char *text, const char *const *names, size_t n,
+			 struct counters_plan *plan);
+void counters_find_all(const char *text, const struct counters_plan *plan, uint64_t *values);
 
 /* The same in the text of such a file: pairs of lines, "Group: name name" and "Group: 1 2". A name
  * without a group is looked for in Tcp and TcpExt only. False if it is not there. */

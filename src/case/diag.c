@@ -100,8 +100,8 @@ static int on_sock(const struct nlmsghdr *h, void *data)
 	return MNL_CB_OK;
 }
 
-int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
-	      unsigned device, struct diag_sock *found)
+int diag_meet(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
+	      unsigned device, struct diag_sock *met)
 {
 	char buf[256];
 	struct diag_sock one;
@@ -111,9 +111,21 @@ int diag_find(struct diag *d, const struct endpoint *local, const struct endpoin
 
 	if (rc || !a.n)
 		return rc ? rc : -ENOENT;
-	if (one.state == TCPWHY_LISTEN || one.peer.port != peer->port)
+	*met = one;
+	return 0;
+}
+
+int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
+	      unsigned device, struct diag_sock *found)
+{
+	struct diag_sock met;
+	const int rc = diag_meet(d, local, peer, device, &met);
+
+	if (rc)
+		return rc;
+	if (met.state == TCPWHY_LISTEN || met.peer.port != peer->port)
 		return -ENOENT;
-	*found = one;
+	*found = met;
 	return 0;
 }
 

@@ -57,6 +57,10 @@ void diag_close(struct diag *d);
 int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
 	      unsigned device, struct diag_sock *found);
 
+/* The same, where nothing has the 4-tuple with the listener that a SYN would meet. */
+int diag_meet(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
+	      unsigned device, struct diag_sock *met);
+
 /* SOCK_DESTROY of exactly that socket. 0 or -errno. */
 int diag_destroy(struct diag *d, const struct diag_sock *sock);
 

@@ -12,6 +12,7 @@
 #include "case/kernel_state.h"
 
 #include "base/assert.h"
+#include "case/belief.h"
 #include "world/world.h"
 
 #include <errno.h>
@@ -26,13 +27,23 @@
 enum {
 	FRAMES = 64,          /* of one link before the next has its turn */
 	TRACE_MAX = 1 << 20,  /* segments through a box; then it forwards no more */
+	SAID = 128,           /* segments of a box on one wire before its relay takes them */
 	ANYTHING_NS = 100000, /* more than a cable of the model, less than what anyone waits for */
 };
 
 /* The world's clock at the stage's beginning: before it lies the kernel's "never". */
 #define WORLD_BEGIN_NS UINT64_C(1000000000)
 
+/* What the box believed when it sent a segment. */
+struct said {
+	struct frame frame; /* its numbers and ports */
+	uint8_t session;
+};
+
 struct port {
+	struct balance *b;
+	struct said said[SAID]; /* a ring: until the relay has taken them from the wire */
+	unsigned first_said, n_said;
 	int link;
 	uint8_t from; /* the direction of what comes to the box */
 	struct tap tap;
@@ -45,7 +56,7 @@ struct balance {
 	pthread_mutex_t lock; /* of the world */
 	struct world *world;
 	pthread_t thread;
-	bool runs, stop;
+	bool runs, stop, watched; /* watched: relays ask what it believes */
 	int wake;
 	struct port *ports;
 	struct pollfd *polls; /* of each port, and wake */
@@ -141,6 +152,28 @@ static struct port *port_of(struct balance *b, int link)
 	return NULL;
 }
 
+/* With the lock. */
+static uint8_t belief(struct balance *b, const struct segment *s)
+{
+	struct session sessions[BELIEF_SESSIONS];
+	const size_t n = world_sessions(b->world, b->box, NULL, 0);
+
+	if (n > BELIEF_SESSIONS)
+		return 0;
+	return belief_of(sessions, world_sessions(b->world, b->box, sessions, n), s);
+}
+
+/* Of many the oldest is forgotten. */
+static void remember(struct balance *b, struct port *p, const struct frame *f,
+		     const struct segment *s)
+{
+	if (p->n_said == SAID) {
+		p->first_said = (p->first_said + 1) % SAID;
+		p->n_said--;
+	}
+	p->said[(p->first_said + p->n_said++) % SAID] = (struct said){*f, belief(b, s)};
+}
+
 /* The frame that came in, readdressed, or a new one: a RST of the box's own. */
 static void put_on_wire(struct balance *b, const struct line_record *r, const struct frame *came)
 {
@@ -160,6 +193,8 @@ static void put_on_wire(struct balance *b, const struct line_record *r, const st
 	memcpy(f.from_mac, p->own.mac, FRAME_MAC);
 	memcpy(f.to_mac, p->other.mac, FRAME_MAC);
 	const size_t len = frame_build(&f, b->built, sizeof(b->built));
+	if (b->watched)
+		remember(b, p, &f, s);
 	/* what the device does not take is lost, as on any wire */
 	if (len)
 		(void)tap_send(&p->tap, b->built, len);
@@ -202,6 +237,7 @@ static struct segment segment_of(const struct frame *f)
 				.length = f->payload_len};
 }
 
+/* With the lock. */
 static void take(struct balance *b, const struct port *p, size_t len)
 {
 	struct frame f;
@@ -209,15 +245,14 @@ static void take(struct balance *b, const struct port *p, size_t len)
 	if (frame_read(b->frame, len, &f) != FRAME_TCP)
 		return;
 	const struct segment s = segment_of(&f);
-	pthread_mutex_lock(&b->lock);
 	play_until(b, world_clock(b));
 	put_out(b, NULL);
 	world_inject(b->world, (uint32_t)p->link, (enum line_direction)p->from, &s);
 	play_until(b, world_now(b->world) + ANYTHING_NS);
 	put_out(b, &f);
-	pthread_mutex_unlock(&b->lock);
 }
 
+/* With the lock. */
 static void take_some(struct balance *b, struct port *p)
 {
 	for (int i = 0; i < FRAMES; i++) {
@@ -253,9 +288,9 @@ static void *serve(void *arg)
 		const uint64_t next = world_next(b->world);
 		pthread_mutex_unlock(&b->lock);
 		sleep_till_needed(b, next);
+		pthread_mutex_lock(&b->lock);
 		for (size_t i = 0; i < b->n_ports; i++)
 			take_some(b, &b->ports[i]);
-		pthread_mutex_lock(&b->lock);
 		play_until(b, world_clock(b));
 		put_out(b, NULL);
 	}
@@ -271,7 +306,8 @@ static int open_port(struct balance *b, int link, int side, struct err *err)
 {
 	struct port *p = &b->ports[b->n_ports];
 
-	*p = (struct port){.link = link,
+	*p = (struct port){.b = b,
+			   .link = link,
 			   .from = (uint8_t)!side,
 			   .own = stage_kernel_end(b->k->scene, link, side),
 			   .other = stage_kernel_end(b->k->scene, link, !side)};
@@ -341,11 +377,13 @@ int balance_new(struct kernel_stage *k, int box, struct balance **out, struct er
 	b->wake = -1;
 	pthread_mutex_init(&b->lock, NULL);
 	const int rc = begin(b, err);
-	if (rc)
+	if (rc) {
 		balance_free(b);
-	else
-		*out = b;
-	return rc;
+		return rc;
+	}
+	balance_watch(b, k->config.looks > 0);
+	*out = b;
+	return 0;
 }
 
 void balance_free(struct balance *b)
@@ -354,6 +392,7 @@ void balance_free(struct balance *b)
 
 	if (!b)
 		return;
+	balance_watch(b, false);
 	if (b->runs) {
 		pthread_mutex_lock(&b->lock);
 		b->stop = true;
@@ -370,6 +409,63 @@ void balance_free(struct balance *b)
 	free(b->ports);
 	free(b->polls);
 	free(b);
+}
+
+/* ------------------------------------------------------------------------------------ its witness
+ */
+
+static bool is_it(const struct said *s, const struct frame *f)
+{
+	return s->frame.seq == f->seq && s->frame.flags == f->flags &&
+	       s->frame.from_port == f->from_port && s->frame.to_port == f->to_port;
+}
+
+/* What it sent on a wire is taken from there in that order. */
+static void sent(void *ctx, const struct frame *f, struct capture_sight *out)
+{
+	struct port *p = ctx;
+
+	pthread_mutex_lock(&p->b->lock);
+	for (bool found = false; p->n_said && !found; p->n_said--) {
+		const struct said *oldest = &p->said[p->first_said];
+		found = is_it(oldest, f);
+		if (found)
+			out->session = oldest->session;
+		p->first_said = (p->first_said + 1) % SAID;
+	}
+	pthread_mutex_unlock(&p->b->lock);
+}
+
+static void before(void *ctx)
+{
+	(void)ctx;
+}
+
+/* It lies in the port's tap: the box acts on it here, before anything else comes. */
+static void arrived(void *ctx, const struct frame *f, struct capture_sight *out)
+{
+	struct port *p = ctx;
+	const struct segment s = segment_of(f);
+
+	pthread_mutex_lock(&p->b->lock);
+	take_some(p->b, p);
+	out->session = belief(p->b, &s);
+	pthread_mutex_unlock(&p->b->lock);
+}
+
+void balance_watch(struct balance *b, bool on)
+{
+	if (on == b->watched)
+		return;
+	b->watched = on;
+	for (size_t i = 0; i < b->n_ports; i++) {
+		struct port *p = &b->ports[i];
+		const struct relay_witness w = {p, b->k->config.looks, sent, before, arrived};
+
+		if (b->k->links[p->link].tapped)
+			relay_set_witness(stage_kernel_relay(b->k->scene, p->link),
+					  (enum relay_side) !p->from, on ? &w : NULL);
+	}
 }
 
 /* ------------------------------------------------------------------------------------- its callers

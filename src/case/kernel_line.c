@@ -263,3 +263,26 @@ bool kernel_trace(struct stage *st, size_t i, struct line_record *out)
 	};
 	return true;
 }
+
+_Static_assert((int)STAGE_COUNTED == (int)CAPTURE_COUNTED, "kinds of counters");
+
+/* Of a record that nobody looked at nothing is known, and nothing will be. */
+int kernel_sight(struct stage *st, size_t i, struct stage_sight *out)
+{
+	struct kernel_stage *k = kernel_of(st);
+	struct capture_record r;
+
+	*out = (struct stage_sight){0};
+	if (!capture_get(k->capture, i, &r))
+		return 1;
+	for (int end = 0; end < 2; end++) {
+		out->state[end] = r.sight[end].state;
+		out->session[end] = r.sight[end].session;
+	}
+	out->n_counted = r.sight[1].n_counted;
+	for (unsigned n = 0; n < out->n_counted; n++) {
+		out->counted[n].counter = r.sight[1].counted[n].counter;
+		out->counted[n].times = r.sight[1].counted[n].times;
+	}
+	return capture_is_over(&r);
+}

@@ -234,5 +234,6 @@ int kernel_destroy(struct stage *st, int host, const struct tcpwhy_addr *local, 
 {
 	const struct endpoint l = {*local, port}, p = {*peer, peer_port};
 
+	kernel_settle(kernel_of(st));
 	return kernel_lacks(stage_kernel_destroy(kernel_of(st)->scene, host, &l, &p, err));
 }

@@ -204,6 +204,8 @@ int kernel_accept(struct stage *st, int sock)
 int kernel_close(struct stage *st, int sock)
 {
 	struct kernel_stage *k = kernel_of(st);
+
+	kernel_settle(k);
 	const int rc = close(kernel_sock_at(k, sock)->fd) ? -errno : 0;
 
 	sock_drop(k, sock);
@@ -304,6 +306,7 @@ int kernel_bind(struct stage *st, int sock, const struct tcpwhy_addr *addr, uint
 
 int kernel_listen(struct stage *st, int sock, int backlog)
 {
+	kernel_settle(kernel_of(st));
 	return listen(kernel_sock_at(kernel_of(st), sock)->fd, backlog) ? -errno : 0;
 }
 
@@ -321,6 +324,8 @@ int kernel_connect(struct stage *st, int sock, const struct tcpwhy_addr *addr, u
 	struct kernel_sock *s = kernel_sock_at(kernel_of(st), sock);
 	union any_addr a;
 	const socklen_t len = to_sockaddr(s->v4, addr, port, &a);
+
+	kernel_settle(kernel_of(st));
 	const int rc = connect(s->fd, &a.sa, len) ? -errno : 0;
 
 	if (!rc || rc == -EINPROGRESS)
@@ -359,6 +364,7 @@ int kernel_shutdown(struct stage *st, int sock, enum tcpwhy_how how)
 				   [TCPWHY_SHUT_WR] = SHUT_WR,
 				   [TCPWHY_SHUT_RDWR] = SHUT_RDWR};
 
+	kernel_settle(kernel_of(st));
 	return shutdown(kernel_sock_at(kernel_of(st), sock)->fd, hows[how]) ? -errno : 0;
 }
 

@@ -260,7 +260,8 @@ static int start(struct stage *st, struct err *err)
 	if (rc)
 		return kernel_lacks(rc);
 	k->begin_ns = kernel_clock();
-	return kernel_rules_begin(k, err);
+	rc = kernel_rules_begin(k, err);
+	return rc ? rc : kernel_witness_begin(k, err);
 }
 
 static uint32_t device(struct stage *st, int host, int link)
@@ -367,6 +368,7 @@ static void stage_free(struct stage *st)
 		free(k->nodes[i].early);
 	}
 	stage_kernel_free(k->scene);
+	kernel_witness_end(k);
 	capture_free(k->capture);
 	if (k->epoll >= 0)
 		close(k->epoll);
@@ -425,6 +427,7 @@ static const struct stage_ops ops = {
 	.sessions = kernel_sessions,
 	.trace_count = kernel_trace_count,
 	.trace = kernel_trace,
+	.sight = kernel_sight,
 	.now = kernel_now,
 	.pause = kernel_pause,
 	.run_until = kernel_run_until,

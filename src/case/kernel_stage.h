@@ -22,6 +22,7 @@ struct kernel_stage_config {
 	const struct tcpwhy_row *row;
 	uint64_t seed;      /* of loss */
 	uint32_t trace_max; /* records that are kept; 0: KERNEL_STAGE_TRACE */
+	uint32_t looks;     /* of those, the first ones whose ends are looked at (sight()) */
 	bool slow;          /* pause() may take longer than KERNEL_STAGE_QUICK_NS */
 };
 

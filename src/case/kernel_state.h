@@ -12,6 +12,7 @@
 
 struct balance;
 struct flow;
+struct witness;
 
 enum { KERNEL_NAME_MAX = 31, KERNEL_INODES = 4096, KERNEL_CONTROLS = 64, KERNEL_RULES = 32 };
 
@@ -21,8 +22,15 @@ struct kernel_node {
 	struct balance *balance; /* NULL: the kernel forwards */
 	struct rule *early;      /* a balancer's rules, until start() makes its links known */
 	size_t n_early;
-	char cgroup[512]; /* "": its programs are where we are */
-	int cgroup_procs; /* where a process writes itself in */
+	char cgroup[512];        /* "": its programs are where we are */
+	int cgroup_procs;        /* where a process writes itself in */
+	struct witness *witness; /* of a host that a tapped link leads to */
+};
+
+/* The end of a link, for who looks at it. */
+struct kernel_watch {
+	struct witness *witness;
+	unsigned device;
 };
 
 struct kernel_end {
@@ -35,6 +43,8 @@ struct kernel_end {
 struct kernel_link {
 	struct kernel_end ends[2];
 	bool tapped, relayed;
+	struct kernel_watch
+		watches[2]; /* of the relay's sides; they stay where they are from start() */
 };
 
 struct kernel_prefix {
@@ -124,6 +134,8 @@ int balance_new(struct kernel_stage *k, int box, struct balance **out, struct er
 void balance_free(struct balance *b);
 int balance_set_rules(struct balance *b, const struct rule *rules, size_t n, struct err *err);
 size_t balance_sessions(struct balance *b, struct session *out, size_t max);
+/* Looks at the box's ends of tapped links from now on, and no more. */
+void balance_watch(struct balance *b, bool on);
 
 /* kernel_line.c */
 int kernel_set_delay(struct stage *st, int link, enum line_direction d, uint64_t delay_ns,
@@ -140,6 +152,7 @@ int kernel_inject(struct stage *st, int link, enum line_direction d, const struc
 		  struct err *err);
 size_t kernel_trace_count(struct stage *st);
 bool kernel_trace(struct stage *st, size_t i, struct line_record *out);
+int kernel_sight(struct stage *st, size_t i, struct stage_sight *out);
 
 /* kernel_numbers.c: fills in what the trace tells of a socket. */
 void kernel_numbers(struct kernel_stage *k, struct stage_sock *s);
@@ -170,6 +183,13 @@ int kernel_find(struct stage *st, int host, const struct tcpwhy_addr *local, uin
 int kernel_list(struct stage *st, int host, struct stage_sock *out, size_t max, struct err *err);
 int kernel_destroy(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
 		   const struct tcpwhy_addr *peer, uint16_t peer_port, struct err *err);
+
+/* kernel_witness.c: who looks at the ends of tapped links. */
+int kernel_witness_begin(struct kernel_stage *k, struct err *err);
+/* When the relays are no more. */
+void kernel_witness_end(struct kernel_stage *k);
+/* Before a call that may change a socket's state: what was sent so far has been looked at. */
+void kernel_settle(struct kernel_stage *k);
 
 /* kernel_time.c */
 uint64_t kernel_now(struct stage *st);

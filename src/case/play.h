@@ -62,12 +62,13 @@ struct play_call {
 struct play_segment {
 	struct line_record record;
 	uint8_t state[2]; /* enum tcpwhy_state of sender and receiver after it; 0: not seen */
-	bool late;        /* more had come before anybody could look: no states */
+	bool late;        /* a host's state could not be seen for certain: more had come before */
+	bool seen[2];     /* that end was looked at */
 	/* Where that end is a box: enum session_state + 1 of the session to which the segment
 	 * belongs, after it; 0: no box, or it knows of none. */
 	uint8_t session[2];
 	char counted[PLAY_TEXT_MAX]; /* what the receiver counted because of it: "ListenOverflows
-					+1"; model */
+					+1" */
 };
 
 struct play_counter {

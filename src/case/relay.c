@@ -15,16 +15,20 @@
 #include <unistd.h>
 
 enum {
-	BATCH = 64, /* frames of one side before the other side has its turn */
+	BATCH = 64,         /* frames of one side before the other side has its turn */
+	SETTLE_ROUNDS = 64, /* of one who has to wait: there may be no end */
 };
 
 /* A frame on its way. */
 struct flight {
 	struct flight *next; /* of those that are held back, or wait for the next frame */
 	uint64_t due_ns, order;
-	size_t number; /* in the capture */
-	bool recorded;
+	uint64_t taken_ns;
+	size_t number;          /* in the capture */
+	bool recorded, watched; /* watched: who stands at the ends looks */
+	bool is_tcp;
 	uint8_t from;
+	struct frame segment; /* if it is TCP */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -43,6 +47,9 @@ struct direction {
 	uint32_t loss_ppm;
 	bool cut;
 	struct flight *swapped;
+	struct flight *came, **last_came; /* taken from the tap, and nothing decided yet */
+	size_t n_came;
+	struct relay_witness witness; /* of the end whence it comes; without ctx: none */
 	struct relay_counts counts;
 };
 
@@ -60,6 +67,7 @@ struct relay {
 	struct direction dirs[2];
 	struct rule rules[RELAY_RULES];
 	uint64_t orders;
+	uint64_t sleeps_till_ns;
 	size_t pending; /* all flights that exist */
 	size_t n_timed; /* those with an hour: a heap, the earliest first */
 	struct flight *timed[RELAY_PENDING];
@@ -107,6 +115,160 @@ static struct flight *heap_pop(struct relay *r)
 	return top;
 }
 
+static bool is_watched(const struct relay *r, int side)
+{
+	const struct relay_witness *w = &r->dirs[side].witness;
+
+	return w->ctx && capture_count(r->capture) < w->records;
+}
+
+/* ------------------------------------------------------------------------------------ recording */
+
+static void record(struct relay *r, struct flight *f, enum capture_origin origin)
+{
+	struct capture_record rec = {
+		.sent_ns = f->taken_ns,
+		.wire = r->wire,
+		.side = f->from,
+		.fate = CAPTURE_ON_ITS_WAY,
+		.origin = (uint8_t)origin,
+		.len = (uint16_t)(f->len < UINT16_MAX ? f->len : UINT16_MAX),
+	};
+
+	if (!r->capture || !f->is_tcp)
+		return;
+	rec.frame = f->segment;
+	memcpy(rec.bytes, f->bytes, f->len < CAPTURE_BYTES ? f->len : CAPTURE_BYTES);
+	for (int side = 0; side < 2; side++)
+		rec.watched |= is_watched(r, side);
+	f->number = capture_add(r->capture, &rec);
+	f->recorded = true;
+	f->watched = rec.watched;
+}
+
+/* NULL, and counted, if there is no room. */
+static struct flight *flight_new(struct relay *r, enum relay_side from, const uint8_t *bytes,
+				 size_t len, enum capture_origin origin)
+{
+	struct flight *f = r->pending < RELAY_PENDING ? malloc(sizeof(*f) + len) : NULL;
+
+	if (!f) {
+		r->dirs[from].counts.no_room++;
+		r->dirs[from].counts.dropped++;
+		return NULL;
+	}
+	r->pending++;
+	*f = (struct flight){.from = (uint8_t)from, .len = len, .taken_ns = now_ns()};
+	memcpy(f->bytes, bytes, len);
+	f->is_tcp = frame_read(f->bytes, len, &f->segment) == FRAME_TCP;
+	record(r, f, origin);
+	return f;
+}
+
+/* --------------------------------------------------------------------------- what a tap has for us
+ */
+
+static bool is_same_way(const struct frame *a, const struct frame *b)
+{
+	return a->from_port == b->from_port && a->to_port == b->to_port &&
+	       address_equal(&a->from, &b->from) && address_equal(&a->to, &b->to);
+}
+
+/* Who sends one of these has another state than before, or a new socket. */
+static bool changes_state(const struct frame *f)
+{
+	const uint8_t flags = f->flags & (FRAME_SYN | FRAME_FIN | FRAME_RST | FRAME_ACK);
+
+	return flags == FRAME_SYN || flags & (FRAME_FIN | FRAME_RST);
+}
+
+/* A segment that changes its sender's state came right behind f. */
+static bool is_outdated(const struct flight *f)
+{
+	for (const struct flight *g = f->next; g; g = g->next)
+		if (g->is_tcp && changes_state(&g->segment) &&
+		    is_same_way(&f->segment, &g->segment))
+			return true;
+	return false;
+}
+
+static void look_at_sender(struct relay *r, struct flight *f)
+{
+	const struct relay_witness *w = &r->dirs[f->from].witness;
+	struct capture_sight sight = {0};
+
+	if (!f->watched)
+		return;
+	if (w->ctx && !is_outdated(f))
+		w->sent(w->ctx, &f->segment, &sight);
+	capture_see(r->capture, f->number, 0, &sight);
+}
+
+/* False: there is none. NULL: there was no room for it, or it is no frame. */
+static bool receive(struct relay *r, enum relay_side from, struct flight **f)
+{
+	const ssize_t n = tap_receive(&r->taps[from], r->frame, sizeof(r->frame));
+
+	*f = NULL;
+	if (n >= 0 && (size_t)n <= sizeof(r->frame)) {
+		r->dirs[from].counts.taken++;
+		*f = flight_new(r, from, r->frame, (size_t)n, CAPTURE_SENT);
+	}
+	return n >= 0;
+}
+
+/* Takes what is there, up to a batch, and only then looks: what came last tells whether a look is
+ * of the moment that is meant. */
+static void gather(struct relay *r, enum relay_side from)
+{
+	struct direction *d = &r->dirs[from];
+	struct flight **fresh = d->last_came, *f;
+
+	for (int i = 0; i < BATCH && d->n_came < BATCH && receive(r, from, &f); i++) {
+		if (!f)
+			continue;
+		*d->last_came = f;
+		d->last_came = &f->next;
+		d->n_came++;
+	}
+	for (f = *fresh; f; f = f->next)
+		look_at_sender(r, f);
+}
+
+static struct flight *next_came(struct direction *d)
+{
+	struct flight *f = d->came;
+
+	if (!f)
+		return NULL;
+	d->came = f->next;
+	if (!d->came)
+		d->last_came = &d->came;
+	d->n_came--;
+	f->next = NULL;
+	return f;
+}
+
+/* What the receiver of f sent since was no answer of its kernel's: a program acted, and the look
+ * may be of after that. A kernel's RST has an ACK only where what it answers has none. */
+static bool was_overtaken(const struct direction *back, const struct flight *f)
+{
+	const struct frame *to = &f->segment;
+
+	for (const struct flight *g = back->came; g; g = g->next) {
+		const struct frame *is = &g->segment;
+		if (!g->is_tcp || is->from_port != to->to_port || is->to_port != to->from_port ||
+		    !address_equal(&is->from, &to->to) || !address_equal(&is->to, &to->from) ||
+		    !changes_state(is))
+			continue;
+		if (!(is->flags & FRAME_RST) || (is->flags & to->flags & FRAME_ACK))
+			return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------- delivery */
+
 static void settle(struct relay *r, const struct flight *f, enum capture_fate fate, uint64_t when)
 {
 	if (f->recorded)
@@ -126,18 +288,39 @@ static void lose(struct relay *r, struct flight *f)
 	flight_free(r, f);
 }
 
+/* The frame goes to its end; 0 or -errno. */
+static int hand_over(struct relay *r, struct flight *f)
+{
+	const struct relay_witness *w = &r->dirs[!f->from].witness;
+	const bool is_seen = f->watched && w->ctx;
+	struct capture_sight sight = {0};
+
+	/* before the answer to it can come, or its receiver look into the capture */
+	settle(r, f, CAPTURE_ARRIVED, now_ns());
+	if (is_seen)
+		w->before(w->ctx);
+	const int rc = tap_send(&r->taps[!f->from], f->bytes, f->len);
+	if (rc)
+		settle(r, f, CAPTURE_REFUSED, 0);
+	if (is_seen)
+		w->arrived(w->ctx, &f->segment, &sight);
+	if (f->watched)
+		gather(r, (enum relay_side) !f->from);
+	if (is_seen && was_overtaken(&r->dirs[!f->from], f))
+		sight.state = 0;
+	if (f->watched)
+		capture_see(r->capture, f->number, 1, &sight);
+	return rc;
+}
+
 static void deliver(struct relay *r, struct flight *f)
 {
 	struct direction *d = &r->dirs[f->from];
 
-	/* before the answer to it can come, or its receiver look into the capture */
-	settle(r, f, CAPTURE_ARRIVED, now_ns());
-	if (!tap_send(&r->taps[!f->from], f->bytes, f->len)) {
+	if (!hand_over(r, f))
 		d->counts.delivered++;
-	} else {
+	else
 		d->counts.dropped++;
-		settle(r, f, CAPTURE_REFUSED, 0);
-	}
 	flight_free(r, f);
 }
 
@@ -163,47 +346,6 @@ static void deliver_due(struct relay *r, uint64_t now)
 {
 	while (r->n_timed && r->timed[0]->due_ns <= now)
 		deliver(r, heap_pop(r));
-}
-
-/* ------------------------------------------------------------------------------------ recording */
-
-static void record(struct relay *r, struct flight *f, const struct frame *segment,
-		   enum capture_origin origin, uint64_t now)
-{
-	struct capture_record rec = {
-		.sent_ns = now,
-		.wire = r->wire,
-		.side = f->from,
-		.fate = CAPTURE_ON_ITS_WAY,
-		.origin = (uint8_t)origin,
-		.len = (uint16_t)(f->len < UINT16_MAX ? f->len : UINT16_MAX),
-	};
-
-	if (!r->capture || !segment)
-		return;
-	rec.frame = *segment;
-	memcpy(rec.bytes, f->bytes, f->len < CAPTURE_BYTES ? f->len : CAPTURE_BYTES);
-	f->number = capture_add(r->capture, &rec);
-	f->recorded = true;
-}
-
-/* NULL, and counted, if there is no room. segment is NULL for what is not TCP. */
-static struct flight *flight_new(struct relay *r, enum relay_side from, const uint8_t *bytes,
-				 size_t len, const struct frame *segment,
-				 enum capture_origin origin, uint64_t now)
-{
-	struct flight *f = r->pending < RELAY_PENDING ? malloc(sizeof(*f) + len) : NULL;
-
-	if (!f) {
-		r->dirs[from].counts.no_room++;
-		r->dirs[from].counts.dropped++;
-		return NULL;
-	}
-	r->pending++;
-	*f = (struct flight){.from = (uint8_t)from, .len = len};
-	memcpy(f->bytes, bytes, len);
-	record(r, f, segment, origin, now);
-	return f;
 }
 
 /* ---------------------------------------------------------------------------------------- rules */
@@ -251,13 +393,14 @@ static void hold(struct rule *rule, struct flight *f)
 	rule->held++;
 }
 
-static void copy(struct relay *r, const struct flight *f, const struct frame *segment, uint64_t now,
-		 uint64_t delay_ns)
+static void copy(struct relay *r, const struct flight *f, uint64_t now, uint64_t delay_ns)
 {
-	struct flight *twin = flight_new(r, f->from, f->bytes, f->len, segment, CAPTURE_COPY, now);
+	struct flight *twin =
+		flight_new(r, (enum relay_side)f->from, f->bytes, f->len, CAPTURE_COPY);
 
 	if (!twin)
 		return;
+	look_at_sender(r, twin);
 	twin->due_ns = now + delay_ns;
 	twin->order = r->orders++;
 	heap_push(r, twin);
@@ -284,8 +427,7 @@ static void go(struct relay *r, struct flight *f, uint64_t now, uint64_t delay_n
 		dispatch(r, f, now, delay_ns);
 }
 
-static void apply(struct relay *r, struct rule *rule, struct flight *f, const struct frame *segment,
-		  uint64_t now)
+static void apply(struct relay *r, struct rule *rule, struct flight *f, uint64_t now)
 {
 	struct direction *d = &r->dirs[f->from];
 	const uint64_t extra = rule->is.delay_ns;
@@ -301,7 +443,7 @@ static void apply(struct relay *r, struct rule *rule, struct flight *f, const st
 		go(r, f, now, d->delay_ns + extra);
 		break;
 	case RELAY_COPY:
-		copy(r, f, segment, now, d->delay_ns + extra);
+		copy(r, f, now, d->delay_ns + extra);
 		go(r, f, now, d->delay_ns);
 		break;
 	case RELAY_HOLD:
@@ -320,41 +462,43 @@ static void apply(struct relay *r, struct rule *rule, struct flight *f, const st
 
 /* --------------------------------------------------------------------------------------- thread */
 
-static void take(struct relay *r, enum relay_side from, size_t len)
+/* Decides what becomes of it. */
+static void take(struct relay *r, struct flight *f)
 {
-	struct direction *d = &r->dirs[from];
-	const uint64_t now = now_ns();
-	struct frame segment;
-	const bool is_tcp = frame_read(r->frame, len, &segment) == FRAME_TCP;
+	struct direction *d = &r->dirs[f->from];
+	const uint64_t now = f->taken_ns;
 
-	d->counts.taken++;
-	struct flight *f =
-		flight_new(r, from, r->frame, len, is_tcp ? &segment : NULL, CAPTURE_SENT, now);
-	if (!f)
-		return;
 	if (d->cut) {
 		lose(r, f);
 		return;
 	}
-	struct rule *rule = is_tcp ? deciding_rule(r, from, &segment) : NULL;
+	struct rule *rule =
+		f->is_tcp ? deciding_rule(r, (enum relay_side)f->from, &f->segment) : NULL;
 	if (rule)
-		apply(r, rule, f, &segment, now);
-	else if (is_tcp)
+		apply(r, rule, f, now);
+	else if (f->is_tcp)
 		go(r, f, now, d->delay_ns);
 	else
 		dispatch(r, f, now, d->delay_ns);
 }
 
-static void take_some(struct relay *r, enum relay_side from)
+/* How many were taken. */
+static int take_some(struct relay *r, enum relay_side from)
 {
-	for (int i = 0; i < BATCH; i++) {
-		const ssize_t n = tap_receive(&r->taps[from], r->frame, sizeof(r->frame));
+	int n = 0;
 
-		if (n < 0)
-			return;
-		if ((size_t)n <= sizeof(r->frame))
-			take(r, from, (size_t)n);
-	}
+	gather(r, from);
+	for (struct flight *f; n < BATCH && (f = next_came(&r->dirs[from])) != NULL; n++)
+		take(r, f);
+	return n;
+}
+
+/* 0: at once; UINT64_MAX: there is none. */
+static uint64_t hour_of_work(const struct relay *r)
+{
+	if (r->dirs[RELAY_A].came || r->dirs[RELAY_B].came)
+		return 0;
+	return r->n_timed ? r->timed[0]->due_ns : UINT64_MAX;
 }
 
 /* Sleeps until a frame comes, the next one is due, or somebody calls. */
@@ -378,7 +522,7 @@ static void *forward(void *arg)
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->stop) {
-		const uint64_t due = r->n_timed ? r->timed[0]->due_ns : UINT64_MAX;
+		const uint64_t due = r->sleeps_till_ns = hour_of_work(r);
 
 		pthread_mutex_unlock(&r->lock);
 		sleep_till_needed(r, due);
@@ -430,6 +574,7 @@ static void init(struct relay *r, const struct relay_config *config)
 		memcpy(r->macs[side], config->macs[side], FRAME_MAC);
 		r->dirs[side].delay_ns = config->delay_ns[side];
 		r->dirs[side].loss_ppm = config->loss_ppm[side];
+		r->dirs[side].last_came = &r->dirs[side].came;
 	}
 }
 
@@ -490,14 +635,44 @@ void relay_stop(struct relay *r)
 	for (size_t i = 0; i < RELAY_RULES; i++)
 		if (r->rules[i].used)
 			lose_list(r, r->rules[i].first);
-	for (int side = 0; side < 2; side++)
+	for (int side = 0; side < 2; side++) {
 		lose_list(r, r->dirs[side].swapped);
+		lose_list(r, r->dirs[side].came);
+	}
 	must(r->pending == 0);
 	release_memory(r);
 }
 
 /* ------------------------------------------------------------------------------- what others ask
  */
+
+/* What their call took from a tap wakes the thread no more: it is told of it, and of an hour that
+ * is earlier than the one that it sleeps for. */
+static void unlock(struct relay *r)
+{
+	const bool is_work = hour_of_work(r) < r->sleeps_till_ns;
+
+	pthread_mutex_unlock(&r->lock);
+	if (is_work)
+		call(r);
+}
+
+void relay_set_witness(struct relay *r, enum relay_side side, const struct relay_witness *w)
+{
+	pthread_mutex_lock(&r->lock);
+	must(!w || r->capture);
+	r->dirs[side].witness = w ? *w : (struct relay_witness){0};
+	pthread_mutex_unlock(&r->lock);
+}
+
+void relay_settle(struct relay *r)
+{
+	pthread_mutex_lock(&r->lock);
+	for (int round = 0; round < SETTLE_ROUNDS; round++)
+		if (!(take_some(r, RELAY_A) + take_some(r, RELAY_B)))
+			break;
+	unlock(r);
+}
 
 void relay_set_delay(struct relay *r, enum relay_side from, uint64_t delay_ns)
 {
@@ -597,9 +772,10 @@ unsigned relay_release(struct relay *r, int number)
 	rule->held = 0;
 	for (struct flight *next; f; f = next) {
 		next = f->next;
+		f->next = NULL;
 		deliver(r, f);
 	}
-	pthread_mutex_unlock(&r->lock);
+	unlock(r);
 	return n;
 }
 
@@ -615,17 +791,14 @@ int relay_inject(struct relay *r, enum relay_side from, const struct frame *f)
 	if (!len)
 		return -EMSGSIZE;
 	pthread_mutex_lock(&r->lock);
-	struct flight *flight =
-		flight_new(r, from, bytes, len, &addressed, CAPTURE_INJECTED, now_ns());
+	struct flight *flight = flight_new(r, from, bytes, len, CAPTURE_INJECTED);
 	if (flight) {
-		settle(r, flight, CAPTURE_ARRIVED, now_ns());
-		rc = tap_send(&r->taps[!from], bytes, len);
+		look_at_sender(r, flight);
+		rc = hand_over(r, flight);
 		r->dirs[from].counts.injected += !rc;
-		if (rc)
-			settle(r, flight, CAPTURE_REFUSED, 0);
 		flight_free(r, flight);
 	}
-	pthread_mutex_unlock(&r->lock);
+	unlock(r);
 	return rc;
 }
 

@@ -52,6 +52,19 @@ struct relay_config {
 	uint64_t seed;           /* of the loss */
 };
 
+/* Who looks at one end of the wire as segments pass. Called with the relay's lock, by whatever
+ * thread moves the segment: it may not call the relay. Only what is recorded is looked at, and of
+ * the capture only the first records. */
+struct relay_witness {
+	void *ctx;
+	size_t records;
+	/* The segment has left that end. */
+	void (*sent)(void *ctx, const struct frame *f, struct capture_sight *out);
+	/* It is handed to that end now, and was; each before has its arrived. */
+	void (*before)(void *ctx);
+	void (*arrived)(void *ctx, const struct frame *f, struct capture_sight *out);
+};
+
 struct relay;
 
 /* Begins to forward. 0, or -errno with err->text, and then the taps stay the caller's. */
@@ -61,6 +74,15 @@ void relay_stop(struct relay *r);
 /* Asks the thread to end and does not wait. Closing a tap takes some milliseconds: of many relays
  * ask each first, then stop each. */
 void relay_end(struct relay *r);
+
+/* Looks at that end from now on; NULL: no more. What the end sends because of a segment is taken
+ * from it before the next one goes there, so that both looks are of that moment. A look that came
+ * after the end had sent more, by which the state changed, is of that later moment: it counts as
+ * not made. */
+void relay_set_witness(struct relay *r, enum relay_side side, const struct relay_witness *w);
+/* Moves what is there to be moved; afterwards all that came was looked at. For who is about to
+ * change a state at one of the ends: the looks before it are then certain. */
+void relay_settle(struct relay *r);
 
 /* The wire's own delay for what comes from now on; what is on its way keeps its hour. */
 void relay_set_delay(struct relay *r, enum relay_side from, uint64_t delay_ns);

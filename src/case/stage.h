@@ -103,6 +103,25 @@ struct stage_sock {
 	uint32_t window; /* announced and not used up, bytes */
 };
 
+/* ------------------------------------------------------------------------------------- segments
+ */
+
+enum { STAGE_COUNTED = 8 };
+
+/* What the two ends of a tapped link looked like: the sender when a segment had just left it, the
+ * receiver when it had just come. */
+struct stage_sight {
+	uint8_t state[2];   /* of a host, enum tcpwhy_state; 0: not seen for certain */
+	uint8_t session[2]; /* of a box, enum session_state + 1; 0: none that it knows of */
+	uint8_t n_counted;
+	/* What the receiver counted because of it (enum counter), but for connections that opened.
+	 */
+	struct {
+		uint8_t counter;
+		uint16_t times;
+	} counted[STAGE_COUNTED];
+};
+
 /* ---------------------------------------------------------------------------------- applications
  */
 
@@ -237,6 +256,10 @@ struct stage_ops {
 	 * the i-th of them. False: there is none, or it was not kept (only the first ones are). */
 	size_t (*trace_count)(struct stage *st);
 	bool (*trace)(struct stage *st, size_t i, struct line_record *out);
+	/* What was seen at that segment's ends. 1; 0: there is more to come, and out is what there
+	 * is; -EOPNOTSUPP: nothing happens unasked in this stage, so who looks between two events
+	 * sees the same. */
+	int (*sight)(struct stage *st, size_t i, struct stage_sight *out);
 
 	/* -- time. The world jumps from event to event, the kernel waits. */
 

@@ -561,6 +561,7 @@ static const struct stage_ops ops = {
 	.sessions = stage_world_sessions,
 	.trace_count = stage_world_trace_count,
 	.trace = stage_world_trace,
+	.sight = stage_world_sight,
 	.now = now,
 	.pause = pause_for,
 	.run_until = run_until,

@@ -179,8 +179,7 @@ struct stage *story_stage(struct story *s, lua_State *l)
 		struct err err = {""};
 		s->started = true;
 		story_must(l, s->stage->ops->start(s->stage, &err), &err);
-		if (s->config->observe && !takes_real_time(s))
-			s->counted = calloc(s->play->nodes_n, sizeof(*s->counted));
+		story_observe_begin(s);
 	}
 	return s->stage;
 }
@@ -490,129 +489,6 @@ static int word_has(lua_State *l)
 	return luaL_error(l, "has: there is no feature '%s': tcpwhy lab --releases lists them", id);
 }
 
-/* -------------------------------------------------------------------------------------- segments
- */
-
-static bool listens(const struct story *s, int host, uint16_t port)
-{
-	for (unsigned i = 0; i < s->listeners_n; i++)
-		if (s->listeners[i].host == host && s->listeners[i].port == port)
-			return true;
-	return false;
-}
-
-/* The state of the end that sent s, or of the one that got it. Without a socket a SYN is a
- * listener's, or nobody's. */
-static uint8_t state_of(const struct story *s, int node, const struct segment *g, bool sender)
-{
-	const struct tcpwhy_addr *here = sender ? &g->from : &g->to;
-	const struct tcpwhy_addr *there = sender ? &g->to : &g->from;
-	const uint16_t port = sender ? g->from_port : g->to_port;
-	struct stage_sock sock;
-
-	if ((uint32_t)node >= s->play->nodes_n || s->play->nodes[node].is_box)
-		return 0;
-	if (!s->stage->ops->find(s->stage, node, here, port, there,
-				 sender ? g->to_port : g->from_port, &sock))
-		return sock.state;
-	bool opening = (g->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
-	return opening && !sender && listens(s, node, port) ? TCPWHY_LISTEN : TCPWHY_CLOSE;
-}
-
-/* What the host counted since it was looked at last, but for connections that opened: the states
- * show those. On the kernel each look costs two files, so there it is left out. */
-static void count_one(struct story *s, int node, char *out, size_t size)
-{
-	size_t n = 0;
-
-	if (!s->counted || s->play->nodes[node].is_box)
-		return;
-	for (int i = COUNTER_AttemptFails; i < COUNTER_COUNT; i++) {
-		const char *name = counter_name((enum counter)i);
-		uint64_t now = 0, *before = &s->counted[node][i];
-		struct err err;
-		if (s->stage->ops->counter(s->stage, node, name, &now, &err) || now == *before)
-			continue;
-		if (out && n < size)
-			n += (size_t)snprintf(out + n, size - n, "%s%s +%llu", n ? ", " : "", name,
-					      (unsigned long long)(now - *before));
-		*before = now;
-	}
-}
-
-static bool is_same_connection(const struct segment *a, const struct segment *b)
-{
-	bool same = a->from_port == b->from_port && a->to_port == b->to_port &&
-		    address_equal(&a->from, &b->from) && address_equal(&a->to, &b->to);
-
-	return same || (a->from_port == b->to_port && a->to_port == b->from_port &&
-			address_equal(&a->from, &b->to) && address_equal(&a->to, &b->from));
-}
-
-/* In real time a whole handshake can pass before we look: the states are then those of its end. */
-static bool is_overtaken(const struct story *s, uint32_t i, size_t n)
-{
-	struct line_record later;
-
-	for (size_t k = i + 1; takes_real_time(s) && k < n; k++)
-		if (s->stage->ops->trace(s->stage, k, &later) &&
-		    is_same_connection(&later.segment, &s->play->segments[i].record.segment))
-			return true;
-	return false;
-}
-
-static void observe_one(struct story *s, struct play_segment *seg)
-{
-	const struct line_record *r = &seg->record;
-	const struct segment *g = &r->segment;
-	const struct play_link *link = &s->play->links[r->link];
-	bool back = r->direction == LINE_FROM_1;
-
-	if (!seg->state[0]) {
-		seg->state[0] = state_of(s, link->node[back], g, true);
-		count_one(s, link->node[back], NULL, 0);
-	}
-	if (!seg->state[1] && r->passage == LINE_DELIVERED) {
-		seg->state[1] = state_of(s, link->node[!back], g, false);
-		count_one(s, link->node[!back], seg->counted, sizeof(seg->counted));
-	}
-}
-
-/* Brings the record up to what the stage knows. */
-static void read_trace(struct story *s, bool observe)
-{
-	struct play *p = s->play;
-	size_t n = s->stage->ops->trace_count(s->stage);
-
-	/* What is not settled is read again each time. */
-	if (n > s->open && s->open < PLAY_LIST_MAX)
-		sandbox_spend(s->l, (n < PLAY_LIST_MAX ? n : PLAY_LIST_MAX) - s->open);
-
-	p->segments_total = (uint32_t)n;
-	for (uint32_t i = s->open; i < n && i < PLAY_LIST_MAX; i++) {
-		if (i >= p->segments_n && !play_add_segment(p))
-			return;
-		if (!s->stage->ops->trace(s->stage, i, &p->segments[i].record)) {
-			p->segments_n = i;
-			return;
-		}
-		struct play_segment *seg = &p->segments[i];
-		if (observe && !seg->late && (!seg->state[0] || !seg->state[1]))
-			seg->late = is_overtaken(s, i, n);
-		if (observe && !seg->late && seg->record.link < (int)p->links_n)
-			observe_one(s, seg);
-		/* What is settled is not read again. */
-		if (i == s->open && p->segments[i].record.passage != LINE_ON_ITS_WAY)
-			s->open++;
-	}
-}
-
-void story_observe(struct story *s)
-{
-	if (s->config->observe && s->started)
-		read_trace(s, true);
-}
-
 /* ----------------------------------------------------------------------------------------- the end
  */
 
@@ -658,7 +534,7 @@ static int look_back(struct story *s, bool to_its_end)
 	if (!s->started)
 		return 0;
 	s->open = 0;
-	read_trace(s, s->config->observe);
+	story_read_trace(s);
 	if (!s->play->apart[0])
 		read_counters(s);
 	return r == -ETIMEDOUT ? 0 : r;
@@ -669,7 +545,7 @@ static void part(struct story *s, const char *why)
 	struct play *p = s->play;
 
 	if (s->started) {
-		read_trace(s, s->config->observe);
+		story_read_trace(s);
 		read_counters(s);
 	}
 	p->apart_calls = p->calls_n;
@@ -835,6 +711,6 @@ void story_play(const struct story_config *config, struct stage *stage,
 		snprintf(out->why, sizeof(out->why), "%s", err.text);
 	}
 	out->took_ns = real_ns() - began;
-	free(s->counted);
+	story_observe_end(s);
 	free(s);
 }

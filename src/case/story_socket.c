@@ -307,18 +307,8 @@ static int socket_bind(lua_State *l)
 
 static int64_t do_listen(struct call *c, lua_Integer backlog)
 {
-	struct story *s = c->s;
-	struct tcpwhy_addr a;
-	uint16_t port;
-
 	begin(c, host_of(c), "listen(%d)", (int)backlog);
-	int64_t r = c->st->ops->listen(c->st, c->sock, (int)backlog);
-	if (!r && s->listeners_n < STORY_LISTENERS &&
-	    !c->st->ops->sockname(c->st, c->sock, &a, &port)) {
-		s->listeners[s->listeners_n].host = host_of(c);
-		s->listeners[s->listeners_n++].port = port;
-	}
-	return r;
+	return c->st->ops->listen(c->st, c->sock, (int)backlog);
 }
 
 static int socket_listen(lua_State *l)

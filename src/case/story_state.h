@@ -19,7 +19,6 @@ enum {
 	STORY_NODES_MAX = 512,
 	STORY_LINKS_MAX = 1024,
 	STORY_RULES_MAX = 16,      /* of one node */
-	STORY_LISTENERS = 64,      /* whose state the ladder knows */
 	STORY_SOCKETS_MAX = 16384, /* that the text holds at once; crowds are of applications */
 	STORY_WORDS_MAX = 32,      /* of a program's line */
 	STORY_OUTPUT = 16384,      /* bytes of what a program writes */
@@ -62,11 +61,7 @@ struct story {
 	struct apps *apps; /* NULL: none yet */
 	bool has_head, started, waiting;
 	struct story_rules *rules[STORY_NODES_MAX]; /* NULL: none yet. Lua's memory. */
-	struct {
-		int host;
-		uint16_t port;
-	} listeners[STORY_LISTENERS];
-	unsigned listeners_n, sockets_n;
+	unsigned sockets_n;
 	uint64_t (*counted)[COUNTER_COUNT]; /* of each node, when it was looked at last; or NULL */
 	struct story_cure cures[STORY_CURES_MAX];
 	unsigned cures_n;
@@ -110,6 +105,11 @@ _Noreturn void story_end(lua_State *l, enum play_end end, const char *why);
 int story_wait(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns);
 /* Looks at the segments that are new, and at the states they led to. */
 void story_observe(struct story *s);
+/* The same whether or not there is to be looked: the play gets what the stage recorded. */
+void story_read_trace(struct story *s);
+/* Once all nodes are there, and at the end of all. */
+void story_observe_begin(struct story *s);
+void story_observe_end(struct story *s);
 
 /* An expectation; got and want as text. */
 void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want);

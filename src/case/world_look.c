@@ -2,6 +2,7 @@
  *
  * What stands in the model's tables: sockets, counters, verdicts, sessions, the trace
  */
+#include <errno.h>
 #include <string.h>
 
 #include "case/world_state.h"
@@ -197,4 +198,10 @@ bool stage_world_trace(struct stage *st, size_t i, struct line_record *out)
 	out->sent_ns = to_stage(out->sent_ns);
 	out->arrived_ns = to_stage(out->arrived_ns);
 	return true;
+}
+
+int stage_world_sight(struct stage *st, size_t i, struct stage_sight *out)
+{
+	(void)st, (void)i, (void)out;
+	return -EOPNOTSUPP;
 }

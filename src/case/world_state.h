@@ -123,5 +123,6 @@ int stage_world_sessions(struct stage *st, int box, struct session *out, size_t 
 			 struct err *err);
 size_t stage_world_trace_count(struct stage *st);
 bool stage_world_trace(struct stage *st, size_t i, struct line_record *out);
+int stage_world_sight(struct stage *st, size_t i, struct stage_sight *out);
 
 #endif

@@ -55,6 +55,7 @@ static int open_stage(const struct lab_job *job, struct stage **out, struct err 
 	const struct kernel_stage_config kernel = {
 		.row = job->row,
 		.seed = job->config.seed,
+		.looks = job->config.observe ? PLAY_LIST_MAX : 0,
 		.slow = job->config.slow,
 	};
 
