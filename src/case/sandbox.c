@@ -12,13 +12,17 @@
 
 enum {
 	SLICE = 500,   /* instructions between two looks */
+	CHARGE = 50,   /* of each charge, as time may have gone by without instructions */
 	REFUSALS = 16, /* so often memory may be short before the end */
 };
 
-/* Values of one call. A chain of __call that never ends adds one at each step and shifts all,
- * without an instruction that could be counted: it ends where the stack may not grow, and with the
- * million that Lua allows that is a quarter of an hour. */
-enum { VALUES_MAX = 8192 };
+/* Values of one call. They are moved without an instruction that could be counted: a chain of
+ * __call that never ends adds one at each step, and so does a function that gives its ... and one
+ * more to its next life. With the million that Lua allows either is minutes. */
+enum {
+	VALUES_MAX = 512,
+	LEVELS = 8, /* of calls that are looked at: who works may stand behind who has the values */
+};
 
 const struct sandbox_limits sandbox_limits_default = {
 	.instructions = 100000000,
@@ -27,7 +31,7 @@ const struct sandbox_limits sandbox_limits_default = {
 };
 
 /* Why nothing may run any more. */
-enum sandbox_end { GOES_ON, STOPPED, NO_INSTRUCTIONS, NO_MEMORY, NO_TIME };
+enum sandbox_end { GOES_ON, STOPPED, NO_INSTRUCTIONS, NO_MEMORY, NO_TIME, NO_VALUES };
 
 struct sandbox {
 	lua_State *l;
@@ -35,9 +39,11 @@ struct sandbox {
 	uint64_t left; /* instructions */
 	size_t used;   /* bytes */
 	uint64_t until_ns;
+	uint64_t unlooked; /* units since the clock was looked at, which is as dear as some tens */
 	unsigned refusals;
 	const char *name; /* of the chunk */
 	bool is_over;     /* the chunk has ended: what it began may go on, a stop or not */
+	int line;         /* that was executed at the last look */
 	int refused_line; /* where memory was short last: such an error has no position */
 	enum sandbox_end end;
 };
@@ -90,6 +96,8 @@ static const char *end_text(enum sandbox_end end)
 		return "it takes too much memory";
 	case NO_TIME:
 		return "it has taken too much time";
+	case NO_VALUES:
+		return "a call has too many values";
 	}
 	return "stopped";
 }
@@ -118,8 +126,12 @@ bool sandbox_spend(lua_State *l, uint64_t units)
 
 	if (units > s->left)
 		end_with(s, NO_INSTRUCTIONS);
-	if (s->until_ns && now_ns() > s->until_ns)
-		end_with(s, NO_TIME);
+	s->unlooked += units + CHARGE;
+	if (s->unlooked >= SLICE) {
+		s->unlooked = 0;
+		if (s->until_ns && now_ns() > s->until_ns)
+			end_with(s, NO_TIME);
+	}
 	if (s->end != GOES_ON && !(s->end == STOPPED && s->is_over))
 		return false;
 	s->left -= units;
@@ -146,9 +158,26 @@ const char *sandbox_ended(const struct sandbox *s)
 	return s->end == GOES_ON || s->end == STOPPED ? NULL : end_text(s->end);
 }
 
+/* lua_gettop() counts those of a function of C, and lua_getlocal() knows a ... */
+static bool has_too_many(lua_State *l)
+{
+	lua_Debug at;
+
+	for (int level = 0; level < LEVELS && lua_getstack(l, level, &at); level++) {
+		if (lua_getlocal(l, &at, -VALUES_MAX)) {
+			lua_pop(l, 1);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void look(lua_State *l, lua_Debug *event)
 {
 	(void)event;
+	sandbox_of(l)->line = sandbox_line(l);
+	if (has_too_many(l))
+		end_with(sandbox_of(l), NO_VALUES);
 	sandbox_charge(l, SLICE);
 }
 
@@ -161,6 +190,14 @@ _Noreturn void sandbox_stop(lua_State *l)
 static bool is_crowded(const struct sandbox *s)
 {
 	return s->l && lua_gettop(s->l) > VALUES_MAX;
+}
+
+/* The line for which memory is asked. Since 5.4.6 a stack that is being moved cannot tell it. */
+static int asking_line(const struct sandbox *s)
+{
+	const int line = LUA_VERSION_RELEASE_NUM < 50406 ? sandbox_line(s->l) : 0;
+
+	return line ? line : s->line;
 }
 
 static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
@@ -179,7 +216,7 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 		 * collections would spend all time on them. */
 		if (++s->refusals > REFUSALS)
 			end_with(s, NO_MEMORY);
-		s->refused_line = sandbox_line(s->l);
+		s->refused_line = asking_line(s);
 		return NULL;
 	}
 	void *new = realloc(old, new_size);
@@ -258,11 +295,8 @@ static void say(struct sandbox *s, const char *name, int status, struct err *err
 	if (status == LUA_ERRMEM || s->end == NO_MEMORY)
 		snprintf(text, sizeof(text), "%s:%d: %s", name, s->refused_line,
 			 end_text(NO_MEMORY));
-	else if (!raised)
-		snprintf(text, sizeof(text), "%s: it raised a %s as an error", name,
-			 luaL_typename(s->l, -1));
-	else if (strncmp(raised, name, strlen(name)) != 0)
-		snprintf(text, sizeof(text), "%s: %s", name, raised);
+	else if (!raised || strncmp(raised, name, strlen(name)) != 0)
+		snprintf(text, sizeof(text), "%s: %s", name, raised ? raised : "it failed");
 	else
 		snprintf(text, sizeof(text), "%s", raised);
 	set_text(err, text);
@@ -272,8 +306,14 @@ static void say(struct sandbox *s, const char *name, int status, struct err *err
 static int place(lua_State *l)
 {
 	const struct sandbox *s = sandbox_of(l);
-	const char *raised = lua_tostring(l, 1);
 	int line = sandbox_line(l);
+
+	/* A table's own idea of its text would be another call. */
+	if (!lua_isstring(l, 1)) {
+		lua_pushfstring(l, "it raised a %s as an error", luaL_typename(l, 1));
+		lua_replace(l, 1);
+	}
+	const char *raised = lua_tostring(l, 1);
 
 	if (raised && line && strncmp(raised, s->name, strlen(s->name)) != 0)
 		lua_pushfstring(l, "%s:%d: %s", s->name, line, raised);

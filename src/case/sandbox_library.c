@@ -12,6 +12,7 @@
 
 enum {
 	TEXT_MAX = 1 << 16, /* of what format() and rep() make */
+	VALUES_MAX = 200,   /* that a call gives */
 	BYTES_A_UNIT = 16,  /* moved or compared, as dear as an instruction */
 	COMPARISON = 4,     /* units */
 	FAILURE = 100,      /* of a pcall() */
@@ -300,8 +301,8 @@ static int table_unpack(lua_State *l)
 	lua_Integer n = check_array(l);
 
 	sandbox_charge(l, (uint64_t)n);
-	if (n > 200)
-		return luaL_error(l, "unpack: more than 200 values");
+	if (n > VALUES_MAX)
+		return luaL_error(l, "unpack: more than %d values", VALUES_MAX);
 	luaL_checkstack(l, (int)n, NULL);
 	for (lua_Integer i = 1; i <= n; i++)
 		lua_rawgeti(l, 1, i);
@@ -323,14 +324,41 @@ static int table_sort(lua_State *l)
 /* ----------------------------------------------------------------------------------------- string
  */
 
+/* A place in a text of that length; a negative one counts from the end. */
+static lua_Integer place_in(size_t len, lua_Integer at)
+{
+	if (at < 0)
+		return at < -(lua_Integer)len ? 0 : (lua_Integer)len + at + 1;
+	return at;
+}
+
+static int string_byte(lua_State *l)
+{
+	size_t len;
+	const char *s = luaL_checklstring(l, 1, &len);
+	lua_Integer from = place_in(len, luaL_optinteger(l, 2, 1));
+	lua_Integer to = place_in(len, luaL_optinteger(l, 3, from));
+
+	if (from < 1)
+		from = 1;
+	if (to > (lua_Integer)len)
+		to = (lua_Integer)len;
+	if (from > to)
+		return 0;
+	if (to - from >= VALUES_MAX)
+		return luaL_error(l, "byte: more than %d values", VALUES_MAX);
+	luaL_checkstack(l, (int)(to - from + 1), NULL);
+	for (lua_Integer i = from; i <= to; i++)
+		lua_pushinteger(l, (unsigned char)s[i - 1]);
+	return (int)(to - from + 1);
+}
+
 static int string_find(lua_State *l)
 {
 	size_t len, n;
 	const char *s = luaL_checklstring(l, 1, &len), *what = luaL_checklstring(l, 2, &n);
-	lua_Integer from = luaL_optinteger(l, 3, 1);
+	lua_Integer from = place_in(len, luaL_optinteger(l, 3, 1));
 
-	if (from < 0)
-		from = from < -(lua_Integer)len ? 1 : (lua_Integer)len + from + 1;
 	if (from < 1)
 		from = 1;
 	if (from > (lua_Integer)len + 1)
@@ -353,10 +381,13 @@ static int string_rep(lua_State *l)
 
 	if (n > 0 && len && (size_t)n > TEXT_MAX / len)
 		return luaL_error(l, "rep: longer than %d bytes", TEXT_MAX);
+	if (n < 0 || !len)
+		n = 0;
+	charge_bytes(l, (size_t)n * len);
+	sandbox_charge(l, (uint64_t)n);
 	luaL_buffinit(l, &b);
-	for (lua_Integer i = 0; i < n && len; i++)
+	for (lua_Integer i = 0; i < n; i++)
 		luaL_addlstring(&b, s, len);
-	charge_bytes(l, n > 0 ? (size_t)n * len : 0);
 	luaL_pushresult(&b);
 	return 1;
 }
@@ -462,10 +493,11 @@ static void open_base(lua_State *l)
 
 static void open_string(lua_State *l)
 {
-	static const char *const kept[] = {"byte", "char",    "format", "len", "lower",
-					   "sub",  "reverse", "upper",  NULL};
-	static const char *const charged[] = {"byte", "lower", "reverse", "sub", "upper"};
-	static const luaL_Reg ours[] = {{"find", string_find}, {"rep", string_rep}, {NULL, NULL}};
+	static const char *const kept[] = {"char", "format",  "len",   "lower",
+					   "sub",  "reverse", "upper", NULL};
+	static const char *const charged[] = {"lower", "reverse", "sub", "upper"};
+	static const luaL_Reg ours[] = {
+		{"byte", string_byte}, {"find", string_find}, {"rep", string_rep}, {NULL, NULL}};
 
 	luaL_requiref(l, LUA_STRLIBNAME, luaopen_string, 0);
 	keep_only(l, kept);

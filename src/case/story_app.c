@@ -60,7 +60,7 @@ int story_serve_word(lua_State *l)
 	static const char *const names[] = {
 		"backlog",      "SO_REUSEADDR", "accept_after", "accept_every", "request", "reply",
 		"closes_first", "hold",         "ignores_end",  "upstream",     NULL};
-	struct app_server s = {.host = story_check(l, 1, STORY_NODE), .upstream = -1};
+	struct app_server s = {.host = story_check_host(l, 1), .upstream = -1};
 	struct err err = {""};
 
 	story_endpoint(l, 2, &s.addr, &s.family, &s.port);
@@ -109,24 +109,37 @@ struct targets {
 	enum tcpwhy_family family;
 };
 
+/* A client's sockets are all of one family. */
+static void check_family(lua_State *l, enum tcpwhy_family family, enum tcpwhy_family first)
+{
+	if (family != first)
+		luaL_error(l, "to and from are of one family");
+}
+
 static void take_target(lua_State *l, const char *text, size_t i, void *ctx)
 {
 	struct targets *t = ctx;
+	enum tcpwhy_family family;
 
 	if (i >= TARGETS)
 		luaL_error(l, "more than %d targets", TARGETS);
 	lua_pushstring(l, text);
-	story_endpoint(l, -1, &t->list[i].addr, &t->family, &t->list[i].port);
+	story_endpoint(l, -1, &t->list[i].addr, &family, &t->list[i].port);
+	if (!i)
+		t->family = family;
+	check_family(l, family, t->family);
 	lua_pop(l, 1);
 }
 
 static void take_source(lua_State *l, const char *text, size_t i, void *ctx)
 {
 	struct app_client *c = ctx;
+	enum tcpwhy_family family;
 
 	if (i >= APP_SOURCES)
 		luaL_error(l, "more than %d sources", APP_SOURCES);
-	story_address(l, text, &c->sources[i], NULL);
+	story_address(l, text, &c->sources[i], &family);
+	check_family(l, family, c->family);
 }
 
 /* "uniform", "sequential", "rfc6056-1" ... "rfc6056-5"; none: connect() chooses. */
@@ -203,7 +216,7 @@ int story_load_word(lua_State *l)
 					    "hold",
 					    "watches_ports",
 					    NULL};
-	struct app_client c = {.host = story_check(l, 1, STORY_NODE)};
+	struct app_client c = {.host = story_check_host(l, 1)};
 	struct err err = {""};
 
 	luaL_checktype(l, 2, LUA_TTABLE);

@@ -182,7 +182,7 @@ static void undo_model(lua_State *l, int node)
  * lacks the privilege for it, and that is said */
 int story_cure_word(lua_State *l)
 {
-	int node = story_check(l, 1, STORY_NODE);
+	int node = story_check_host(l, 1);
 	const char *text = luaL_checkstring(l, 2);
 	struct story *s = story_of(l);
 	char line[PLAY_TEXT_MAX];
@@ -207,7 +207,7 @@ int story_cure_word(lua_State *l)
 /* host:undo(): takes the newest one back */
 int story_undo_word(lua_State *l)
 {
-	int node = story_check(l, 1, STORY_NODE);
+	int node = story_check_host(l, 1);
 	struct story *s = story_of(l);
 
 	story_need_trust(l, "change what is outside of them");

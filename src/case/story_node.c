@@ -189,7 +189,7 @@ static int node_prefix(lua_State *l)
 /* host:sysctl(name[, value]): sets it, or gives it */
 static int node_sysctl(lua_State *l)
 {
-	int node = story_check(l, 1, STORY_NODE);
+	int node = story_check_host(l, 1);
 	struct stage *st = story_stage(story_of(l), l);
 	const char *name = luaL_checkstring(l, 2);
 	struct err err = {""};
@@ -210,7 +210,7 @@ static int node_sysctl(lua_State *l)
 /* host:counter("ListenOverflows"); nil where the release has none. */
 static int node_counter(lua_State *l)
 {
-	int node = story_check(l, 1, STORY_NODE);
+	int node = story_check_host(l, 1);
 	struct stage *st = story_stage(story_of(l), l);
 	struct err err = {""};
 	uint64_t value = 0;
@@ -298,7 +298,7 @@ static int compare_socks(const void *a, const void *b)
 static int node_sockets(lua_State *l)
 {
 	int n;
-	struct stage_sock *list = list_of(l, story_check(l, 1, STORY_NODE), &n);
+	struct stage_sock *list = list_of(l, story_check_host(l, 1), &n);
 
 	sandbox_charge(l, (uint64_t)n * STORY_SOCK_UNITS);
 	qsort(list, (size_t)n, sizeof(*list), compare_socks);
@@ -316,7 +316,7 @@ static int node_count(lua_State *l)
 	int n, found = 0;
 	const char *state = luaL_checkstring(l, 2);
 	lua_Integer port = luaL_optinteger(l, 3, 0), peer_port = luaL_optinteger(l, 4, 0);
-	struct stage_sock *list = list_of(l, story_check(l, 1, STORY_NODE), &n);
+	struct stage_sock *list = list_of(l, story_check_host(l, 1), &n);
 
 	for (int i = 0; i < n; i++)
 		found += !strcmp(tcpwhy_state_name((enum tcpwhy_state)list[i].state), state) &&
@@ -329,7 +329,7 @@ static int node_count(lua_State *l)
 /* host:find(from, to): what has the 4-tuple, or nil */
 static int node_find(lua_State *l)
 {
-	int node = story_check(l, 1, STORY_NODE);
+	int node = story_check_host(l, 1);
 	struct stage *st = story_stage(story_of(l), l);
 	struct tcpwhy_addr a[2];
 	enum tcpwhy_family family;
@@ -347,7 +347,7 @@ static int node_find(lua_State *l)
 /* host:destroy(from, to): SOCK_DESTROY */
 static int node_destroy(lua_State *l)
 {
-	int node = story_check(l, 1, STORY_NODE);
+	int node = story_check_host(l, 1);
 	struct stage *st = story_stage(story_of(l), l);
 	struct tcpwhy_addr a[2];
 	enum tcpwhy_family family;

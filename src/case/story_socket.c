@@ -275,7 +275,7 @@ static void check_options(lua_State *l, int index)
 /* host:socket([{SO_REUSEADDR = true, uid = 1000, family = 6}]) */
 int story_socket_word(lua_State *l)
 {
-	int host = story_check(l, 1, STORY_NODE);
+	int host = story_check_host(l, 1);
 
 	lua_settop(l, 2);
 	check_options(l, 2);
@@ -321,7 +321,7 @@ static int socket_listen(lua_State *l)
 /* host:listen("0.0.0.0:80"[, backlog[, options]]) */
 int story_listen_word(lua_State *l)
 {
-	int host = story_check(l, 1, STORY_NODE);
+	int host = story_check_host(l, 1);
 	struct tcpwhy_addr a;
 	enum tcpwhy_family family;
 	uint16_t port;
@@ -417,7 +417,7 @@ static int socket_start_connect(lua_State *l)
 
 static int host_connect(lua_State *l, bool wait)
 {
-	int host = story_check(l, 1, STORY_NODE);
+	int host = story_check_host(l, 1);
 	struct tcpwhy_addr a;
 	enum tcpwhy_family family;
 	uint16_t port;

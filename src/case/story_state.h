@@ -79,6 +79,8 @@ struct story *story_of(lua_State *l);
 /* Objects: a number of the stage's. story_check() raises if it is another kind of thing. */
 void story_push(lua_State *l, enum story_kind kind, int number);
 int story_check(lua_State *l, int index, enum story_kind kind);
+/* A node that is no box. */
+int story_check_host(lua_State *l, int index);
 /* The object's own place for the number; a closed socket's is -1. */
 int *story_number(lua_State *l, int index, enum story_kind kind);
 /* Makes a kind known: methods, and a function for fields that are no method (or NULL). */

@@ -43,6 +43,15 @@ int story_check(lua_State *l, int index, enum story_kind kind)
 	return *story_number(l, index, kind);
 }
 
+int story_check_host(lua_State *l, int index)
+{
+	const int node = story_check(l, index, STORY_NODE);
+
+	if (story_of(l)->play->nodes[node].is_box)
+		luaL_error(l, "a box has neither sockets nor sysctls: host(name)");
+	return node;
+}
+
 /* A method, or else what the function for fields says (upvalues 1 and 2). */
 static int object_index(lua_State *l)
 {
@@ -227,7 +236,10 @@ void story_prefix(lua_State *l, const char *text, struct tcpwhy_addr *a, unsigne
 		 (int)(slash && slash - text < 40 ? slash - text : 40), text);
 	story_address(l, address, a, &family);
 	unsigned whole = family == TCPWHY_IPV4 ? 32 : 128;
-	long n = slash ? strtol(slash + 1, NULL, 10) : (long)whole;
+	char *end = NULL;
+	long n = slash ? strtol(slash + 1, &end, 10) : (long)whole;
+	if (slash && (end == slash + 1 || *end))
+		luaL_error(l, "'%s' is no prefix: ADDRESS/BITS", text);
 	if (n < 0 || n > (long)whole)
 		luaL_error(l, "'%s': that prefix is too long", text);
 	*bits = (unsigned)n + 128 - whole;

@@ -190,7 +190,7 @@ hostile call-chain 'call-chain.lua:1: it takes too much memory' "$model local m 
 hostile index-chain 'index-chain.lua:1: .*loop' "$model local t = {} setmetatable(t, {__index = t}) print(t.x)"
 hostile index-deep 'index-deep.lua:1: .*overflow' "$model local m = {} m.__index = function(t, k) return t[k] end local x = setmetatable({}, m).y"
 hostile raised-text 'raised-text.lua' "$model error(setmetatable({}, {__tostring = function() while true do end end}))"
-hostile raised-table 'raised-table.lua: it raised a table' "$model error({})"
+hostile raised-table 'raised-table.lua:1: it raised a table' "$model error({})"
 hostile raised-escapes 'raised-escapes.lua:1: .\[31mboo' "$model error(string.char(27) .. '[31mboo')"
 hostile closing 'closing.lua:1: it has run for too long' "$model local x <close> = setmetatable({}, {__close = function() while true do end end})"
 hostile huge-pause 'huge-pause.lua:1: seconds from 0 to 1,000,000' "$model $hosts pause(1e300)"
@@ -239,6 +239,15 @@ hostile range 'range.lua:1: IP_LOCAL_PORT_RANGE is' "$model $hosts a:socket{IP_L
 hostile prefix 'prefix.lua:1: a prefix is is_local, routed or both' "$model $hosts a:prefix('0.0.0.0/0', {})"
 hostile expecting 'expecting.lua: nothing is expected' "$model $hosts a:socket()"
 hostile controls 'controls.lua:1: more than 4096 line controls' "$model $hosts while true do wire:drop(a, 'SYN') end"
+hostile many-values 'many-values.lua:1: a call has too many values' "$model local function f(...) return f(1, 2, 3, 4, ...) end f()"
+for of in 'socket()' "listen('10.0.0.2:80')" "connect('10.0.0.1:80')" "serve('10.0.0.2:80')" "load{to = '10.0.0.1:80', total = 1}" \
+	"find('10.0.0.1:1', '10.0.0.2:2')" "destroy('10.0.0.1:1', '10.0.0.2:2')" 'sockets()' "count('LISTEN')" "sysctl('net.ipv4.tcp_tw_reuse')"; do
+	hostile box-host 'box-host.lua:1: a box has neither' "$model local a, b = host('a'), box('b') link(a, '10.0.0.1', b, '10.0.0.2') b:$of"
+done
+hostile box-state 'box-state.lua:1: a box has neither' "$model local a, b = host('a'), box('b') link(a, '10.0.0.1', b, '10.0.0.2') expect(b.TIME_WAIT, 0)"
+hostile box-counter 'box-counter.lua:1: a box has neither' "$model local a, b = host('a'), box('b') link(a, '10.0.0.1', b, '10.0.0.2') expect(b.ListenDrops, 0)"
+hostile families 'families.lua:1: to and from are of one family' "$model $hosts a:load{to = {'10.0.0.2:80', '[fd00::1]:80'}, total = 5}"
+hostile bits 'bits.lua:1: .* is no prefix' "$model $hosts a:drop{from = '10.0.0.0/8x'}"
 hostile naming 'naming.lua:1: a name has 1 to 31 characters$' "$model host('')"
 
 # Where another stage can do it, it is no misuse, and the line is told all the same.

@@ -113,6 +113,15 @@ static void test_greedy(void **state)
 		/* each step shifts the whole stack, and is no instruction */
 		{"local m = {} local a = setmetatable({}, m) m.__call = a\na()",
 		 "t.lua:2: it takes too much memory"},
+		/* so does this, with values that no function of C has */
+		{"local function h() local n = 0 for i = 1, 300 do n = n + 1 end end "
+		 "local function f(...) h() return f(1, 2, 3, 4, ...) end f()",
+		 "t.lua:1: a call has too many values"},
+		{"local function g(n, ...) if n > 0 then return g(n - 1, 1, 2, 3, 4, ...) end "
+		 "while true do select('#', ...) end end g(150)",
+		 "t.lua:1: it takes too much memory"},
+		{"select('#', ('x'):rep(60000):byte(1, -1))",
+		 "t.lua:1: byte: more than 200 values"},
 		{"while true do pcall(function() local t = {} for i = 1, 1e9 do t[i] = {} end end) "
 		 "end",
 		 "too much memory"},
@@ -198,8 +207,16 @@ static void test_no_way_out(void **state)
 		{"pairs({[{}] = 1})", "has no place in any order"},
 		{"\033Lua", "t.lua"},
 		{"\033LuaT\0\0", "t.lua: attempt to load a binary chunk"},
-		{"error({})", "t.lua: it raised a table as an error"},
-		{"error(nil)", "t.lua: it raised a nil"},
+		{"\nerror({})", "t.lua:2: it raised a table as an error"},
+		{"error(nil)", "t.lua:1: it raised a nil"},
+		{"error(setmetatable({}, {__tostring = function() while true do end end}))",
+		 "t.lua:1: it raised a table as an error"},
+		{"local x <close> = setmetatable({}, {__close = function() error({}) "
+		 "end}) error('y')",
+		 "t.lua:1: it raised a table as an error"},
+		{"local function f(n) local x <close> = setmetatable({}, {__close = function() "
+		 "f(n + 1) end}) error(n) end f(1)",
+		 "t.lua:1: it "},
 		{"error('\033[2J')", "?[2J"},
 		{"x = = 1", "t.lua:1: unexpected symbol"},
 		{"\n\nlocal x = nil + 1", "t.lua:3: attempt to perform arithmetic"},
@@ -247,6 +264,11 @@ static void test_library(void **state)
 	check_true(
 		"assert(('a.b'):find('.') == 2 and ('ab'):find('') == 1 and not ('ab'):find('c'))");
 	check_true("local a, b = ('xabx'):find('ab', -3) assert(a == 2 and b == 3)");
+	check_true(
+		"assert(('abc'):byte() == 97 and ('abc'):byte(-1) == 99 and not ('abc'):byte(4))");
+	check_true("local a, b, c = ('abc'):byte(-5, 9) assert(a == 97 and b == 98 and c == 99)");
+	check_true("assert(select('#', ('abc'):byte(3, 2)) == 0 and "
+		   "select('#', ('x'):rep(200):byte(1, -1)) == 200)");
 	check_true(
 		"assert(('ab'):rep(3) == 'ababab' and ('x'):rep(0) == '' and ('x'):rep(-1) == '')");
 	check_true("assert(string.format('%5.1f %d %s %q', 1.25, 3, true, 'x') == '  1.2 3 true "
