@@ -192,10 +192,13 @@ static void draw(struct fold *f, const struct ladder *l, const struct stroke *s)
 static const char *belief(const struct ladder *l, const struct play_segment *s, bool receiver,
 			  int column)
 {
+	const bool is_sender_forged = !receiver && s->record.origin == LINE_INJECTED;
+
 	if (s->session[receiver])
 		return ladder_session(s->session[receiver]);
-	/* Of a box that believes nothing ever there is nothing to say. */
-	return l->believes[column] && !s->late ? "none" : "";
+	/* Of a box that believes nothing ever there is nothing to say, nor of one that was not
+	 * asked. */
+	return l->believes[column] && !s->late && !is_sender_forged ? "none" : "";
 }
 
 static void show(const struct ladder *l, struct stroke *s, const struct event *e, bool receiver)

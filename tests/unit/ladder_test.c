@@ -256,7 +256,7 @@ static void test_no_belief(void **state)
 	done(&p, out);
 }
 
-/* What was seen too late has no state, and a box is not said to have forgotten. */
+/* Of what was seen too late, and of what a box did not send, it is not said to have forgotten. */
 static void test_late_look(void **state)
 {
 	struct play p;
@@ -265,6 +265,7 @@ static void test_late_look(void **state)
 	begin_chain(&p);
 	believes(sends(&p, 0, 0, 0, SEGMENT_SYN, 1, 0, 0), 1, SESSION_OPEN);
 	sends(&p, 3 * MS, 0, 0, SEGMENT_ACK, 2, 1, 0)->late = true;
+	sends(&p, 4 * MS, 1, 0, SEGMENT_RST, 9, 0, 0)->record.origin = LINE_INJECTED;
 	char *out = drawn(&p);
 	has(out, "OPEN");
 	has_not(out, "none");
