@@ -141,6 +141,7 @@ static void start_over(struct tcb *t, tcpwhy_sock s)
 		.linger0 = t->linger0,
 		.linger2_s = t->linger2_s,
 		.rto_ns = RTO_INIT_NS,
+		.sampled_rto_ns = RTO_INIT_NS,
 		.timer.at = NIL,
 		.accept_first = NIL,
 		.accept_last = NIL,
@@ -168,7 +169,8 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 		succeed(h, t, taken_over);
 	else
 		recycle_inherit(h, t);
-	t->snd_nxt = t->write_seq = t->sent_end = t->snd_una + 1;
+	t->snd_nxt = t->write_seq = t->snd_una + 1;
+	flight_add(t, t->snd_nxt);
 	t->syn_out = true;
 	t->first_tsval = clock_ms(h) + t->ts_offset;
 	t->sent_ns = now(h);

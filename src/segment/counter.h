@@ -24,7 +24,7 @@
 	X(TCPChallengeACK) X(TCPSYNChallenge)                                                      \
 	X(TCPACKSkippedSynRecv) X(TCPACKSkippedPAWS) X(TCPACKSkippedSeq)                           \
 	X(TCPACKSkippedFinWait2) X(TCPACKSkippedTimeWait) X(TCPACKSkippedChallenge)                \
-	X(TCPTimeouts) X(TCPSynRetrans) X(TCPZeroWindowDrop)
+	X(TCPTimeouts) X(TCPSynRetrans) X(TCPZeroWindowDrop) X(TCPWinProbe)
 /* clang-format on */
 
 enum counter {

@@ -8,8 +8,9 @@
  * brings segments, takes those that go out, and moves the clock to the next deadline.
  *
  * It does not know payload, congestion control, RTT sampling beyond the handshake, loss recovery
- * but by time-out, the dynamics of windows, URG, Fast Open, AO, MD5 or MPTCP. Data is acknowledged
- * at once. What a route decides (source address, whether there is one) is the caller's.
+ * but by time-out, the dynamics of the own window, URG, Fast Open, AO, MD5 or MPTCP. Data is
+ * acknowledged at once. What a route decides (source address, whether there is one) is the
+ * caller's.
  *
  * Kernel counterparts: tcp_v4_rcv(), tcp_conn_request(), tcp_check_req(),
  * tcp_rcv_state_process(), tcp_validate_incoming(), tcp_timewait_state_process(), tcp_close(),
@@ -126,7 +127,8 @@ enum host_timer {
 	HOST_TIMER_NONE,
 	HOST_TIMER_RETRANSMIT,
 	HOST_TIMER_KEEPALIVE,
-	HOST_TIMER_TIMEWAIT
+	HOST_TIMER_TIMEWAIT,
+	HOST_TIMER_PROBE /* the persist timer: the peer's window is closed */
 };
 
 /* What a socket, a mini-socket or a request is like now. */
@@ -136,7 +138,7 @@ struct host_view {
 	bool timewait;        /* a mini-socket */
 	uint8_t timer;        /* enum host_timer */
 	uint64_t expires_ns;  /* of the timer */
-	uint32_t retransmits; /* since the last answer */
+	uint32_t retransmits; /* since the last answer; of probes if that is the timer */
 	uint32_t snd_una, snd_nxt, rcv_nxt;
 	uint32_t window; /* announced and not used up, bytes */
 	uint32_t unread; /* bytes that recv() would give */

@@ -9,7 +9,14 @@
 
 #include "segment/state.h"
 
-enum { TIMESTAMP_BYTES = 12 }; /* with the padding of the option */
+enum {
+	HEADER_BYTES = 20,
+	TIMESTAMP_BYTES = 12, /* with the padding of the option */
+	SACK_BASE = 4,
+	SACK_BLOCK = 8,
+	MSS_DEFAULT = 536, /* TCP_MSS_DEFAULT */
+	LEAST_PACKET = 68, /* tcp_bound_to_half_wnd() */
+};
 
 /* What was taken out leaves room at the front, which is used before the block grows. */
 static void move_up(struct host *h)
@@ -41,11 +48,29 @@ bool host_segment_out(struct host *h, struct segment *s)
 
 /* ------------------------------------------------------------------------- of a connection */
 
+/* The option of a socket that has something to tell by SACK. */
+static uint32_t sack_bytes(const struct tcb *t)
+{
+	const uint32_t most = t->has_ts ? 3 : 4;
+	const uint32_t blocks = t->sacks_used < most ? t->sacks_used : most;
+
+	return blocks ? SACK_BASE + blocks * SACK_BLOCK : 0;
+}
+
 uint32_t send_mss(const struct host *h, const struct tcb *t)
 {
 	uint32_t mss = t->mss && t->mss < h->config.mss ? t->mss : h->config.mss;
+	uint32_t header = HEADER_BYTES, half = t->max_window;
 
-	return t->has_ts ? mss - TIMESTAMP_BYTES : mss;
+	if (t->has_ts) {
+		mss -= TIMESTAMP_BYTES;
+		header += TIMESTAMP_BYTES;
+	}
+	if (half > MSS_DEFAULT)
+		half /= 2;
+	if (half && mss > half)
+		mss = half > LEAST_PACKET - header ? half : LEAST_PACKET - header;
+	return mss - sack_bytes(t);
 }
 
 uint32_t receive_window(const struct tcb *t)
@@ -92,9 +117,17 @@ static struct segment segment_of(struct host *h, struct tcb *t, uint8_t flags, u
 	return s;
 }
 
+/* tcp_acceptable_seq(): beyond a window that shrank nobody would look at it. */
+static uint32_t acceptable_seq(const struct tcb *t)
+{
+	const uint32_t edge = t->snd_una + t->snd_wnd;
+
+	return seq_before(edge, t->snd_nxt) ? edge : t->snd_nxt;
+}
+
 void send_ack(struct host *h, struct tcb *t)
 {
-	struct segment s = segment_of(h, t, SEGMENT_ACK, t->snd_nxt);
+	struct segment s = segment_of(h, t, SEGMENT_ACK, acceptable_seq(t));
 
 	put_out(h, &s);
 }
@@ -124,42 +157,99 @@ void send_crossed_syn_ack(struct host *h, struct tcb *t)
 	put_syn(h, t, SEGMENT_SYN | SEGMENT_ACK);
 }
 
-/* Data from seq on, as much as fits a segment; the FIN goes with the last of it. */
-static struct segment data_from(struct host *h, struct tcb *t, uint32_t seq, uint32_t limit)
+/* What lies from there up to there; the FIN goes with the last of the data. */
+static struct segment part_of(struct host *h, struct tcb *t, uint32_t from, uint32_t to)
 {
-	uint32_t waits = t->write_seq - seq - (t->fin_queued ? 1 : 0);
-	uint32_t most = send_mss(h, t), length = waits < most ? waits : most;
+	const bool fin = t->fin_queued && to == t->write_seq;
+	struct segment s = segment_of(h, t, SEGMENT_ACK, from);
 
-	if (length > limit)
-		length = limit;
-	struct segment s = segment_of(h, t, SEGMENT_ACK, seq);
-	s.length = length;
-	if (length)
+	s.length = to - from - fin;
+	if (s.length)
 		s.flags |= SEGMENT_PSH;
-	if (t->fin_queued && seq + length + 1 == t->write_seq)
+	if (fin)
 		s.flags |= SEGMENT_FIN;
 	return s;
 }
 
+static void send_new(struct host *h, struct tcb *t, uint32_t end)
+{
+	const bool idle = t->snd_una == t->snd_nxt;
+	struct segment s = part_of(h, t, t->snd_nxt, end);
+
+	t->snd_nxt = end;
+	flight_add(t, end);
+	put_out(h, &s);
+	if (!idle)
+		return;
+	t->sent_ns = now(h);
+	retransmit_start(h, t);
+}
+
+/* In segments of full size; the FIN belongs to the last. */
+static void send_until(struct host *h, struct tcb *t, uint32_t end)
+{
+	const uint32_t most = send_mss(h, t);
+	const uint32_t fin = t->fin_queued && end == t->write_seq;
+
+	while (end - fin - t->snd_nxt > most)
+		send_new(h, t, t->snd_nxt + most);
+	send_new(h, t, end);
+}
+
+static uint32_t send_room(const struct tcb *t)
+{
+	const uint32_t edge = t->snd_una + t->snd_wnd;
+
+	return seq_after(edge, t->snd_nxt) ? edge - t->snd_nxt : 0;
+}
+
+/* How much of what waits goes now, FIN included (tcp_snd_wnd_test(), tcp_mss_split_point()): less
+ * than a segment as a whole or not at all, so a FIN needs room; more than that as far as the window
+ * goes, once a full segment fits, and with the last of the data a FIN needs none. */
+static uint32_t may_go(const struct host *h, const struct tcb *t)
+{
+	const uint32_t waits = t->write_seq - t->snd_nxt, room = send_room(t);
+	const uint32_t most = send_mss(h, t);
+
+	if (!waits)
+		return 0;
+	const uint32_t data = waits - (t->fin_queued ? 1 : 0);
+	if (data <= most)
+		return waits <= room ? waits : 0;
+	if (room < most)
+		return 0;
+	return data <= room ? waits : room;
+}
+
 void send_waiting(struct host *h, struct tcb *t)
 {
-	bool idle = t->snd_una == t->snd_nxt;
+	uint32_t length;
 
-	while (seq_before(t->snd_nxt, t->write_seq)) {
-		uint32_t edge = t->snd_una + t->snd_wnd;
-		uint32_t room = seq_after(edge, t->snd_nxt) ? edge - t->snd_nxt : 0;
-		struct segment s = data_from(h, t, t->snd_nxt, room);
-		if (!s.length && !(s.flags & SEGMENT_FIN))
-			break;
-		t->snd_nxt += s.length + (s.flags & SEGMENT_FIN ? 1 : 0);
-		put_out(h, &s);
-		if (!idle)
-			continue;
-		idle = false;
-		t->sent_ns = now(h);
-		t->sent_end = t->snd_nxt;
-		retransmit_start(h, t);
-	}
+	while ((length = may_go(h, t)))
+		send_until(h, t, t->snd_nxt + length);
+	persist_start(h, t);
+}
+
+bool send_what_fits(struct host *h, struct tcb *t)
+{
+	const uint32_t waits = t->write_seq - t->snd_nxt, room = send_room(t);
+	const uint32_t most = send_mss(h, t);
+	uint32_t length = waits < room ? waits : room;
+
+	if (!length)
+		return false;
+	if (length - (t->fin_queued && length == waits ? 1 : 0) > most)
+		length = most;
+	send_new(h, t, t->snd_nxt + length);
+	return true;
+}
+
+void send_probe(struct host *h, struct tcb *t)
+{
+	struct segment s = segment_of(h, t, SEGMENT_ACK, t->snd_una - 1);
+
+	count(h, COUNTER_TCPWinProbe);
+	put_out(h, &s);
 }
 
 void send_first_again(struct host *h, struct tcb *t)
@@ -174,13 +264,14 @@ void send_first_again(struct host *h, struct tcb *t)
 			send_crossed_syn_ack(h, t);
 		return;
 	}
-	struct segment s = data_from(h, t, t->snd_una, t->snd_nxt - t->snd_una);
+	t->again_end = flight_again(h, t);
+	struct segment s = part_of(h, t, t->snd_una, t->again_end);
 	put_out(h, &s);
 }
 
 void send_active_reset(struct host *h, struct tcb *t)
 {
-	struct segment s = segment_of(h, t, SEGMENT_RST | SEGMENT_ACK, t->snd_nxt);
+	struct segment s = segment_of(h, t, SEGMENT_RST | SEGMENT_ACK, acceptable_seq(t));
 
 	count(h, COUNTER_OutRsts);
 	put_out(h, &s);

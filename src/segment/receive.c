@@ -25,37 +25,53 @@ static void take_timestamp(struct host *h, struct tcb *t, const struct segment *
 }
 
 /* The oldest segment is acknowledged as a whole: only then the timer starts anew
- * (tcp_clean_rtx_queue()). Of the next one only its greatest length is known. */
-static void first_acknowledged(struct host *h, struct tcb *t)
+ * (tcp_clean_rtx_queue()). */
+static void first_acknowledged(struct host *h, struct tcb *t, bool sampled)
 {
-	uint32_t out = t->snd_nxt - t->snd_una, most = send_mss(h, t);
-
-	if (!t->rtt_known && !t->retransmits && t->state != TCPWHY_SYN_RECV)
+	if (!t->rtt_known && !t->retransmitted_ns && t->state != TCPWHY_SYN_RECV)
 		rtt_sample(t, now(h) - t->sent_ns);
-	t->sent_end = t->snd_una + (out < most ? out : most);
-	t->retransmits = t->reverted = 0;
+	if (sampled)
+		rtt_sampled(t);
+	t->retransmitted_ns = 0;
 	retransmit_start(h, t);
+}
+
+/* Which of the two an ACK answers that comes after a retransmission, only a timestamp can tell;
+ * else the time-out stays as long as it has become (RFC 6298 5). */
+static bool tells_round_trip(const struct tcb *t, const struct segment *s)
+{
+	return !t->retransmitted_ns || !seq_before(t->snd_una, t->again_end) ||
+	       (t->has_ts && s->has_timestamp && s->tsecr);
+}
+
+static void take_window(struct tcb *t, const struct segment *s)
+{
+	t->snd_wl1 = s->seq;
+	t->snd_wnd = s->window;
+	if (s->window > t->max_window)
+		t->max_window = s->window;
 }
 
 static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 {
-	uint32_t news = s->ack - t->snd_una;
+	const uint32_t news = s->ack - t->snd_una;
+	const bool was_idle = t->snd_una == t->snd_nxt, sampled = tells_round_trip(t, s);
 
-	if (updates_window(t, s)) {
-		t->snd_wl1 = s->seq;
-		t->snd_wnd = s->window;
-		if (s->window > t->max_window)
-			t->max_window = s->window;
-	}
+	if (updates_window(t, s))
+		take_window(t, s);
 	t->snd_una = s->ack;
 	t->soft_error = 0;
+	t->acked_ns = now(h);
+	t->probes = 0;
+	if (was_idle)
+		persist_answered(h, t);
 	if (!news)
 		return;
 	t->bytes_acked += news;
 	t->syn_out = false;
-	if (!seq_before(s->ack, t->sent_end))
-		first_acknowledged(h, t);
-	t->retransmits = t->reverted = 0;
+	t->retransmits = 0;
+	if (flight_acknowledged(h, t))
+		first_acknowledged(h, t, sampled);
 }
 
 /* RFC 5961 5.2: an ACK further back than a window is not a late one. */
@@ -317,6 +333,8 @@ static bool step_by_ack(struct host *h, struct tcb *t, const struct segment *s)
 {
 	if (t->state == TCPWHY_SYN_RECV) {
 		rtt_settle(h, t, s);
+		t->snd_wnd = s->window;
+		t->snd_wl1 = s->seq;
 		t->state = TCPWHY_ESTABLISHED;
 		if (t->shut & SHUT_SEND)
 			end_sending(h, t);

@@ -98,6 +98,8 @@ static void inherit_timestamp(struct host *h, struct tcb *child, const struct re
 static void complete(struct host *h, uint32_t i, const struct segment *s)
 {
 	struct request r = h->requests[i];
+
+	r.snd_wnd = s->window; /* the child knows no other (tcp_create_openreq_child()) */
 	struct tcb *child = listen_child(h, tcb_at(h, r.listener), &r);
 
 	if (child) {

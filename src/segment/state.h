@@ -43,6 +43,8 @@ struct stretch {
  * if the segment had been lost. */
 enum { STRETCHES = 8, FINS = 4, SACKS = 4 };
 
+enum { FLIGHT = 16 };
+
 enum socket_state { UNCONNECTED, CONNECTING, CONNECTED, DISCONNECTING }; /* SS_ */
 
 enum { SHUT_RECEIVE = 1, SHUT_SEND = 2 }; /* RCV_SHUTDOWN, SEND_SHUTDOWN */
@@ -91,11 +93,17 @@ struct tcb {
 	uint64_t ts_recent_ns; /* when it was seen; 0: none */
 	uint64_t oow_ns;       /* last_oow_ack_time; 0: never */
 
-	uint64_t rto_ns, sent_ns; /* sent_ns: of what the one RTT sample is taken from, */
-	uint32_t sent_end;        /* and where that ends */
-	uint32_t retransmits;
-	uint32_t reverted;         /* doublings of the time-out that ICMP took back (RFC 6069) */
-	uint64_t retransmitted_ns; /* when the first of them was */
+	uint64_t rto_ns;         /* doubled by each time-out, until there is a sample: icsk_rto */
+	uint64_t sampled_rto_ns; /* what the round trip gives */
+	uint64_t sent_ns;        /* of what the one RTT sample is taken from */
+	uint32_t flight[FLIGHT]; /* where each segment under way ends, oldest first */
+	uint32_t again_end;      /* where ended what was sent again last */
+	uint8_t flight_used;
+	uint8_t probes;            /* without an answer: icsk_probes_out */
+	uint8_t backoff;           /* icsk_backoff: how often the time-out has doubled */
+	uint32_t retransmits;      /* icsk_retransmits: without those into a closed window */
+	uint64_t retransmitted_ns; /* when the first of either kind was; 0: none */
+	uint64_t acked_ns;         /* when the last acceptable ACK came: rcv_tstamp */
 	uint8_t timer_kind;        /* enum host_timer */
 	struct timer timer;
 
@@ -238,8 +246,29 @@ void retransmit_revert(struct host *h, struct tcb *t);
 void rtt_settle(struct host *h, struct tcb *t, const struct segment *s);
 /* The first round trip that is known. */
 void rtt_sample(struct tcb *t, uint64_t rtt_ns);
+/* A later one: the time-out is again what the round trip gives. */
+void rtt_sampled(struct tcb *t);
 /* 3.5 times the RTO: the least time for an orphan, and a recycled TIME_WAIT's. */
 uint64_t rto_and_half(const struct tcb *t);
+/* So often doubled, but two minutes at most. */
+uint64_t time_backed_off(uint64_t ns, uint32_t times);
+/* tcp_orphan_retries(). alive: not yet two minutes between two of them. */
+uint32_t orphan_retries(const struct host *h, const struct tcb *t, bool alive);
+
+/* ---------------------------------------------------------------------------------- flight.c */
+/* A segment was sent that ends there. */
+void flight_add(struct tcb *t, uint32_t end);
+/* snd_una went on. True: the oldest segment is acknowledged as a whole. */
+bool flight_acknowledged(const struct host *h, struct tcb *t);
+/* Where the segment ends that is sent again: something must be under way. */
+uint32_t flight_again(const struct host *h, struct tcb *t);
+
+/* ---------------------------------------------------------------------------------- persist.c */
+/* Sets the persist timer, if something waits, nothing is under way, and no timer runs. */
+void persist_start(struct host *h, struct tcb *t);
+/* An ACK came while nothing was under way. */
+void persist_answered(struct host *h, struct tcb *t);
+void persist_timer(struct host *h, struct tcb *t);
 
 /* ---------------------------------------------------------------------------------- output.c */
 void send_syn(struct host *h, struct tcb *t);
@@ -249,8 +278,12 @@ void send_cookie_syn_ack(struct host *h, struct request *r);
 /* The SYN-ACK of a socket that met the other's SYN (simultaneous open). */
 void send_crossed_syn_ack(struct host *h, struct tcb *t);
 void send_ack(struct host *h, struct tcb *t);
-/* What waits and fits the peer's window, FIN included. */
+/* What waits, as far as the peer's window lets it go; else the persist timer runs. */
 void send_waiting(struct host *h, struct tcb *t);
+/* Even a piece that is smaller than what waits: tcp_write_wakeup(). False: nothing fits. */
+bool send_what_fits(struct host *h, struct tcb *t);
+/* The zero window probe. */
+void send_probe(struct host *h, struct tcb *t);
 void send_first_again(struct host *h, struct tcb *t);
 void send_active_reset(struct host *h, struct tcb *t);
 /* The RST that answers a segment of no connection (RFC 9293 3.10.7.1). None for a RST. */

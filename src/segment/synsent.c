@@ -43,12 +43,14 @@ static void connected(struct host *h, struct tcb *t, const struct segment *s)
 {
 	t->bytes_acked = s->ack - t->snd_una;
 	t->snd_una = s->ack;
+	t->flight_used = 0;
 	t->soft_error = 0;
 	take_peer(h, t, s);
 	t->state = TCPWHY_ESTABLISHED;
 	t->syn_out = false;
 	rtt_settle(h, t, s);
 	retransmit_stop(h, t);
+	t->retransmitted_ns = 0;
 	send_ack(h, t);
 }
 

@@ -50,6 +50,7 @@ struct tcb *tcb_new(struct host *h, tcpwhy_sock s)
 		.sock = s,
 		.state = TCPWHY_CLOSE,
 		.rto_ns = RTO_INIT_NS,
+		.sampled_rto_ns = RTO_INIT_NS,
 		.timer.at = NIL,
 		.accept_first = NIL,
 		.accept_last = NIL,

@@ -90,8 +90,15 @@ void rtt_sample(struct tcb *t, uint64_t rtt_ns)
 	uint64_t spread = 2 * rtt_ns > RTO_MIN_NS ? 2 * rtt_ns : RTO_MIN_NS;
 
 	t->rtt_known = true;
-	t->rto_ns =
+	t->sampled_rto_ns =
 		rtt_ns < RTO_MAX_NS && rtt_ns + spread < RTO_MAX_NS ? rtt_ns + spread : RTO_MAX_NS;
+	rtt_sampled(t);
+}
+
+void rtt_sampled(struct tcb *t)
+{
+	t->rto_ns = t->sampled_rto_ns;
+	t->backoff = 0;
 }
 
 /* Whether the answer belongs to the SYN or to its retransmission, only a timestamp can tell;
@@ -105,7 +112,7 @@ void rtt_settle(struct host *h, struct tcb *t, const struct segment *s)
 	else if (t->has_ts && s->has_timestamp && s->tsecr)
 		rtt_sample(t, (clock_ms(h) + t->ts_offset - s->tsecr) * NS_PER_MS);
 	else
-		t->rto_ns = RTO_FALLBACK_NS;
+		t->rto_ns = t->sampled_rto_ns = RTO_FALLBACK_NS;
 }
 
 uint64_t rto_and_half(const struct tcb *t)
@@ -117,14 +124,14 @@ void retransmit_stop(struct host *h, struct tcb *t)
 {
 	timer_clear(h, &t->timer);
 	t->timer_kind = HOST_TIMER_NONE;
-	t->retransmits = t->reverted = 0;
+	t->retransmits = 0;
 }
 
-static uint64_t backed_off(uint64_t rto_ns, uint32_t times)
+uint64_t time_backed_off(uint64_t ns, uint32_t times)
 {
-	while (times-- && rto_ns < RTO_MAX_NS)
-		rto_ns *= 2;
-	return rto_ns < RTO_MAX_NS ? rto_ns : RTO_MAX_NS;
+	while (times-- && ns < RTO_MAX_NS)
+		ns *= 2;
+	return ns < RTO_MAX_NS ? ns : RTO_MAX_NS;
 }
 
 /* tcp_syn_linear_timeouts: the first ones do not double. */
@@ -135,14 +142,6 @@ static uint32_t linear_timeouts(const struct host *h, const struct tcb *t)
 		       : 0;
 }
 
-/* icsk_backoff: how often the time-out has doubled. */
-static uint32_t doublings(const struct host *h, const struct tcb *t)
-{
-	const uint32_t not = linear_timeouts(h, t) + t->reverted;
-
-	return t->retransmits > not ? t->retransmits - not : 0;
-}
-
 void retransmit_start(struct host *h, struct tcb *t)
 {
 	if (t->snd_una == t->snd_nxt) {
@@ -150,8 +149,7 @@ void retransmit_start(struct host *h, struct tcb *t)
 		return;
 	}
 	t->timer_kind = HOST_TIMER_RETRANSMIT;
-	timer_set(h, &t->timer, tcb_number(t->sock) << 1,
-		  now(h) + backed_off(t->rto_ns, doublings(h, t)));
+	timer_set(h, &t->timer, tcb_number(t->sock) << 1, now(h) + t->rto_ns);
 }
 
 /* retransmits_timed_out(): a number of retries stands for the time that they would take from 200 ms
@@ -161,50 +159,88 @@ static bool out_of_time(const struct host *h, const struct tcb *t, uint32_t retr
 	uint64_t most = 0;
 
 	for (uint32_t i = 0; i <= retries; i++)
-		most += backed_off(RTO_MIN_NS, i);
+		most += time_backed_off(RTO_MIN_NS, i);
 	return t->retransmits && now(h) - t->retransmitted_ns >= most;
 }
 
-/* tcp_write_timeout(). Without a sysctl an orphan has eight retries, or none once it waits two
- * minutes for each (tcp_orphan_retries()). */
+/* Without a sysctl an orphan has eight, or none once it waits two minutes for each. */
+uint32_t orphan_retries(const struct host *h, const struct tcb *t, bool alive)
+{
+	const uint32_t retries = h->sysctls.orphan_retries;
+
+	if (alive)
+		return retries ? retries : 8;
+	return t->soft_error ? 0 : retries;
+}
+
+static bool is_opening(const struct tcb *t)
+{
+	return t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV;
+}
+
+/* tcp_write_timeout() */
 static bool gives_up(const struct host *h, const struct tcb *t)
 {
-	uint32_t retries = h->sysctls.orphan_retries;
-
-	if (t->state == TCPWHY_SYN_SENT || t->state == TCPWHY_SYN_RECV)
+	if (is_opening(t))
 		return t->retransmits >= h->sysctls.syn_retries + linear_timeouts(h, t);
 	if (!t->orphan)
 		return out_of_time(h, t, h->sysctls.retries2);
-	if (backed_off(t->rto_ns, doublings(h, t)) < RTO_MAX_NS)
-		retries = retries ? retries : 8;
-	else if (t->soft_error)
-		retries = 0;
-	return out_of_time(h, t, retries);
+	return out_of_time(h, t, orphan_retries(h, t, t->rto_ns < RTO_MAX_NS));
+}
+
+static void abort_on_timeout(struct host *h, struct tcb *t)
+{
+	count(h, COUNTER_TCPAbortOnTimeout);
+	tcb_done(h, t, t->soft_error ? t->soft_error : ETIMEDOUT);
+}
+
+/* The peer took its window back while something was under way. What is sent again is a probe then,
+ * and ends the connection only if nothing at all is heard for four minutes
+ * (tcp_rtx_probe0_timed_out()). */
+static bool probes_by_retransmission(const struct tcb *t)
+{
+	return !t->snd_wnd && !t->orphan && !is_opening(t);
+}
+
+static bool is_silent(const struct host *h, const struct tcb *t)
+{
+	return t->retransmitted_ns && now(h) - t->acked_ns > 2 * RTO_MAX_NS &&
+	       now(h) - t->retransmitted_ns > 2 * RTO_MAX_NS;
+}
+
+static void send_again(struct host *h, struct tcb *t)
+{
+	if (!t->retransmitted_ns)
+		t->retransmitted_ns = now(h);
+	send_first_again(h, t);
 }
 
 static void retransmit_timer(struct host *h, struct tcb *t)
 {
-	count(h, COUNTER_TCPTimeouts);
-	if (gives_up(h, t)) {
-		count(h, COUNTER_TCPAbortOnTimeout);
-		tcb_done(h, t, t->soft_error ? t->soft_error : ETIMEDOUT);
+	const bool probes = probes_by_retransmission(t);
+
+	if (!probes)
+		count(h, COUNTER_TCPTimeouts);
+	if (probes ? is_silent(h, t) : gives_up(h, t)) {
+		abort_on_timeout(h, t);
 		return;
 	}
-	if (!t->retransmits++)
-		t->retransmitted_ns = now(h);
-	send_first_again(h, t);
+	send_again(h, t);
+	t->retransmits += !probes;
+	if (probes || t->retransmits > linear_timeouts(h, t)) {
+		t->backoff++;
+		t->rto_ns = time_backed_off(t->rto_ns, 1);
+	}
 	retransmit_start(h, t);
 }
 
 void retransmit_revert(struct host *h, struct tcb *t)
 {
-	const uint32_t times = doublings(h, t);
-
-	if (t->timer_kind != HOST_TIMER_RETRANSMIT || !times)
+	if (t->timer_kind != HOST_TIMER_RETRANSMIT || !t->retransmits || !t->backoff)
 		return;
-	const uint64_t sent_ns = t->timer.when_ns - backed_off(t->rto_ns, times);
-	const uint64_t due_ns = sent_ns + backed_off(t->rto_ns, times - 1);
-	t->reverted++;
+	const uint64_t sent_ns = t->timer.when_ns - t->rto_ns;
+	t->rto_ns = time_backed_off(t->sampled_rto_ns, --t->backoff);
+	const uint64_t due_ns = sent_ns + t->rto_ns;
 	if (due_ns > now(h))
 		timer_set(h, &t->timer, tcb_number(t->sock) << 1, due_ns);
 	else
@@ -225,6 +261,8 @@ static void tcb_timer(struct host *h, struct tcb *t)
 		tcb_done(h, t, 0);
 	} else if (t->timer_kind == HOST_TIMER_KEEPALIVE)
 		mini_take(h, t);
+	else if (t->timer_kind == HOST_TIMER_PROBE)
+		persist_timer(h, t);
 	else
 		retransmit_timer(h, t);
 	ready(h, sock);

@@ -7,6 +7,10 @@
 
 enum { CONNS = 4, LISTENER = 0, MIN_STEPS = 12, MORE_STEPS = 60, FIRST_SEQ = 1000 };
 
+/* Pauses: shorter than any retransmission, but timers that start anew can be told; and one that a
+ * probe of a closed window comes in. */
+enum { MOST_WAITING = 1400, SHORT_MS = 70, PROBE_MS = 250 };
+
 /* Which state a connection of the host is probably in. */
 enum guess {
 	GUESS_CLOSED,
@@ -31,7 +35,9 @@ struct conn {
 	uint32_t seq;   /* our next number */
 	uint32_t tsval; /* our next */
 	bool has_ts, sack;
+	uint32_t window;
 	unsigned unanswered; /* segments with data that the host sent */
+	int64_t waiting;     /* bytes that it may hold back since the window was large */
 };
 
 struct generator {
@@ -41,7 +47,7 @@ struct generator {
 	bool used[SCRIPT_SOCKETS];
 	uint8_t family; /* of the listener */
 	/* The mood of a script. */
-	unsigned nasty, holes, active; /* percent */
+	unsigned nasty, holes, active, windows; /* percent */
 	bool cookies;
 	unsigned n_conns;
 };
@@ -105,6 +111,21 @@ static unsigned take_sock(struct generator *g)
 
 /* ------------------------------------------------------------------------------------- segments */
 
+/* The window that our next segment announces. The first one is large: a segment of the host's is
+ * never longer than half of the largest that it saw, and how it cut what it sends by that does not
+ * matter here. */
+static uint32_t next_window(struct generator *g, struct conn *c)
+{
+	if (c->guess <= GUESS_SYN_RECV)
+		c->window = SCRIPT_WINDOW;
+	else if (chance(g, g->windows))
+		c->window = (uint32_t)PICK(g, 0, 0, 0, 1, 2, 10, 11, 50, 100, 101, 1000,
+					   SCRIPT_WINDOW, SCRIPT_WINDOW);
+	if (c->window == SCRIPT_WINDOW)
+		c->waiting = 0;
+	return c->window;
+}
+
 /* A segment as it should be: ACK of all, our next number, a timestamp not older. */
 static struct pattern *put_in(struct generator *g, struct conn *c, uint8_t flags)
 {
@@ -115,7 +136,7 @@ static struct pattern *put_in(struct generator *g, struct conn *c, uint8_t flags
 		.flags = flags,
 		.seq = {.offset = c->seq},
 		.ack = {.base = BASE_NXT},
-		.window = SCRIPT_WINDOW,
+		.window = next_window(g, c),
 		.has_timestamp = c->has_ts,
 		.tsval = c->has_ts ? c->tsval : 0,
 	};
@@ -326,6 +347,19 @@ static void leave(struct conn *c)
 		c->guess = GUESS_CLOSED;
 }
 
+/* What is held back is less than a segment: of more than that how it is cut depends on what the
+ * kernel hopes to send later (tcp_tso_should_defer()). */
+static void put_send(struct generator *g, struct conn *c)
+{
+	const int64_t bytes = PICK(g, 1, 10, 100, 1000);
+
+	if (g->windows && c->waiting + bytes > MOST_WAITING)
+		return;
+	put_value(g, STEP_SEND, c->sock, bytes);
+	c->waiting += bytes;
+	c->unanswered++;
+}
+
 static void put_call(struct generator *g, struct conn *c)
 {
 	const uint32_t dice = below(g, 100);
@@ -333,8 +367,7 @@ static void put_call(struct generator *g, struct conn *c)
 	if (c->sock == NO_SOCK)
 		return;
 	if (dice < 35 && c->unanswered < 6) {
-		put_value(g, STEP_SEND, c->sock, PICK(g, 1, 10, 100, 1000));
-		c->unanswered++;
+		put_send(g, c);
 	} else if (dice < 55) {
 		put_value(g, STEP_RECV, c->sock, PICK(g, 1, 50, 60000));
 	} else if (dice < 63) {
@@ -584,6 +617,7 @@ static void make_conns(struct generator *g)
 		c->sock = NO_SOCK;
 		c->seq = FIRST_SEQ + (chance(g, 20) ? below(g, UINT32_MAX) : 0);
 		c->tsval = chance(g, 10) ? UINT32_MAX - below(g, 20) : 1000;
+		c->window = SCRIPT_WINDOW;
 		c->has_ts = chance(g, 70);
 		c->sack = chance(g, 70);
 	}
@@ -599,19 +633,20 @@ void generate_script(uint64_t seed, struct script *s)
 	g.active = (unsigned)PICK(&g, 0, 0, 30, 100);
 	g.n_conns = (unsigned)PICK(&g, 1, 1, 2, CONNS);
 	g.holes = chance(&g, 15) ? 25 : 1;
+	g.windows = (unsigned)PICK(&g, 0, 0, 10, 40);
 	g.family = chance(&g, 30) ? TCPWHY_IPV6 : TCPWHY_IPV4;
 	set_sysctls(&g);
 	make_conns(&g);
 	if (g.active < 100 && !chance(&g, 3))
 		put_listener(&g);
 	const size_t n = MIN_STEPS + below(&g, MORE_STEPS);
-	/* shorter than any retransmission, but timers that start anew can be told */
 	const size_t pause = chance(&g, 3) ? below(&g, (uint32_t)n) : n;
+	const int64_t pause_ms = g.windows && chance(&g, 40) ? PROBE_MS : SHORT_MS;
 	bool paused = false;
 	while (s->n < n) {
 		struct conn *c = &g.conns[below(&g, g.n_conns)];
 		if (s->n >= pause && !paused) {
-			put_value(&g, STEP_WAIT, 0, 70);
+			put_value(&g, STEP_WAIT, 0, pause_ms);
 			paused = true;
 		}
 		if (chance(&g, 2))

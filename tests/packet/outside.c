@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "outside.h"
 
-enum { MAX_WINDOW = SCRIPT_WINDOW };
+#include "segment/host.h"
+
+enum { MAX_WINDOW = SCRIPT_WINDOW, SMALL_WINDOW = 2 * 1460 };
 
 const char *outside_name(enum outside_reason reason)
 {
@@ -13,6 +15,7 @@ const char *outside_name(enum outside_reason reason)
 		[OUTSIDE_PREDICTED] = "header prediction",
 		[OUTSIDE_ROUND_TRIP] = "a made-up round trip",
 		[OUTSIDE_CONGESTION] = "congestion window",
+		[OUTSIDE_SMALL] = "a small first window",
 	};
 
 	return names[reason];
@@ -77,6 +80,14 @@ static bool is_predicted(const struct outside *o, const struct seen_flow *seen,
 	       seq_before(k.seg->ack, k.wire->una - window);
 }
 
+/* What begins at the edge is dropped, but its window is taken, as the newest. Header prediction
+ * goes back to older ones, if it is asked. */
+static bool is_window_ahead(const struct seen_flow *seen, struct outside_view k)
+{
+	return seen->state == TCPWHY_ESTABLISHED && k.seg->seq == k.wire->edge &&
+	       k.seg->seq != k.wire->rcv;
+}
+
 /* A socket whose SYN crossed ours measures the round trip by TSecr, and has no other sample. */
 static bool is_made_up(const struct seen_flow *seen, struct outside_view k)
 {
@@ -102,6 +113,18 @@ static void remember(struct outside *o, struct outside_view k)
 	o->has_hole = true;
 }
 
+/* A segment of the host's is never longer than half of the largest window that it saw, and what
+ * waits is cut by what that was when it was written (tcp_bound_to_half_wnd(), tcp_send_mss()). */
+static bool is_small(const struct seen_flow *seen, struct outside_view k)
+{
+	const struct segment *s = k.seg;
+	const bool with_cookie =
+		seen->state == TCPWHY_CLOSE && is_stream(s) && s->ack == k.wire->nxt;
+
+	return s->window < SMALL_WINDOW && !(s->flags & SEGMENT_RST) &&
+	       (with_cookie || seen->state == TCPWHY_SYN_SENT || seen->state == TCPWHY_SYN_RECV);
+}
+
 enum outside_reason outside_segment(struct outside *o, const struct seen_flow *seen,
 				    struct outside_view k, struct outside_view m)
 {
@@ -113,11 +136,13 @@ enum outside_reason outside_segment(struct outside *o, const struct seen_flow *s
 		*o = (struct outside){.has_fin = false};
 	if (k.wire->begun && m.seg && is_at_other_edge(k, m))
 		return OUTSIDE_WINDOW;
+	if (is_small(seen, k))
+		return OUTSIDE_SMALL;
 	if (!is_stream(k.seg))
 		return OUTSIDE_NOT;
 	if (is_fin_after_fin(seen, k))
 		return OUTSIDE_SECOND_FIN;
-	if (is_predicted(o, seen, k))
+	if (is_predicted(o, seen, k) || is_window_ahead(seen, k))
 		return OUTSIDE_PREDICTED;
 	if (is_made_up(seen, k))
 		return OUTSIDE_ROUND_TRIP;
@@ -127,12 +152,13 @@ enum outside_reason outside_segment(struct outside *o, const struct seen_flow *s
 	return OUTSIDE_NOT;
 }
 
-/* A SYN-ACK that was sent again is a loss: the window of congestion is one, and it is full. */
+/* What was sent again is a loss: the window of congestion is one, and it is full. */
 enum outside_reason outside_call(const struct step *s, const struct seen_flow *seen)
 {
 	const bool sends =
 		s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE;
 
-	return sends && seen->state == TCPWHY_SYN_RECV && seen->retransmits ? OUTSIDE_CONGESTION
-									    : OUTSIDE_NOT;
+	return sends && seen->timer == HOST_TIMER_RETRANSMIT && seen->retransmits
+		       ? OUTSIDE_CONGESTION
+		       : OUTSIDE_NOT;
 }

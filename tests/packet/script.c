@@ -50,7 +50,7 @@ const struct script_sysctl_info script_sysctls[SYSCTLS] = {
 };
 
 static const char *const how_names[] = {"rd", "wr", "rdwr"};
-static const char *const timer_names[] = {"none", "retransmit", "keepalive", "timewait"};
+static const char *const timer_names[] = {"none", "retransmit", "keepalive", "timewait", "probe"};
 static const char *const base_names[BASES] = {"", "rcv", "edge", "sack", "iss", "nxt", "una"};
 static const char flag_letters[] = "FSRPA";
 
@@ -470,7 +470,7 @@ static int parse_rest(const struct words *w, struct step *s)
 			       : word_parse_state(w->w[2], &s->which);
 	case STEP_TIMER:
 		return w->n != 5 || parse_flow(w->w[1], &s->flow) ||
-				       word_parse(w->w[2], timer_names, 4, &s->which) ||
+				       word_parse(w->w[2], timer_names, 5, &s->which) ||
 				       parse_integer(w->w[3], &s->value[0])
 			       ? -EINVAL
 			       : parse_integer(w->w[4], &s->value[1]);
