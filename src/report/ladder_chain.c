@@ -198,7 +198,7 @@ static const char *belief(const struct ladder *l, const struct play_segment *s, 
 		return ladder_session(s->session[receiver]);
 	/* Of a box that believes nothing ever there is nothing to say, nor of one that was not
 	 * asked. */
-	return l->believes[column] && !s->late && !is_sender_forged ? "none" : "";
+	return l->believes[column] && s->seen[receiver] && !is_sender_forged ? "none" : "";
 }
 
 static void show(const struct ladder *l, struct stroke *s, const struct event *e, bool receiver)

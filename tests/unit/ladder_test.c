@@ -95,6 +95,7 @@ static struct play_segment *sends(struct play *p, uint64_t at_ns, int link, int 
 					 .link = link,
 					 .direction = end ? LINE_FROM_1 : LINE_FROM_0,
 					 .passage = LINE_DELIVERED};
+	s->seen[0] = s->seen[1] = true;
 	s->record.segment = (struct segment){.from_port = end ? 80 : 5000,
 					     .to_port = end ? 5000 : 80,
 					     .flags = flags,
@@ -256,15 +257,15 @@ static void test_no_belief(void **state)
 	done(&p, out);
 }
 
-/* Of what was seen too late, and of what a box did not send, it is not said to have forgotten. */
-static void test_late_look(void **state)
+/* Where nobody looked, and where a box did not send, it is not said to have forgotten. */
+static void test_not_asked(void **state)
 {
 	struct play p;
 
 	(void)state;
 	begin_chain(&p);
 	believes(sends(&p, 0, 0, 0, SEGMENT_SYN, 1, 0, 0), 1, SESSION_OPEN);
-	sends(&p, 3 * MS, 0, 0, SEGMENT_ACK, 2, 1, 0)->late = true;
+	sends(&p, 3 * MS, 0, 0, SEGMENT_ACK, 2, 1, 0)->seen[1] = false;
 	sends(&p, 4 * MS, 1, 0, SEGMENT_RST, 9, 0, 0)->record.origin = LINE_INJECTED;
 	char *out = drawn(&p);
 	has(out, "OPEN");
@@ -641,6 +642,7 @@ static void draw_segment(uint64_t *x, struct play *p)
 	for (int i = 0; i < 2; i++) {
 		s->state[i] = (uint8_t)draw(x, TCPWHY_BOUND + 2);
 		s->session[i] = (uint8_t)draw(x, 5);
+		s->seen[i] = draw(x, 2);
 	}
 }
 
@@ -691,7 +693,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_three_views), cmocka_unit_test(test_no_belief),
-		cmocka_unit_test(test_late_look),   cmocka_unit_test(test_order),
+		cmocka_unit_test(test_not_asked),   cmocka_unit_test(test_order),
 		cmocka_unit_test(test_in_a_row),    cmocka_unit_test(test_fates),
 		cmocka_unit_test(test_overtaken),   cmocka_unit_test(test_wide),
 		cmocka_unit_test(test_notes),       cmocka_unit_test(test_star),
