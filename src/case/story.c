@@ -30,7 +30,7 @@ _Noreturn void story_end(lua_State *l, enum play_end end, const char *why)
 	sandbox_stop(l);
 }
 
-static bool takes_real_time(const struct story *s)
+bool story_takes_real_time(const struct story *s)
 {
 	return !strcmp(s->stage->ops->name, "kernel");
 }
@@ -49,7 +49,7 @@ _Noreturn void story_cannot(lua_State *l, const char *why)
 	const struct story *s = story_of(l);
 
 	/* What the model lacks it lacks on every machine. */
-	if (!takes_real_time(s) && !s->play->head.kernel)
+	if (!story_takes_real_time(s) && !s->play->head.kernel)
 		luaL_error(l, "%s", why);
 	end_here(l, PLAY_CANNOT, why);
 }
@@ -61,7 +61,7 @@ void story_must(lua_State *l, int r, const struct err *err)
 	if (r == STAGE_CANNOT)
 		story_cannot(l, err->text);
 	/* The model's memory is all that it has of an outside. */
-	if (r == -ENOMEM && !takes_real_time(story_of(l)))
+	if (r == -ENOMEM && !story_takes_real_time(story_of(l)))
 		sandbox_no_memory(l);
 	/* What a case can ask for wrongly; all else is the stage's trouble. */
 	if (r == -EEXIST || r == -EINVAL || r == -ENOENT || r == -ENOSPC || r == -ENAMETOOLONG ||
@@ -148,7 +148,7 @@ static int word_case(lua_State *l)
 	return 0;
 }
 
-static void need_head(lua_State *l)
+void story_need_head(lua_State *l)
 {
 	if (!story_of(l)->has_head)
 		luaL_error(l, "case{...} comes first");
@@ -163,7 +163,7 @@ static void note_line(struct story *s, lua_State *l)
 
 struct stage *story_building(struct story *s, lua_State *l)
 {
-	need_head(l);
+	story_need_head(l);
 	note_line(s, l);
 	sandbox_charge(l, STORY_CALL_UNITS);
 	if (s->started)
@@ -173,7 +173,7 @@ struct stage *story_building(struct story *s, lua_State *l)
 
 struct stage *story_stage(struct story *s, lua_State *l)
 {
-	need_head(l);
+	story_need_head(l);
 	note_line(s, l);
 	if (!s->started) {
 		struct err err = {""};
@@ -236,7 +236,7 @@ void story_skip(lua_State *l, const char *text, const char *why)
 }
 
 /* The value at index, as text; a table or an object is no value to be expected. */
-static const char *value_text(lua_State *l, int index)
+const char *story_value_text(lua_State *l, int index)
 {
 	size_t n;
 
@@ -248,13 +248,13 @@ static const char *value_text(lua_State *l, int index)
 /* expect(got, want[, sentence]) */
 static int word_expect(lua_State *l)
 {
-	need_head(l);
+	story_need_head(l);
 	luaL_checkany(l, 1);
 	luaL_checkany(l, 2);
 	const char *text = luaL_optstring(l, 3, NULL);
 	bool holds = lua_compare(l, 1, 2, LUA_OPEQ);
-	const char *got = lua_isuserdata(l, 1) ? "ok" : value_text(l, 1);
-	const char *want = value_text(l, 2);
+	const char *got = lua_isuserdata(l, 1) ? "ok" : story_value_text(l, 1);
+	const char *want = story_value_text(l, 2);
 
 	/* try_accept() gives a socket when it succeeds. */
 	if (lua_isuserdata(l, 1))
@@ -266,7 +266,7 @@ static int word_expect(lua_State *l)
 /* expect_between(got, low, high[, sentence]) */
 static int word_expect_between(lua_State *l)
 {
-	need_head(l);
+	story_need_head(l);
 	lua_Number got = luaL_checknumber(l, 1), low = luaL_checknumber(l, 2),
 		   high = luaL_checknumber(l, 3);
 	const char *text = luaL_optstring(l, 4, NULL);
@@ -278,170 +278,14 @@ static int word_expect_between(lua_State *l)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------ waits
+/* ------------------------------------------------------------------------------------ small words
  */
-
-uint64_t story_ns(lua_State *l, double seconds)
-{
-	if (!(seconds >= 0) || seconds > 1e6)
-		luaL_error(l, "seconds from 0 to 1,000,000 are meant");
-	return (uint64_t)(seconds * 1e9 + 0.5);
-}
-
-struct waiting {
-	struct story *s;
-	int (*is_so)(void *ctx);
-	void *ctx;
-};
-
-static int ask(void *ctx)
-{
-	struct waiting *w = ctx;
-
-	/* Nothing may be raised through the stage. */
-	if (!sandbox_spend(w->s->l, STORY_EVENT_UNITS))
-		return -ECANCELED;
-	story_observe(w->s);
-	return w->is_so(w->ctx);
-}
-
-/* What run_until() gives, but for a wait that had to be cut short: that ends the play. */
-static int let_pass(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns,
-		    struct err *err)
-{
-	struct story *s = story_of(l);
-	struct stage *st = story_stage(s, l);
-	struct waiting w = {s, is_so, ctx};
-	bool cut = takes_real_time(s) && !s->config->slow && limit_ns > STORY_QUICK_NS;
-	char why[128];
-
-	if (s->waiting)
-		luaL_error(l, "the function of eventually() may not wait itself");
-	s->waiting = true;
-	int r = st->ops->run_until(st, ask, &w, cut ? STORY_QUICK_NS : limit_ns, err);
-	s->waiting = false;
-	if (r == -ECANCELED)
-		sandbox_charge(l, 1);
-	if (r == -ETIMEDOUT && cut) {
-		snprintf(why, sizeof(why), "line %d may take %.0f s of real time: --slow",
-			 sandbox_line(l), (double)limit_ns / 1e9);
-		story_end(l, PLAY_SLOW, why);
-	}
-	return r;
-}
-
-int story_wait(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns)
-{
-	struct err err = {""};
-	int r = let_pass(l, is_so, ctx, limit_ns, &err);
-
-	if (r && r != -ETIMEDOUT)
-		story_must(l, r, &err);
-	/* Looks at the clock, too. */
-	sandbox_charge(l, STORY_WAIT_UNITS);
-	return r;
-}
-
-static int never(void *ctx)
-{
-	(void)ctx;
-	return 0;
-}
-
-static int word_pause(lua_State *l)
-{
-	/* It lasts as long as it says: in real time a long one is not begun. */
-	uint64_t ns = story_ns(l, luaL_checknumber(l, 1));
-	struct story *s = story_of(l);
-	char why[128];
-
-	need_head(l);
-	if (takes_real_time(s) && !s->config->slow && ns > STORY_QUICK_NS) {
-		snprintf(why, sizeof(why), "line %d lets %.0f s of real time pass: --slow",
-			 sandbox_line(l), (double)ns / 1e9);
-		story_end(l, PLAY_SLOW, why);
-	}
-	story_wait(l, never, NULL, ns);
-	return 0;
-}
-
-/* What should come to give a value: a function, or the field of an object. On the stack: what, the
- * field or nil, the value wanted, the value seen last. */
-enum { WHAT = 1, FIELD, WANTED, SEEN };
-
-struct eventually {
-	lua_State *l;
-	bool raised;
-};
-
-/* By index, so that a field that is no field raises as it does elsewhere. */
-static int get_field(lua_State *l)
-{
-	lua_gettable(l, 1);
-	return 1;
-}
-
-static int is_wanted(void *ctx)
-{
-	struct eventually *e = ctx;
-	lua_State *l = e->l;
-	bool by_field = !lua_isnil(l, FIELD);
-
-	lua_settop(l, SEEN);
-	if (by_field)
-		lua_pushcfunction(l, get_field);
-	lua_pushvalue(l, WHAT);
-	if (by_field)
-		lua_pushvalue(l, FIELD);
-	/* It may not leave through the stage: what it raised waits. */
-	if (lua_pcall(l, by_field ? 2 : 0, 1, 0) != LUA_OK) {
-		e->raised = true;
-		return -EPROTO;
-	}
-	lua_replace(l, SEEN);
-	return lua_compare(l, SEEN, WANTED, LUA_OPEQ);
-}
-
-/* eventually(function, want[, sentence[, seconds]])
- * eventually(object, "field", want[, sentence[, seconds]]) */
-static int word_eventually(lua_State *l)
-{
-	struct eventually e = {.l = l};
-	struct err err = {""};
-
-	need_head(l);
-	if (lua_isfunction(l, WHAT)) {
-		lua_pushnil(l);
-		lua_insert(l, FIELD);
-	} else {
-		luaL_argexpected(l, lua_isuserdata(l, WHAT), WHAT, "function, host or socket");
-		luaL_checkstring(l, FIELD);
-	}
-	luaL_checkany(l, WANTED);
-	uint64_t limit = story_ns(l, luaL_optnumber(l, 5, STORY_LIMIT_S));
-	/* The sentence moves away from what is_wanted() works with. */
-	char text[PLAY_TEXT_MAX] = "";
-	if (!lua_isnoneornil(l, 4))
-		snprintf(text, sizeof(text), "%s", luaL_checkstring(l, 4));
-	lua_settop(l, WANTED);
-	lua_pushnil(l);
-	int r = let_pass(l, is_wanted, &e, limit, &err);
-	if (e.raised)
-		return lua_error(l);
-	if (r && r != -ETIMEDOUT)
-		story_must(l, r, &err);
-	sandbox_charge(l, STORY_WAIT_UNITS);
-	lua_settop(l, SEEN);
-	const char *got = value_text(l, SEEN), *want = value_text(l, WANTED);
-	story_expect(l, !r, text[0] ? text : NULL, got, want);
-	return 0;
-}
 
 static int word_now(lua_State *l)
 {
 	struct story *s = story_of(l);
 
-	need_head(l);
+	story_need_head(l);
 	lua_pushnumber(l, (double)s->stage->ops->now(s->stage) / 1e9);
 	return 1;
 }
@@ -465,7 +309,7 @@ static int word_note(lua_State *l)
 {
 	const char *text = luaL_checkstring(l, 1);
 
-	need_head(l);
+	story_need_head(l);
 	sandbox_charge(l, STORY_CALL_UNITS);
 	int node = lua_isnoneornil(l, 2) ? -1 : story_check(l, 2, STORY_NODE);
 	story_note(story_of(l), node, sandbox_line(l), text);
@@ -478,7 +322,7 @@ static int word_has(lua_State *l)
 	const char *id = luaL_checkstring(l, 1);
 	const struct tcpwhy_row *row = story_of(l)->row;
 
-	need_head(l);
+	story_need_head(l);
 	for (size_t i = 0; tcpwhy_feature_at(i); i++) {
 		const struct tcpwhy_feature_info *f = tcpwhy_feature_at(i);
 		if (strcmp(f->id, id) != 0)
@@ -560,7 +404,7 @@ void story_part_by_loss(lua_State *l)
 	if (s->play->apart[0])
 		return;
 	if (s->started)
-		story_wait(l, never, NULL, AFTERMATH_NS);
+		story_let_pass(l, AFTERMATH_NS);
 	part(s, "a link loses by chance, which each stage draws for itself");
 	s->loses = true;
 }
@@ -582,7 +426,7 @@ static int word_apart(lua_State *l)
 		s->loses = false;
 		return 0;
 	}
-	story_wait(l, never, NULL, AFTERMATH_NS);
+	story_let_pass(l, AFTERMATH_NS);
 	part(s, why);
 	return 0;
 }
@@ -595,9 +439,7 @@ static int open_words(lua_State *l)
 	static const luaL_Reg words[] = {{"case", word_case},
 					 {"expect", word_expect},
 					 {"expect_between", word_expect_between},
-					 {"pause", word_pause},
 					 {"now", word_now},
-					 {"eventually", word_eventually},
 					 {"note", word_note},
 					 {"apart", word_apart},
 					 {"has", word_has},
@@ -609,6 +451,7 @@ static int open_words(lua_State *l)
 	lua_pushglobaltable(l);
 	luaL_setfuncs(l, words, 0);
 	lua_pop(l, 1);
+	story_open_waits(l);
 	story_open_nodes(l);
 	story_open_lines(l);
 	story_open_sockets(l);

@@ -105,6 +105,9 @@ _Noreturn void story_end(lua_State *l, enum play_end end, const char *why);
 /* Lets time pass until is_so(ctx) gives 1; 0 or -ETIMEDOUT. Ends the play for all else, and where
  * real time would be too long. */
 int story_wait(lua_State *l, int (*is_so)(void *ctx), void *ctx, uint64_t limit_ns);
+/* The same without a condition. */
+void story_let_pass(lua_State *l, uint64_t ns);
+bool story_takes_real_time(const struct story *s);
 /* Looks at the segments that are new, and at the states they led to. */
 void story_observe(struct story *s);
 /* The same whether or not there is to be looked: the play gets what the stage recorded. */
@@ -113,6 +116,10 @@ void story_read_trace(struct story *s);
 void story_observe_begin(struct story *s);
 void story_observe_end(struct story *s);
 
+/* Raises where case{} has not been. */
+void story_need_head(lua_State *l);
+/* The value at index, as text; a table or an object is none that can be expected. */
+const char *story_value_text(lua_State *l, int index);
 /* An expectation; got and want as text. */
 void story_expect(lua_State *l, bool holds, const char *text, const char *got, const char *want);
 /* A step that could not be made here, and why. */
@@ -167,6 +174,7 @@ int story_undo_word(lua_State *l);
 /* A method of a socket. */
 int story_verdict_word(lua_State *l);
 
+void story_open_waits(lua_State *l);
 void story_open_nodes(lua_State *l);
 void story_open_lines(lua_State *l);
 void story_open_sockets(lua_State *l);
