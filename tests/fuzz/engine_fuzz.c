@@ -6,6 +6,7 @@
  * made-up handles, absurd times and numbers, allocations that fail. Nothing may crash, leak, hang,
  * or pass memory.limit.
  */
+#include "bytes.h"
 #include "fuzz.h"
 
 #include <stdint.h>
@@ -17,43 +18,22 @@
 enum { SLOTS = 32, CALLS = 4000 };
 
 struct machine {
-	const uint8_t *at, *end;
+	struct bytes in;
 	struct tcpwhy_engine *e;
 	tcpwhy_sock slot[SLOTS];
-	unsigned n, allocations, fail_at;
+	unsigned n;
 	size_t limit;
 	uint32_t perturb[16];
 };
 
 static uint8_t byte(struct machine *m)
 {
-	return m->at < m->end ? *m->at++ : 0;
+	return bytes_next(&m->in);
 }
 
 static uint64_t number(struct machine *m)
 {
-	uint64_t n = 0;
-
-	for (unsigned i = byte(m) % 9; i; i--)
-		n = n << 8 | byte(m);
-	return n;
-}
-
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	struct machine *m = ctx;
-
-	(void)old_size;
-	if (!new_size) {
-		free(old);
-		return NULL;
-	}
-	return m->fail_at && ++m->allocations % m->fail_at == 0 ? NULL : realloc(old, new_size);
-}
-
-static uint32_t draw(void *ctx, uint32_t n)
-{
-	return (uint32_t)number(ctx) % n;
+	return bytes_number(&m->in);
 }
 
 /* Mostly one of few addresses, so that they meet; sometimes any sixteen bytes. */
@@ -96,7 +76,7 @@ static void keep(struct machine *m, tcpwhy_sock s)
 
 static struct tcpwhy_choice choice(struct machine *m, struct tcpwhy_perturb *p)
 {
-	struct tcpwhy_choice c = {.draw = draw, .ctx = m};
+	struct tcpwhy_choice c = {.draw = bytes_draw, .ctx = &m->in};
 	const uint8_t b = byte(m);
 
 	if (b % 4 == 1)
@@ -199,86 +179,153 @@ static void advance(struct machine *m)
 	uint64_t t = byte(m) % 8 ? tcpwhy_now(m->e) + number(m) % 100000000000 : number(m);
 
 	tcpwhy_advance(m->e, t);
-	if (t < UINT64_MAX / 4 && !m->limit && !m->fail_at)
+	if (t < UINT64_MAX / 4 && !m->limit && !m->in.fail_at)
 		promise(tcpwhy_next_end(m->e) > tcpwhy_now(m->e));
 }
+
+/* ------------------------------------------------------------------------------------------ calls
+ */
+
+/* What every call may take; it takes more of its own. */
+struct arguments {
+	tcpwhy_sock s;
+	struct tcpwhy_addr a, b;
+	struct tcpwhy_choice choice;
+};
+
+static void call_socket(struct machine *m, struct arguments *x)
+{
+	if (!tcpwhy_socket(m->e, (enum tcpwhy_family)(4 + byte(m) % 3), byte(m) % 3, byte(m) % 2,
+			   &x->s))
+		keep(m, x->s);
+}
+
+static void call_setsockopt(struct machine *m, struct arguments *x)
+{
+	tcpwhy_setsockopt(m->e, x->s, (enum tcpwhy_option)(byte(m) % 14), number(m));
+}
+
+static void call_bind(struct machine *m, struct arguments *x)
+{
+	struct tcpwhy_verdict v;
+
+	tcpwhy_bind(m->e, x->s, &x->a, byte(m) % 4 ? port(m) : 0, &x->choice, &v);
+}
+
+static void call_listen(struct machine *m, struct arguments *x)
+{
+	struct tcpwhy_verdict v;
+
+	tcpwhy_listen(m->e, x->s, &x->choice, &v);
+}
+
+static void call_connect(struct machine *m, struct arguments *x)
+{
+	struct tcpwhy_verdict v;
+
+	tcpwhy_connect(m->e, x->s, &x->a, port(m), &x->b, &x->choice, &v);
+}
+
+static void call_established(struct machine *m, struct arguments *x)
+{
+	tcpwhy_established(m->e, x->s);
+}
+
+static void call_incoming(struct machine *m, struct arguments *x)
+{
+	if (!tcpwhy_incoming(m->e, x->s, &x->a, &x->b, port(m), &x->s))
+		keep(m, x->s);
+}
+
+static void call_accepted(struct machine *m, struct arguments *x)
+{
+	tcpwhy_accepted(m->e, x->s, byte(m) % 3);
+}
+
+static void call_fin_in(struct machine *m, struct arguments *x)
+{
+	tcpwhy_fin_in(m->e, x->s);
+}
+
+static void call_fin_acked(struct machine *m, struct arguments *x)
+{
+	enum tcpwhy_sent sent;
+
+	tcpwhy_fin_acked(m->e, x->s, &sent);
+}
+
+static void call_reset_in(struct machine *m, struct arguments *x)
+{
+	tcpwhy_reset_in(m->e, x->s);
+}
+
+static void call_shutdown(struct machine *m, struct arguments *x)
+{
+	enum tcpwhy_sent sent;
+
+	tcpwhy_shutdown(m->e, x->s, (enum tcpwhy_how)(byte(m) % 3), &sent);
+}
+
+static void call_close(struct machine *m, struct arguments *x)
+{
+	enum tcpwhy_sent sent;
+
+	tcpwhy_close(m->e, x->s, &sent);
+}
+
+static void call_import(struct machine *m, struct arguments *x)
+{
+	(void)x;
+	import(m);
+}
+
+static void call_ask(struct machine *m, struct arguments *x)
+{
+	(void)x;
+	ask(m);
+}
+
+static void call_time(struct machine *m, struct arguments *x)
+{
+	(void)x;
+	advance(m);
+	sysctls(m);
+}
+
+static void call_timestamps(struct machine *m, struct arguments *x)
+{
+	tcpwhy_timestamps(m->e, x->s, byte(m) % 2);
+}
+
+static void call_timewait_end(struct machine *m, struct arguments *x)
+{
+	tcpwhy_timewait_end(m->e, x->s,
+			    byte(m) % 4 ? tcpwhy_now(m->e) + number(m) % 100000000000 : number(m),
+			    byte(m) % 2);
+}
+
+/* By the remainder of a byte below 240: what a corpus means is kept by the order. */
+static void (*const often[20])(struct machine *m, struct arguments *x) = {
+	call_socket,   call_socket,   call_setsockopt, call_setsockopt, call_bind,
+	call_bind,     call_listen,   call_connect,    call_connect,    call_established,
+	call_incoming, call_accepted, call_fin_in,     call_fin_acked,  call_reset_in,
+	call_shutdown, call_close,    call_import,     call_ask,        call_time,
+};
+static void (*const seldom[2])(struct machine *m, struct arguments *x) = {
+	call_timestamps,
+	call_timewait_end,
+};
 
 static void call(struct machine *m)
 {
 	struct tcpwhy_perturb perturb;
-	struct tcpwhy_verdict v;
-	enum tcpwhy_sent sent;
-	tcpwhy_sock s = handle(m);
-	const uint8_t kind = byte(m), what = kind < 240 ? kind % 20 : 20 + kind % 2;
-	struct tcpwhy_addr a = address(m), b = address(m);
-	const struct tcpwhy_choice c = choice(m, &perturb);
+	struct arguments x = {.s = handle(m)};
+	const uint8_t kind = byte(m);
 
-	switch (what) {
-	case 0:
-	case 1:
-		if (!tcpwhy_socket(m->e, (enum tcpwhy_family)(4 + byte(m) % 3), byte(m) % 3,
-				   byte(m) % 2, &s))
-			keep(m, s);
-		return;
-	case 2:
-	case 3:
-		tcpwhy_setsockopt(m->e, s, (enum tcpwhy_option)(byte(m) % 14), number(m));
-		return;
-	case 4:
-	case 5:
-		tcpwhy_bind(m->e, s, &a, byte(m) % 4 ? port(m) : 0, &c, &v);
-		return;
-	case 6:
-		tcpwhy_listen(m->e, s, &c, &v);
-		return;
-	case 7:
-	case 8:
-		tcpwhy_connect(m->e, s, &a, port(m), &b, &c, &v);
-		return;
-	case 9:
-		tcpwhy_established(m->e, s);
-		return;
-	case 10:
-		if (!tcpwhy_incoming(m->e, s, &a, &b, port(m), &s))
-			keep(m, s);
-		return;
-	case 11:
-		tcpwhy_accepted(m->e, s, byte(m) % 3);
-		return;
-	case 12:
-		tcpwhy_fin_in(m->e, s);
-		return;
-	case 13:
-		tcpwhy_fin_acked(m->e, s, &sent);
-		return;
-	case 14:
-		tcpwhy_reset_in(m->e, s);
-		return;
-	case 15:
-		tcpwhy_shutdown(m->e, s, (enum tcpwhy_how)(byte(m) % 3), &sent);
-		return;
-	case 16:
-		tcpwhy_close(m->e, s, &sent);
-		return;
-	case 17:
-		import(m);
-		return;
-	case 18:
-		ask(m);
-		return;
-	case 20:
-		tcpwhy_timestamps(m->e, s, byte(m) % 2);
-		return;
-	case 21:
-		tcpwhy_timewait_end(m->e, s,
-				    byte(m) % 4 ? tcpwhy_now(m->e) + number(m) % 100000000000
-						: number(m),
-				    byte(m) % 2);
-		return;
-	default:
-		advance(m);
-		sysctls(m);
-	}
+	x.a = address(m);
+	x.b = address(m);
+	x.choice = choice(m, &perturb);
+	(kind < 240 ? often[kind % 20] : seldom[kind % 2])(m, &x);
 }
 
 /* Whatever happened, every owner can be read and found. */
@@ -306,15 +353,16 @@ static const struct tcpwhy_row *row_of(uint8_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct machine m = {.at = data, .end = data + size};
+	struct machine m = {.in = {.at = data, .end = data + size}};
 
-	m.fail_at = byte(&m) % 64;
+	m.in.fail_at = byte(&m) % 64;
 	m.limit = byte(&m) % 4 ? 0 : 4000 + 400 * (size_t)byte(&m);
-	const struct tcpwhy_memory memory = {.resize = resize, .ctx = &m, .limit = m.limit};
+	const struct tcpwhy_memory memory = {
+		.resize = bytes_resize, .ctx = &m.in, .limit = m.limit};
 	m.e = tcpwhy_engine_new(row_of(size ? data[size - 1] : 0), &memory);
 	if (!m.e)
 		return 0;
-	for (unsigned i = 0; i < CALLS && m.at < m.end; i++) {
+	for (unsigned i = 0; i < CALLS && m.in.at < m.in.end; i++) {
 		call(&m);
 		promise(!m.limit || tcpwhy_engine_bytes(m.e) <= m.limit);
 	}

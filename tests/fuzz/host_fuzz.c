@@ -7,6 +7,7 @@
  * nonsense. Handles are stale, times absurd, tables small, allocations fail. After each step what
  * the layer keeps is counted again and held against its own counters and against the engine.
  */
+#include "bytes.h"
 #include "fuzz.h"
 
 #include <errno.h>
@@ -19,11 +20,11 @@
 enum { SLOTS = 24, STEPS = 1500, DELIVERIES = 40 };
 
 struct machine {
-	const uint8_t *at, *end;
+	struct bytes in;
 	struct host *h;
 	tcpwhy_sock slot[SLOTS];
 	struct segment last; /* that was taken from the wire */
-	unsigned n, allocations, fail_at;
+	unsigned n;
 	bool starved; /* memory may have been refused */
 	struct tcpwhy_perturb perturb;
 	uint32_t table[16];
@@ -31,16 +32,12 @@ struct machine {
 
 static uint8_t byte(struct machine *m)
 {
-	return m->at < m->end ? *m->at++ : 0;
+	return bytes_next(&m->in);
 }
 
 static uint64_t number(struct machine *m)
 {
-	uint64_t n = 0;
-
-	for (unsigned i = byte(m) % 9; i; i--)
-		n = n << 8 | byte(m);
-	return n;
+	return bytes_number(&m->in);
 }
 
 /* Mostly next to zero, where rules have their edges. */
@@ -49,23 +46,6 @@ static uint32_t offset(struct machine *m)
 	const uint8_t b = byte(m);
 
 	return b < 200 ? (uint32_t)(b % 8) - 3 : (uint32_t)number(m);
-}
-
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	struct machine *m = ctx;
-
-	(void)old_size;
-	if (!new_size) {
-		free(old);
-		return NULL;
-	}
-	return m->fail_at && ++m->allocations % m->fail_at == 0 ? NULL : realloc(old, new_size);
-}
-
-static uint32_t draw(void *ctx, uint32_t n)
-{
-	return (uint32_t)number(ctx) % n;
 }
 
 static struct tcpwhy_addr address(struct machine *m)
@@ -517,15 +497,15 @@ static struct host *new_host(struct machine *m, uint8_t row)
 	static const struct tcpwhy_addr loopback = {.b = {[10] = 0xff, [11] = 0xff, [12] = 127}};
 	const uint8_t kind = byte(m);
 	struct host_config config = {.row = row_of(row),
-				     .memory = {.resize = resize, .ctx = m},
-				     .draw = draw,
-				     .ctx = m,
+				     .memory = {.resize = bytes_resize, .ctx = &m->in},
+				     .draw = bytes_draw,
+				     .ctx = &m->in,
 				     .window = byte(m) % 4 ? 0 : (uint32_t)number(m),
 				     .mss = byte(m) % 4 ? 0 : (uint16_t)(500 + byte(m))};
 
 	config.memory.limit = kind % 4 ? 0 : 8000 + 600 * (size_t)byte(m);
-	m->fail_at = kind % 8 == 1 ? 2 + byte(m) % 64 : 0;
-	m->starved = config.memory.limit || m->fail_at;
+	m->in.fail_at = kind % 8 == 1 ? 2 + byte(m) % 64 : 0;
+	m->starved = config.memory.limit || m->in.fail_at;
 	m->perturb = (struct tcpwhy_perturb){.table = m->table, .size = 16};
 	if (kind % 16 > 7)
 		config.perturb = &m->perturb;
@@ -538,12 +518,12 @@ static struct host *new_host(struct machine *m, uint8_t row)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct machine m = {.at = data, .end = data + size};
+	struct machine m = {.in = {.at = data, .end = data + size}};
 
 	m.h = new_host(&m, size ? data[size - 1] : 0);
 	if (!m.h)
 		return 0;
-	for (unsigned i = 0; i < STEPS && m.at < m.end; i++) {
+	for (unsigned i = 0; i < STEPS && m.in.at < m.in.end; i++) {
 		step(&m);
 		check(&m);
 	}
