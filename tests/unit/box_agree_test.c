@@ -54,7 +54,8 @@ static void snat_between(struct scene *s)
 	look(s, "client", c);
 }
 
-static void dnat_between(struct scene *s)
+/* The gate's own address stands for the server's. */
+static void translate(struct scene *s, int gate)
 {
 	const struct rule dnat = {.action = RULE_DNAT,
 				  .at = at("192.168.0.1"),
@@ -62,10 +63,16 @@ static void dnat_between(struct scene *s)
 				  .port = PORT,
 				  .to = {at("10.0.0.2")},
 				  .n_to = 1};
+
+	GOOD(s, s->on->set_rules(s->st, gate, &dnat, 1, &s->err));
+}
+
+static void dnat_between(struct scene *s)
+{
 	int gate;
 
 	gated(s, &gate);
-	GOOD(s, s->on->set_rules(s->st, gate, &dnat, 1, &s->err));
+	translate(s, gate);
 	const int l = listener(s, s->server, "10.0.0.2", 4);
 	const int c = connected(s, s->client, "192.168.0.1"), d = accepted(s, l);
 	passed(s, 6);
@@ -309,16 +316,10 @@ static void errors_end_requests(struct scene *s)
 /* The error is about a translated segment, and is translated back. */
 static void errors_pass_a_translation(struct scene *s)
 {
-	const struct rule dnat = {.action = RULE_DNAT,
-				  .at = at("192.168.0.1"),
-				  .at_len = 128,
-				  .port = PORT,
-				  .to = {at("10.0.0.2")},
-				  .n_to = 1};
 	int wall;
 
 	gated(s, &wall);
-	GOOD(s, s->on->set_rules(s->st, wall, &dnat, 1, &s->err));
+	translate(s, wall);
 	reject_with(s, s->server, RULE_IN, SEGMENT_NO_ROUTE, false);
 	tell(s, "%d\n", outcome(s, begin_connect(s, s->client, "192.168.0.1")));
 	count(s, s->client, "AttemptFails");
