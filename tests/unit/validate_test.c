@@ -344,8 +344,7 @@ static int data_at_the_end(struct pair *p)
 static void test_beyond_window(void **state)
 {
 	(void)state;
-	check_rows("data at the window's end", data_at_the_end,
-		   SINCE({"3.10", 0}, {"7.2.y", 1}));
+	check_rows("data at the window's end", data_at_the_end, SINCE({"3.10", 0}, {"7.2.y", 1}));
 	check_rows("data over the window's end", data_over_the_end,
 		   SINCE({"3.10", 1}, {"6.18.y", 0}));
 	check_every_row("data up to the window's end", data_up_to_the_end, 1);
