@@ -39,6 +39,35 @@ static void names_are_found(void **state)
 	}
 }
 
+/* The lines of other groups come and go: IcmpMsg has a column for each type that was seen. */
+static void many_are_found_at_once(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"AttemptFails", "ListenOverflows", "NoSuchCounter"};
+	static const char later[] = "Ip: Forwarding InDiscards\n"
+				    "Ip: 1 7\n"
+				    "IcmpMsg: InType3 OutType3\n"
+				    "IcmpMsg: 1 2\n"
+				    "Tcp: MaxConn AttemptFails\n"
+				    "Tcp: -1 4\n"
+				    "TcpExt: SyncookiesSent ListenDrops ListenOverflows\n"
+				    "TcpExt: 0 1 18446744073709551615";
+	struct counters_plan plan = {0};
+	uint64_t values[3] = {9, 9, 9};
+
+	counters_learn_text(text, names, 3, &plan);
+	counters_find_all(text, &plan, values);
+	assert_int_equal(values[0], 3);
+	assert_int_equal(values[1], 12);
+	assert_int_equal(values[2], 9);
+	counters_find_all(later, &plan, values);
+	assert_int_equal(values[0], 4);
+	assert_int_equal(values[1], UINT64_MAX);
+	counters_find_all("Tcp: MaxConn\n", &plan, values);
+	counters_find_all("", &plan, values);
+	assert_int_equal(values[0], 4);
+}
+
 static void broken_texts_hold_nothing(void **state)
 {
 	(void)state;
@@ -90,6 +119,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_found),
+		cmocka_unit_test(many_are_found_at_once),
 		cmocka_unit_test(broken_texts_hold_nothing),
 		cmocka_unit_test(counters_are_a_hosts_own),
 	};

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * relay and capture: what befalls single frames, and what real TCP makes of it
+ * relay and capture: what befalls single frames, what real TCP makes of it, and who looks on
  */
 #include "stage.h"
 
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <stdlib.h>
 
 /* ------------------------------------------------------------------- frames, without any TCP */
 
@@ -611,6 +612,257 @@ static void what_cannot_be_built_is_not_injected(void **state)
 	stage_pair_close(&p);
 }
 
+/* ---------------------------------------------------------------------------------- who looks on
+ */
+
+/* Writes down what it saw: "s1" the frame with seq 1 was sent, "b" one is to come, "a1" it came.
+ * What it answers it sends while it looks. */
+struct onlooker {
+	int fd; /* of its end */
+	char *log;
+	bool too_early, missing; /* the frame was there before, was not there after */
+	struct frame answer;
+	bool answers_sent, answers_arrived;
+};
+
+static bool has_frame(int fd)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static void note(struct onlooker *o, const char *what, uint32_t seq)
+{
+	const size_t n = strlen(o->log);
+
+	snprintf(o->log + n, 64 - n, "%s%u ", what, seq % 100);
+}
+
+static void answer(const struct onlooker *o)
+{
+	uint8_t bytes[256];
+	const size_t n = frame_build(&o->answer, bytes, sizeof(bytes));
+
+	if (send(o->fd, bytes, n, 0) != (ssize_t)n)
+		abort();
+}
+
+static void on_sent(void *ctx, const struct frame *f, struct capture_sight *out)
+{
+	struct onlooker *o = ctx;
+
+	note(o, "s", f->seq);
+	*out = (struct capture_sight){.state = TCPWHY_ESTABLISHED};
+	if (o->answers_sent && !(f->flags & FRAME_FIN))
+		answer(o);
+}
+
+static void on_before(void *ctx)
+{
+	struct onlooker *o = ctx;
+
+	o->too_early |= has_frame(o->fd);
+}
+
+static void on_arrived(void *ctx, const struct frame *f, struct capture_sight *out)
+{
+	struct onlooker *o = ctx;
+
+	o->missing |= !has_frame(o->fd);
+	note(o, "a", f->seq);
+	*out = (struct capture_sight){
+		.state = TCPWHY_CLOSE_WAIT, .n_counted = 1, .counted = {{7, 2}}};
+	if (o->answers_arrived)
+		answer(o);
+}
+
+static struct relay_witness looks_of(struct onlooker *o, size_t records)
+{
+	return (struct relay_witness){o, records, on_sent, on_before, on_arrived};
+}
+
+static struct capture_record record_at(const struct ends *e, size_t i)
+{
+	struct capture_record rec;
+
+	assert_true(capture_get(e->p.capture, i, &rec));
+	return rec;
+}
+
+static void a_witness_sees_right_before_and_right_after(void **state)
+{
+	(void)state;
+	struct ends e = open_ends();
+	char log[2][64] = {"", ""};
+	struct onlooker a = {.fd = e.a, .log = log[0]}, b = {.fd = e.b, .log = log[1]};
+	const struct relay_witness of_a = looks_of(&a, 2), of_b = looks_of(&b, 2);
+
+	relay_set_witness(e.p.relay, RELAY_A, &of_a);
+	relay_set_witness(e.p.relay, RELAY_B, &of_b);
+	for (uint32_t i = 1; i <= 3; i++) {
+		send_numbered(e.a, i);
+		relay_settle(e.p.relay);
+		assert_int_equal(receive_number(e.b), i);
+	}
+	relay_set_witness(e.p.relay, RELAY_A, NULL);
+	relay_set_witness(e.p.relay, RELAY_B, NULL);
+	assert_string_equal(log[0], "s1 s2 ");
+	assert_string_equal(log[1], "a1 a2 ");
+	assert_false(b.too_early || b.missing);
+	const struct capture_record first = record_at(&e, 0), third = record_at(&e, 2);
+	assert_true(first.watched && first.seen[0] && first.seen[1]);
+	assert_true(capture_is_over(&first));
+	assert_int_equal(first.sight[0].state, TCPWHY_ESTABLISHED);
+	assert_int_equal(first.sight[1].state, TCPWHY_CLOSE_WAIT);
+	assert_int_equal(first.sight[1].n_counted, 1);
+	assert_int_equal(first.sight[1].counted[0].counter, 7);
+	assert_int_equal(first.sight[1].counted[0].times, 2);
+	assert_false(third.watched); /* it was to look at two records */
+	assert_true(capture_is_over(&third));
+	close_ends(&e);
+}
+
+static void a_held_one_is_seen_when_it_comes(void **state)
+{
+	(void)state;
+	struct ends e = open_ends();
+	char log[64] = "";
+	struct onlooker b = {.fd = e.b, .log = log};
+	const struct relay_witness of_b = looks_of(&b, 9);
+	const struct relay_rule r = rule(RELAY_HOLD, 0, 1, 1);
+	const int number = relay_add_rule(e.p.relay, RELAY_A, &r);
+
+	relay_set_witness(e.p.relay, RELAY_B, &of_b);
+	send_numbered(e.a, 1);
+	relay_settle(e.p.relay);
+	struct capture_record rec = record_at(&e, 0);
+	assert_true(rec.seen[0]);
+	assert_int_equal(rec.sight[0].state, 0); /* nobody stands at that end */
+	assert_false(rec.seen[1]);
+	assert_false(capture_is_over(&rec));
+	assert_int_equal(relay_release(e.p.relay, number), 1);
+	rec = record_at(&e, 0);
+	assert_true(rec.seen[1] && capture_is_over(&rec));
+	assert_string_equal(log, "a1 ");
+	relay_set_witness(e.p.relay, RELAY_B, NULL);
+	close_ends(&e);
+}
+
+/* The way back of numbered(). */
+static struct frame back(uint8_t flags, uint32_t seq)
+{
+	struct frame f = numbered(seq);
+	const struct tcpwhy_addr from = f.from;
+
+	f.from = f.to;
+	f.to = from;
+	f.from_port = 2;
+	f.to_port = 1;
+	f.flags = flags;
+	return f;
+}
+
+static void an_answer_is_seen_before_the_next_one_goes(void **state)
+{
+	(void)state;
+	struct ends e = open_ends();
+	char log[64] = "";
+	struct onlooker b = {
+		.fd = e.b, .log = log, .answer = back(FRAME_ACK, 50), .answers_arrived = true};
+	const struct relay_witness of_b = looks_of(&b, 9);
+	const struct relay_rule r = rule(RELAY_HOLD, 0, 1, 2);
+	const int number = relay_add_rule(e.p.relay, RELAY_A, &r);
+
+	send_numbered(e.a, 1);
+	send_numbered(e.a, 2);
+	assert_int_equal(relay_wait_fired(e.p.relay, number, 2, stage_deadline()), 0);
+	relay_set_witness(e.p.relay, RELAY_B, &of_b);
+	/* both go in one move, and were taken before anybody looked */
+	assert_int_equal(relay_release(e.p.relay, number), 2);
+	assert_string_equal(log, "");
+	send_numbered(e.a, 11); /* no rule's */
+	send_numbered(e.a, 12);
+	relay_settle(e.p.relay);
+	assert_string_equal(log, "a11 s50 a12 s50 ");
+	relay_set_witness(e.p.relay, RELAY_B, NULL);
+	close_ends(&e);
+}
+
+/* What the receiver sends while it is looked at, and whether the look counts. */
+static void a_look_after_the_end_acted_does_not_count(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t flags;
+		bool counts;
+	} table[] = {
+		{FRAME_ACK, true},              /* an answer changes nothing */
+		{FRAME_SYN | FRAME_ACK, true},  /* as well */
+		{FRAME_RST, true},              /* the kernel's answer: nobody is there */
+		{FRAME_RST | FRAME_ACK, false}, /* a program's close() */
+		{FRAME_FIN | FRAME_ACK, false}, /* a program's close() */
+		{FRAME_SYN, false},             /* a new socket */
+	};
+	struct ends e = open_ends();
+	char log[64] = "";
+	struct onlooker b = {.fd = e.b, .log = log, .answers_arrived = true};
+	const struct relay_witness of_b = looks_of(&b, 99);
+	const struct pick any = {0};
+
+	relay_set_witness(e.p.relay, RELAY_B, &of_b);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct capture_record rec;
+		size_t at = capture_count(e.p.capture);
+
+		b.answer = back(table[i].flags, 50);
+		send_numbered(e.a, (uint32_t)i);
+		relay_settle(e.p.relay);
+		assert_int_equal(capture_wait(e.p.capture, &any, RELAY_A, -1, 0, &at, &rec), 0);
+		assert_true(rec.seen[1]);
+		assert_int_equal(rec.sight[1].state, table[i].counts ? TCPWHY_CLOSE_WAIT : 0);
+	}
+	relay_set_witness(e.p.relay, RELAY_B, NULL);
+	close_ends(&e);
+}
+
+static void a_look_at_one_that_sent_more_does_not_count(void **state)
+{
+	(void)state;
+	struct ends e = open_ends();
+	char log[64] = "";
+	struct onlooker a = {.fd = e.a, .log = log, .answers_sent = true};
+	const struct relay_witness of_a = looks_of(&a, 9);
+
+	a.answer = numbered(20);
+	a.answer.flags = FRAME_FIN | FRAME_ACK;
+	relay_set_witness(e.p.relay, RELAY_A, &of_a);
+	send_numbered(e.a, 11);
+	relay_settle(e.p.relay);
+	relay_set_witness(e.p.relay, RELAY_A, NULL);
+	assert_string_equal(log, "s11 s20 ");
+	const struct capture_record data = record_at(&e, 0), fin = record_at(&e, 1);
+	assert_true(data.seen[0] && fin.seen[0]);
+	assert_int_equal(data.sight[0].state, 0);
+	assert_int_equal(fin.sight[0].state, TCPWHY_ESTABLISHED);
+	close_ends(&e);
+}
+
+/* Who settles pushes what a slow wire delays, and the thread sleeps already. */
+static void a_delayed_one_that_was_settled_is_on_time(void **state)
+{
+	(void)state;
+	struct ends e = open_ends();
+
+	relay_set_delay(e.p.relay, RELAY_A, 20000000);
+	for (uint32_t i = 0; i < 20; i++) {
+		send_numbered(e.a, i);
+		relay_settle(e.p.relay);
+		assert_int_equal(receive_number(e.b), i); /* or its deadline passes */
+	}
+	close_ends(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -635,6 +887,12 @@ int main(void)
 		cmocka_unit_test(an_injected_rst_ends_the_connection),
 		cmocka_unit_test(an_inexact_rst_is_challenged),
 		cmocka_unit_test(what_cannot_be_built_is_not_injected),
+		cmocka_unit_test(a_witness_sees_right_before_and_right_after),
+		cmocka_unit_test(a_held_one_is_seen_when_it_comes),
+		cmocka_unit_test(an_answer_is_seen_before_the_next_one_goes),
+		cmocka_unit_test(a_look_after_the_end_acted_does_not_count),
+		cmocka_unit_test(a_look_at_one_that_sent_more_does_not_count),
+		cmocka_unit_test(a_delayed_one_that_was_settled_is_on_time),
 	};
 
 	stage_permit();
