@@ -97,6 +97,31 @@ bool text_equal(const char *a, const char *b)
 	return *a == *b;
 }
 
+void text_word(struct text *t, const char *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_./:@%+=,-";
+	bool quote = !*s;
+
+	for (const char *c = s; *c && !quote; c++) {
+		const char *p = plain;
+		while (*p && *p != *c)
+			p++;
+		quote = !*p;
+	}
+	if (!quote) {
+		text_add(t, s);
+		return;
+	}
+	text_char(t, '\'');
+	for (; *s; s++) {
+		if (*s == '\'')
+			text_add(t, "'\\'");
+		text_char(t, *s);
+	}
+	text_char(t, '\'');
+}
+
 size_t text_control(const char *s, size_t n)
 {
 	unsigned char c = n ? (unsigned char)s[0] : 'x', next = n > 1 ? (unsigned char)s[1] : 0;

@@ -29,6 +29,8 @@ void text_count(struct text *t, uint64_t n);  /* 28,232 */
 void text_seconds(struct text *t, uint64_t ns);
 /* "1 socket", "2 sockets": count, a space, and the noun with an s unless n is 1. */
 void text_counted(struct text *t, uint64_t n, const char *noun);
+/* A word for a shell: quoted only if it has to be, so that a command can be copied. */
+void text_word(struct text *t, const char *s);
 
 /* How many bytes at s, of which n can be read, are one control character that a terminal could act
  * on: 1, 2 (C1 in UTF-8, such as U+009B, which begins a sequence as ESC [ does) or 0. A byte of C1

@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cure/journal.h"
-#include "explain/offer.h"
 #include "live/container.h"
 
 /* ------------------------------------------------------------------------------------------ table
@@ -237,7 +236,7 @@ char *fix_undo_command(const struct fix_options *o, uint64_t id, char out[static
 	text_number(&t, id);
 	if (o->journal) {
 		text_add(&t, " --journal ");
-		offer_word(&t, o->journal);
+		text_word(&t, o->journal);
 	}
 	return out;
 }

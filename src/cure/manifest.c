@@ -91,25 +91,6 @@ void manifest_order(struct manifest_setting *settings, size_t n)
 /* -------------------------------------------------------------------------------------- quoting
  */
 
-/* A word of a shell: in single quotes, in which nothing but the quote itself has a meaning. */
-static void add_shell_word(struct text *t, const char *s)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_./:@%+,-";
-
-	if (s[strspn(s, plain)] == '\0') {
-		text_add(t, s);
-		return;
-	}
-	text_char(t, '\'');
-	for (; *s; s++) {
-		if (*s == '\'')
-			text_add(t, "'\\'");
-		text_char(t, *s);
-	}
-	text_char(t, '\'');
-}
-
 /* A string of JSON, which is one of YAML, too. Keys and values have no control characters. */
 static void add_string(struct text *t, const char *s)
 {
@@ -131,7 +112,8 @@ bool manifest_shell(const struct manifest *m, char *out, size_t size)
 		text_char(&t, ' ');
 		text_add(&t, m->settings[i].key->name);
 		text_char(&t, '=');
-		add_shell_word(&t, m->settings[i].value);
+		if (m->settings[i].value[0])
+			text_word(&t, m->settings[i].value);
 	}
 	return whole(&t);
 }

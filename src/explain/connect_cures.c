@@ -92,7 +92,7 @@ static void command_destroy_to(struct offer *o)
 	text_add(&t, "tcpwhy fix destroy-time-wait");
 	offer_place(&t, before);
 	text_add(&t, " --to ");
-	offer_word(&t, endpoint_format(&q->peer, q->peer_port, false, peer));
+	text_word(&t, endpoint_format(&q->peer, q->peer_port, false, peer));
 	text_add(&t, " --from ");
 	text_add(&t, address_format(&q->source, source));
 	offer_whole(o->cure);

@@ -15,31 +15,6 @@ void offer_say(char *out, const char *s)
 	text_add(&t, s);
 }
 
-void offer_word(struct text *t, const char *s)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_./:@%+=,-";
-	bool quote = !*s;
-
-	for (const char *c = s; *c && !quote; c++) {
-		const char *p = plain;
-		while (*p && *p != *c)
-			p++;
-		quote = !*p;
-	}
-	if (!quote) {
-		text_add(t, s);
-		return;
-	}
-	text_char(t, '\'');
-	for (; *s; s++) {
-		if (*s == '\'')
-			text_add(t, "'\\'");
-		text_char(t, *s);
-	}
-	text_char(t, '\'');
-}
-
 bool offer_is_elsewhere(const struct explain_question *q)
 {
 	return q->netns || q->pid;
@@ -49,7 +24,7 @@ void offer_place(struct text *t, const struct explain_question *q)
 {
 	if (q->netns) {
 		text_add(t, " --netns ");
-		offer_word(t, q->netns);
+		text_word(t, q->netns);
 	}
 	if (q->pid) {
 		text_add(t, " --pid ");
@@ -65,7 +40,7 @@ void offer_target(struct text *t, const struct explain_question *q, const struct
 	offer_place(t, q);
 	if (q->device) {
 		text_add(t, " --device ");
-		offer_word(t, q->device);
+		text_word(t, q->device);
 	}
 	if (q->bind.v6only && address_is_any6(addr))
 		text_add(t, " --v6only");
@@ -73,7 +48,7 @@ void offer_target(struct text *t, const struct explain_question *q, const struct
 	/* Brackets are a pattern to a shell, and stay what they are only if quoted or if no file
 	 * matches. */
 	endpoint_format(addr, port, q->bind.family == TCPWHY_IPV6, endpoint);
-	offer_word(t, endpoint);
+	text_word(t, endpoint);
 }
 
 void offer_run(struct cure *c, const char *option)
@@ -102,7 +77,7 @@ void offer_sysctl(struct cure *c, const struct explain_question *q, const char *
 	text_add(&t, key);
 	text_char(&t, '=');
 	if (*value)
-		offer_word(&t, value);
+		text_word(&t, value);
 	offer_whole(c);
 }
 

@@ -31,8 +31,6 @@ void offer_all(struct asked *a, const struct offer_row *rows, size_t n, struct r
 struct text offer_does(struct offer *o);
 /* Writes a whole text of a cure. */
 void offer_say(char *out, const char *s);
-/* A word for a shell: quoted only if it has to be, so that a command can be copied. */
-void offer_word(struct text *t, const char *s);
 /* Whether the question names a namespace, which may be another than that of the one who asks. */
 bool offer_is_elsewhere(const struct explain_question *q);
 /* The namespace of the question, as options of a command. */
