@@ -10,6 +10,7 @@
 #include "report/fold.h"
 #include "report/name.h"
 #include "report/report.h"
+#include "report/value.h"
 
 #define LABEL 10
 
@@ -243,38 +244,12 @@ void report_logs_screen(const struct logs_report *r, FILE *out)
 /* ------------------------------------------------------------------------------------------- JSON
  */
 
-static void put(json_t *object, const char *name, json_t *value, bool *ok)
-{
-	if (json_object_set_new(object, name, value))
-		*ok = false;
-}
-
-/* A line of a log need not be UTF-8, which JSON is. */
-static json_t *string_of(const char *s)
-{
-	char ascii[RESULT_TEXT_MAX];
-	json_t *j = json_string(s);
-	size_t i;
-
-	if (j)
-		return j;
-	for (i = 0; s[i] && i + 1 < sizeof(ascii); i++)
-		ascii[i] = (char)((unsigned char)s[i] < 0x80 ? s[i] : '?');
-	ascii[i] = '\0';
-	return json_string(ascii);
-}
-
-static json_t *string_or_null(const char *s)
-{
-	return s && *s ? string_of(s) : json_null();
-}
-
 static json_t *place_of(const char *file, uint64_t line, bool *ok)
 {
 	json_t *j = json_object();
 
-	put(j, "file", string_of(file), ok);
-	put(j, "line", json_integer((json_int_t)line), ok);
+	value_put(j, "file", value_string(file), ok);
+	value_put(j, "line", json_integer((json_int_t)line), ok);
 	return j;
 }
 
@@ -296,20 +271,20 @@ static json_t *group_of(const struct logs_report *r, size_t i, bool *ok)
 	json_t *j = json_object();
 
 	address_format(&h->addr, address);
-	put(j, "format", json_string(h->format), ok);
-	put(j, "errno", json_string(name_errno(h->error)), ok);
-	put(j, "call", string_or_null(name_call(h->call)), ok);
-	put(j, "address", h->addr_known ? json_string(address) : json_null(), ok);
-	put(j, "host", string_or_null(h->host), ok);
-	put(j, "port", h->port_known ? json_integer(h->port) : json_null(), ok);
-	put(j, "from_context", json_boolean(h->from_context), ok);
-	put(j, "count", json_integer((json_int_t)g->count), ok);
-	put(j, "first", place_of(file_of(r, g->first_file), h->line, ok), ok);
-	put(j, "last", place_of(file_of(r, g->last_file), g->last_line, ok), ok);
-	put(j, "text", string_of(h->text), ok);
-	put(j, "command", string_or_null(r->answers[i].command), ok);
-	put(j, "not_asked", string_or_null(r->answers[i].why_not), ok);
-	put(j, "answer", answer_of(r, i), ok);
+	value_put(j, "format", json_string(h->format), ok);
+	value_put(j, "errno", json_string(name_errno(h->error)), ok);
+	value_put(j, "call", value_string_or_null(name_call(h->call)), ok);
+	value_put(j, "address", h->addr_known ? json_string(address) : json_null(), ok);
+	value_put(j, "host", value_string_or_null(h->host), ok);
+	value_put(j, "port", h->port_known ? json_integer(h->port) : json_null(), ok);
+	value_put(j, "from_context", json_boolean(h->from_context), ok);
+	value_put(j, "count", json_integer((json_int_t)g->count), ok);
+	value_put(j, "first", place_of(file_of(r, g->first_file), h->line, ok), ok);
+	value_put(j, "last", place_of(file_of(r, g->last_file), g->last_line, ok), ok);
+	value_put(j, "text", value_string(h->text), ok);
+	value_put(j, "command", value_string_or_null(r->answers[i].command), ok);
+	value_put(j, "not_asked", value_string_or_null(r->answers[i].why_not), ok);
+	value_put(j, "answer", answer_of(r, i), ok);
 	return j;
 }
 
@@ -325,8 +300,8 @@ bool report_logs_group_json(const struct logs_report *r, size_t i, FILE *out)
 	bool ok = true;
 	json_t *j = json_object();
 
-	put(j, "schema", json_integer(1), &ok);
-	put(j, "group", group_of(r, i, &ok), &ok);
+	value_put(j, "schema", json_integer(1), &ok);
+	value_put(j, "group", group_of(r, i, &ok), &ok);
 	return dump(j, JSON_COMPACT, ok, out);
 }
 
@@ -336,15 +311,15 @@ bool report_logs_json(const struct logs_report *r, FILE *out)
 	json_t *j = json_object(), *files = json_array(), *groups = json_array();
 
 	for (size_t i = 0; i < r->files_n; i++)
-		ok = !json_array_append_new(files, string_of(r->files[i])) && ok;
+		ok = !json_array_append_new(files, value_string(r->files[i])) && ok;
 	for (size_t i = 0; i < r->groups->n; i++)
 		ok = !json_array_append_new(groups, group_of(r, i, &ok)) && ok;
-	put(j, "schema", json_integer(1), &ok);
-	put(j, "files", files, &ok);
-	put(j, "lines", json_integer((json_int_t)r->lines), &ok);
-	put(j, "bytes", json_integer((json_int_t)r->bytes), &ok);
-	put(j, "found", json_integer((json_int_t)r->groups->hits), &ok);
-	put(j, "groups", groups, &ok);
-	put(j, "lost", json_integer((json_int_t)r->groups->lost), &ok);
+	value_put(j, "schema", json_integer(1), &ok);
+	value_put(j, "files", files, &ok);
+	value_put(j, "lines", json_integer((json_int_t)r->lines), &ok);
+	value_put(j, "bytes", json_integer((json_int_t)r->bytes), &ok);
+	value_put(j, "found", json_integer((json_int_t)r->groups->hits), &ok);
+	value_put(j, "groups", groups, &ok);
+	value_put(j, "lost", json_integer((json_int_t)r->groups->lost), &ok);
 	return dump(j, JSON_INDENT(2), ok, out);
 }
