@@ -34,27 +34,6 @@ complains()
 	fi
 }
 
-# hold NAME COMMAND...: in the background until its input, kept open by a writer of its own, ends;
-# its output is in $dir/NAME.
-hold()
-{
-	hold_name=$1
-	shift
-	mkfifo "$dir/$hold_name.in"
-	sleep 600 >"$dir/$hold_name.in" &
-	started="$started $!"
-	echo "$!" >"$dir/$hold_name.pid"
-	"$@" <"$dir/$hold_name.in" >"$dir/$hold_name" 2>&1 &
-	started="$started $!"
-	tap_await grep -q ready "$dir/$hold_name"
-}
-
-let_go() # NAME
-{
-	kill "$(cat "$dir/$1.pid")"
-	rm -f "$dir/$1.in"
-}
-
 # really TEXT WANTED OUTGOING-ARGUMENTS...: one real connection, and its words
 really()
 {
@@ -119,7 +98,7 @@ for pair in 198.51.100.1:EACCES:prohibit 198.51.101.1:EHOSTUNREACH:unreachable 1
 	really "and a real connect() there" "${rest%:*} connect" connect "$address:80" 1
 done
 # Behind these rules the table of local addresses comes, or they would never be looked at.
-hold ruled "$OUTGOING" serve 127.0.0.1:7077 '[::1]:7077'
+tap_hold ruled "$OUTGOING" serve 127.0.0.1:7077 '[::1]:7077'
 for version in -4 -6; do
 	ip $version rule add pref 100 lookup local
 	ip $version rule del pref 0
@@ -142,16 +121,16 @@ for version in -4 -6; do
 	ip $version rule add pref 0 lookup local
 	ip $version rule del pref 100
 done
-let_go ruled
+tap_let_go ruled
 # A port of its own: the server before may have left a TIME_WAIT.
-hold wide "$OUTGOING" serve 127.0.0.1:7079
+tap_hold wide "$OUTGOING" serve 127.0.0.1:7079
 for from in 127.255.255.255 255.255.255.255 224.0.0.1; do
 	run ask 127.0.0.1:7079 --from $from --json
 	tap_has "$from may be bound, but the source is the route's" '"source": "127.0.0.1"'
 	tap_has "and it is no reason to refuse" '"errno": null'
 	tap_status "a real connect() passes" 0 "$OUTGOING" -f $from connect 127.0.0.1:7079 1
 done
-let_go wide
+tap_let_go wide
 tap_status "an address that is not there" 1 ask 127.0.0.1:80 --from 198.51.103.1
 tap_has "is refused at bind()" '^REFUSED   bind\(198.51.103.1:0\) fails now with EADDRNOTAVAIL, before connect'
 
@@ -160,9 +139,9 @@ tap_has "is refused at bind()" '^REFUSED   bind\(198.51.103.1:0\) fails now with
 # Without root it cannot be seen whether connect() chose the port of a connection.
 certain=0
 [ "$TAP_ROOT" = 1 ] || certain=3
-hold server "$OUTGOING" serve 127.0.0.1:7001 127.0.0.2:7001 127.0.0.1:7002
+tap_hold server "$OUTGOING" serve 127.0.0.1:7001 127.0.0.2:7001 127.0.0.1:7002
 set_range 61000 61001
-hold two "$OUTGOING" -k -f 127.0.0.1 connect 127.0.0.1:7001 2
+tap_hold two "$OUTGOING" -k -f 127.0.0.1 connect 127.0.0.1:7001 2
 tap_status "only-two-ports: the third connection is refused" 1 ask 127.0.0.1:7001 --json
 tap_has "with EADDRNOTAVAIL" '"errno": "EADDRNOTAVAIL"'
 tap_has "by the rule" '"rule": "connect.no-port-for-destination"'
@@ -194,9 +173,9 @@ really "and really is" "EADDRINUSE bind" -b -f 127.0.0.1 connect 127.0.0.1:7002 
 tap_status "with it: fine" $certain ask 127.0.0.1:7002 --from 127.0.0.1
 run "$OUTGOING" -f 127.0.0.1 connect 127.0.0.1:7002 1
 tap_equal "and really is" "$status" 0
-let_go two
+tap_let_go two
 set_range 62000 62001
-hold waste "$OUTGOING" -k -b -f 127.0.0.1 connect 127.0.0.1:7001 2
+tap_hold waste "$OUTGOING" -k -b -f 127.0.0.1 connect 127.0.0.1:7001 2
 tap_status "what bind() took is lost to every destination" "$((certain ? 3 : 1))" ask 127.0.0.2:7001 --json
 if [ "$TAP_ROOT" = 1 ]; then
 	tap_equal "owned by bind()" "$(port_field owned_by_bind)" 2
@@ -205,7 +184,7 @@ else
 	tap_skip "owned by bind()" "who chose a port needs root"
 fi
 really "and really is" "EADDRNOTAVAIL connect" connect 127.0.0.2:7001 1
-let_go waste
+tap_let_go waste
 
 # --------------------------------------------------------------------------------- steal-local-port
 
@@ -252,7 +231,7 @@ ip link set near0 up
 ip -n far addr add 10.77.0.2/24 dev far0
 ip -n far link set far0 up
 ip -n far link set lo up
-hold far ip netns exec far "$OUTGOING" serve 10.77.0.2:7001
+tap_hold far ip netns exec far "$OUTGOING" serve 10.77.0.2:7001
 
 set_range 32768 32769
 sysctl -qw net.ipv4.tcp_tw_reuse=1
@@ -313,7 +292,7 @@ set_range 36000 36001
 n=0 good=0
 while [ "$n" -lt 20 ]; do
 	n=$((n + 1))
-	hold "virtual$n" "$OUTGOING" -t -k -f "10.78.0.$n" connect 10.77.0.2:7001 2
+	tap_hold "virtual$n" "$OUTGOING" -t -k -f "10.78.0.$n" connect 10.77.0.2:7001 2
 	good=$((good + $(grep -c '^port' "$dir/virtual$n")))
 done
 tap_equal "virtual-source-addresses: 20 sources x 2 ports" "$good" 40

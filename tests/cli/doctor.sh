@@ -31,26 +31,6 @@ json_lacks()
 	fi
 }
 
-# hold NAME COMMAND...: in the background until its input, kept open by a writer of its own, ends
-hold()
-{
-	hold_name=$1
-	shift
-	mkfifo "$dir/$hold_name.in"
-	sleep 600 >"$dir/$hold_name.in" &
-	started="$started $!"
-	echo "$!" >"$dir/$hold_name.pid"
-	"$@" <"$dir/$hold_name.in" >"$dir/$hold_name" 2>&1 &
-	started="$started $!"
-	tap_await grep -q ready "$dir/$hold_name"
-}
-
-let_go() # NAME
-{
-	kill "$(cat "$dir/$1.pid")"
-	rm -f "$dir/$1.in"
-}
-
 # ------------------------------------------------------------------------------------- bad input
 
 tap_status "an option that is not there" 2 "$TCPWHY" --frobnicate
@@ -94,19 +74,19 @@ json "no finding" '"findings":\[\]'
 sysctl -qw net.ipv4.ip_local_port_range='20000 20002'
 tap_status "a range of three ports is a warning" 0 "$TCPWHY" --json
 json "by its rule" '"findings":\[\{"rule":"doctor.odd-range","severity":"warn"'
-hold two "$OUTGOING" serve 127.0.0.1:20000 127.0.0.1:20001
+tap_hold two "$OUTGOING" serve 127.0.0.1:20000 127.0.0.1:20001
 run "$OUTGOING" connect 127.0.0.1:20000 1
 tap_has "of three ports the kernel never finds the last" EADDRNOTAVAIL
 tap_status "nor is it said to be left" 1 "$TCPWHY" --json
 json "for anybody" '"bind0_free":0,"connect_free":0'
 sysctl -qw net.ipv4.ip_local_port_range='19998 20002'
-hold more "$OUTGOING" serve 127.0.0.1:19999 127.0.0.1:20002
+tap_hold more "$OUTGOING" serve 127.0.0.1:19999 127.0.0.1:20002
 tap_status "an end of five is found by chance" 0 "$TCPWHY"
 tap_has "which is not ok" '^ports +bind\(0\) has 1 of 5 ports left, by chance'
 tap_status "but a warning" 0 "$TCPWHY" --json
 json "by its rule" '"rule":"doctor.odd-range","severity":"warn","what":"[^"]*bychance"'
-let_go two
-let_go more
+tap_let_go two
+tap_let_go more
 sysctl -qw net.ipv4.ip_local_port_range='20000 20003'
 tap_status "one of four is none" 0 "$TCPWHY" --json
 json "and nothing is found" '"findings":\[\]'
@@ -123,7 +103,7 @@ echo >/proc/sys/net/ipv4/ip_local_reserved_ports
 
 # ------------------------------------------------------------------------------------- listeners
 
-hold services "$OUTGOING" serve 127.0.0.1:20001 127.0.0.1:8080 127.0.0.1:0
+tap_hold services "$OUTGOING" serve 127.0.0.1:20001 127.0.0.1:8080 127.0.0.1:0
 tap_status "a listener in the range is a warning" 0 "$TCPWHY" --json
 # Without the bind hash it is not seen who named a port, nor are cures proven.
 [ "$TAP_ROOT" = 0 ] || json "of the one that named its port" \
@@ -136,13 +116,13 @@ sysctl -qw net.ipv4.ip_local_reserved_ports=20001
 tap_status "reserved, it is none" 0 "$TCPWHY" --json
 [ "$TAP_ROOT" = 0 ] || json_lacks "and is not warned of" doctor.listener
 echo >/proc/sys/net/ipv4/ip_local_reserved_ports
-let_go services
+tap_let_go services
 
 # ------------------------------------------------------------------------- a destination without ports
 
-hold server "$OUTGOING" serve 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003
+tap_hold server "$OUTGOING" serve 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003
 sysctl -qw net.ipv4.ip_local_port_range='20000 20019'
-hold some "$OUTGOING" -k connect 127.0.0.1:7001 17
+tap_hold some "$OUTGOING" -k connect 127.0.0.1:7001 17
 tap_status "17 of 20 ports are no problem" 0 "$TCPWHY" --json
 json "they are counted" '"from":"127.0.0.1","to":"127.0.0.1:7001","device":null,"taken":17,"reusable":0,"unknown":0,"free":3,'
 json "and nothing is found" '"findings":\[\]'
@@ -150,13 +130,13 @@ json "by state" '"sockets":\{"ESTABLISHED":34,"LISTEN":3\}'
 
 # What is left of these connections holds ports: each time another range.
 sysctl -qw net.ipv4.ip_local_port_range='21000 21019'
-hold many "$OUTGOING" -k connect 127.0.0.1:7002 18
+tap_hold many "$OUTGOING" -k connect 127.0.0.1:7002 18
 tap_status "18 of 20 are a warning" 0 "$TCPWHY" --json
 json "of the destination" '"rule":"doctor.destination-nearly-exhausted","severity":"warn"'
 json "and of bind(0)" '"rule":"doctor.bind0-nearly-exhausted","severity":"warn"'
 
 sysctl -qw net.ipv4.ip_local_port_range='22000 22019'
-hold all "$OUTGOING" -k connect 127.0.0.1:7003 20
+tap_hold all "$OUTGOING" -k connect 127.0.0.1:7003 20
 run "$OUTGOING" connect 127.0.0.1:7003 1
 tap_has "the kernel finds no port for the 21st" EADDRNOTAVAIL
 tap_status "which is a problem" 1 "$TCPWHY"
@@ -191,7 +171,7 @@ if [ "$TAP_ROOT" = 1 ]; then
 		ip netns add "$name"
 	done
 	ip netns exec green ip link set lo up
-	hold green ip netns exec green "$OUTGOING" serve 127.0.0.1:40000
+	tap_hold green ip netns exec green "$OUTGOING" serve 127.0.0.1:40000
 	# What else runs on this host may have problems of its own: the status is not ours alone.
 	run "$TCPWHY" --all --json
 	tap_equal "--all shows a named namespace by its name, once" "$(printf '%s\n' "$out" | grep -c '"name": "green"')" 1

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * child.h - a child process that is killed, or stepped through its work and killed on the way
+ * child.h - a child process: for a namespace of its own, to be killed, or to be stepped through its
+ * work and killed on the way
  */
 #ifndef TCPWHY_TESTS_CHILD_H
 #define TCPWHY_TESTS_CHILD_H
@@ -11,6 +12,22 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* fn() in a child: a namespace that it enters is its own. It returned 0. */
+static inline void child_run(int (*fn)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(fn());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
 
 /* A child that stands before fn(), which returns its status. */
 static inline pid_t child_stopped(int (*fn)(void))

@@ -3,7 +3,7 @@
  * netlink_address_test.c - of live/address.c: local addresses and devices from rtnetlink
  */
 #include "live/address.h"
-#include "unit.h"
+#include "child.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static _Alignas(struct nlmsghdr) char reply[8192];
 static size_t reply_n;
@@ -223,18 +221,10 @@ static int real(void)
 
 static void test_real(void **state)
 {
-	int status;
-	pid_t pid;
-
 	(void)state;
 	if (geteuid() != 0)
 		unit_skip("needs root for a namespace of its own");
-	pid = fork();
-	if (pid == 0)
-		_exit(real());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	child_run(real);
 }
 
 int main(void)

@@ -2,6 +2,7 @@
  *
  * Where connect() starts: by key, by table, by ten seconds; and the real kernel's steps beside it
  */
+#include "child.h"
 #include "engine_fixture.h"
 
 #include <arpa/inet.h>
@@ -11,8 +12,6 @@
 #include <sys/ioctl.h>
 #include <net/if.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { LOW = 20000, COUNT = 4000, TABLE = 256 };
 
@@ -161,17 +160,10 @@ static int watch_kernel(void)
 
 static void test_kernel_steps(void **state)
 {
-	int status;
-
 	(void)state;
 	if (geteuid())
 		unit_skip("a network namespace takes root");
-	const pid_t pid = fork();
-	if (!pid)
-		_exit(watch_kernel());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	child_run(watch_kernel);
 }
 
 int main(void)

@@ -67,19 +67,6 @@ static int undo(void)
 	return killed_undo(&fix.killed, &reuse_kind, SIZE_MAX);
 }
 
-static void run(int (*what)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid)
-		_exit(what());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 /* ------------------------------------------------------------------------------- what must be so
  */
 
@@ -114,7 +101,7 @@ static size_t check(void)
 	else
 		assert_int_equal(state, n == SOCKETS ? KIND_IN_FORCE : KIND_PARTLY);
 	if (n) {
-		run(undo);
+		child_run(undo);
 		assert_int_equal(newest(), KIND_BACK);
 	}
 	assert_int_equal(count_set(), 0);
@@ -178,7 +165,7 @@ static void test_undo(void **state)
 	(void)state;
 	for (n = 0; n < BORDERS_MAX; n++) {
 		unlink(fix.killed.journal);
-		run(set);
+		child_run(set);
 		if (!kill_at(undo, n))
 			break;
 		size_t set_still = check();

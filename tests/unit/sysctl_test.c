@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "live/sysctl.h"
-#include "unit.h"
+#include "child.h"
 
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static bool has(const uint32_t *bitmap, unsigned port)
 {
@@ -85,18 +83,10 @@ static int read_back(void)
 
 static void test_read_back(void **state)
 {
-	int status;
-	pid_t pid;
-
 	(void)state;
 	if (geteuid() != 0)
 		unit_skip("needs root for a namespace of its own");
-	pid = fork();
-	if (pid == 0)
-		_exit(read_back());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	child_run(read_back);
 }
 
 int main(void)

@@ -125,3 +125,24 @@ tap_await() # CMD...: until it succeeds; twenty seconds at most
 		sleep 0.05
 	done
 }
+
+# tap_hold NAME COMMAND...: in the background until its input, kept open by a writer of its own, ends;
+# its output is in $dir/NAME.
+tap_hold()
+{
+	tap_held=$1
+	shift
+	mkfifo "$dir/$tap_held.in"
+	sleep 600 >"$dir/$tap_held.in" &
+	started="$started $!"
+	echo "$!" >"$dir/$tap_held.pid"
+	"$@" <"$dir/$tap_held.in" >"$dir/$tap_held" 2>&1 &
+	started="$started $!"
+	tap_await grep -q ready "$dir/$tap_held"
+}
+
+tap_let_go() # NAME
+{
+	kill "$(cat "$dir/$1.pid")"
+	rm -f "$dir/$1.in"
+}
