@@ -9,6 +9,7 @@
  * logs [MEGABYTES [ROUNDS]]
  */
 #include "figures.h"
+#include "live/heap.h"
 #include "logs/logs.h"
 
 #include <stdbool.h>
@@ -63,28 +64,16 @@ static size_t fill(char *out, size_t size, unsigned every)
 	return n;
 }
 
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
-}
-
 static void count_hit(void *ctx, const struct log_hit *hit)
 {
 	(void)hit;
 	++*(size_t *)ctx;
 }
 
-static const struct tcpwhy_memory heap = {.resize = resize};
-
 static double time_logs(const char *data, size_t size, size_t *hits)
 {
 	*hits = 0;
-	struct logs *l = logs_new(&heap, count_hit, hits);
+	struct logs *l = logs_new(&heap_memory, count_hit, hits);
 	if (!l)
 		exit(1);
 	uint64_t start = now_ns();

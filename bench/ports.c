@@ -25,6 +25,7 @@
 #include "figures.h"
 
 #include "base/address.h"
+#include "live/heap.h"
 
 enum { LOW = 32768, HIGH = 60999, PORTS = HIGH - LOW + 1 };
 
@@ -47,22 +48,9 @@ static uint32_t draw(void *ctx, uint32_t n)
 
 static const struct tcpwhy_choice drawn = {.draw = draw};
 
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (!new_size) {
-		free(old);
-		return NULL;
-	}
-	return realloc(old, new_size);
-}
-
 static struct tcpwhy_engine *engine_new(void)
 {
-	const struct tcpwhy_memory memory = {.resize = resize};
-
-	return tcpwhy_engine_new(tcpwhy_row_find("6.18.y"), &memory);
+	return tcpwhy_engine_new(tcpwhy_row_find("6.18.y"), &heap_memory);
 }
 
 /* ----------------------------------------------------------------------------------- the engine */

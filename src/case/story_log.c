@@ -3,6 +3,7 @@
  * Logs: what a line of an application's log says of a failed call
  */
 #include "case/story_state.h"
+#include "live/heap.h"
 #include "logs/logs.h"
 
 #include <stdlib.h>
@@ -25,16 +26,6 @@ static void note_hit(void *ctx, const struct log_hit *hit)
 	if (f->n < HITS)
 		f->hits[f->n] = *hit;
 	f->n++;
-}
-
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
 }
 
 static void push_hit(lua_State *l, const struct log_hit *hit)
@@ -69,7 +60,6 @@ static void push_hit(lua_State *l, const struct log_hit *hit)
  * from_context, reuseaddr */
 static int word_read_log(lua_State *l)
 {
-	static const struct tcpwhy_memory memory = {.resize = resize};
 	size_t n;
 	const char *text = luaL_checklstring(l, 1, &n);
 
@@ -78,7 +68,7 @@ static int word_read_log(lua_State *l)
 	struct found *f = lua_newuserdatauv(l, sizeof(*f), 0);
 	f->n = 0;
 	/* Nothing raises until the reader is gone. */
-	struct logs *logs = logs_new(&memory, note_hit, f);
+	struct logs *logs = logs_new(&heap_memory, note_hit, f);
 	if (logs) {
 		logs_feed(logs, text, n);
 		logs_end(logs);

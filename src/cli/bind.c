@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/question.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 
 static struct tcpwhy_bind_request request_of(const struct question_options *o)
 {
@@ -54,7 +55,7 @@ int bind_ask(struct live *live, const struct question_options *o, struct result 
 	question_meet_hooks(&snap, &q.bind);
 	if (q.bind.family == TCPWHY_IPV6 && snap.sysctls.bindv6only)
 		q.bind.v6only = true;
-	failed = explain_bind(&snap, o->row ? o->row : live_row(live), &q, &cli_heap, r);
+	failed = explain_bind(&snap, o->row ? o->row : live_row(live), &q, &heap_memory, r);
 	snapshot_free(&snap);
 	if (failed) {
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));

@@ -10,7 +10,7 @@
 #include "live/live.h"
 
 /* The answer, complete but for a try; 0 or -errno with err->text. Free it with result_free(),
- * memory cli_heap. */
+ * memory heap_memory (live/heap.h). */
 int bind_ask(struct live *live, const struct question_options *o, struct result *r,
 	     struct err *err);
 

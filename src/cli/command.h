@@ -40,7 +40,4 @@ int command_written(const char *command, bool ok, int status);
  */
 int command_failed(const char *command, bool json, const char *text);
 
-/* malloc(), as the libraries want it. */
-extern const struct tcpwhy_memory cli_heap;
-
 #endif

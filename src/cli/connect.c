@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/question.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 
 static enum result_from from_of(const struct question_options *o)
 {
@@ -118,7 +119,7 @@ int connect_ask(struct live *live, const struct question_options *o, struct resu
 	question_meet_hooks(&snap, &q.before.bind);
 	if (q.before.bind.family == TCPWHY_IPV6 && snap.sysctls.bindv6only)
 		q.before.bind.v6only = true;
-	failed = explain_connect(&snap, o->row ? o->row : live_row(live), &q, &cli_heap, r);
+	failed = explain_connect(&snap, o->row ? o->row : live_row(live), &q, &heap_memory, r);
 	snapshot_free(&snap);
 	if (failed) {
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));

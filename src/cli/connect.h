@@ -9,7 +9,8 @@
 #include "facts/result.h"
 #include "live/live.h"
 
-/* The answer, complete; 0 or -errno with err->text. Free it with result_free(), memory cli_heap. */
+/* The answer, complete; 0 or -errno with err->text. Free it with result_free(), memory heap_memory
+ * (live/heap.h). */
 int connect_ask(struct live *live, const struct question_options *o, struct result *r,
 		struct err *err);
 

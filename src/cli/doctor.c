@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 #include "live/namespaces.h"
 #include "report/overview.h"
 
@@ -136,7 +137,7 @@ static void confirm(struct live *live, const char *netns, int pid, struct doctor
 
 	if (r && !connect_ask(live, &q, r, &err)) {
 		explain_confirm(&look->found, f, r);
-		result_free(r, &cli_heap);
+		result_free(r, &heap_memory);
 	}
 	free(r);
 }
@@ -172,7 +173,8 @@ int doctor_ask(struct live *live, const char *netns, int pid, struct doctor_look
 	if (failed)
 		return failed;
 	name_listeners(live, &look->seen);
-	failed = explain_overview(&look->seen, live_row(live), netns, pid, &cli_heap, &look->found);
+	failed = explain_overview(&look->seen, live_row(live), netns, pid, &heap_memory,
+				  &look->found);
 	if (failed)
 		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));
 	else

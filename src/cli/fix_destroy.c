@@ -15,6 +15,7 @@
 #include "cli/fix_options.h"
 #include "cli/fix_proof.h"
 #include "cure/apply.h"
+#include "live/heap.h"
 
 /* More would push the first line off the screen; --json has them. */
 #define ROWS_MAX 8
@@ -225,13 +226,13 @@ static void suppose_destroyed(struct snapshot *snap, const void *ctx)
 	struct plan plan;
 	size_t n = 0;
 
-	if (!snap->owners_n || plan_make(ctx, snap, &cli_heap, &plan))
+	if (!snap->owners_n || plan_make(ctx, snap, &heap_memory, &plan))
 		return;
 	for (size_t i = 0; i < snap->owners_n; i++)
 		if (plan.fates[i] != PLAN_DESTROY && plan.fates[i] != PLAN_NAMELESS)
 			snap->owners[n++] = snap->owners[i];
 	snap->owners_n = n;
-	plan_free(&plan, &cli_heap);
+	plan_free(&plan, &heap_memory);
 }
 
 /* connect() there, asked with and without them: from the bind hash, which alone shows whose the
@@ -294,7 +295,7 @@ static int destroy_time_wait(struct request *q)
 	if (!rc && q->to)
 		prove(q, &place, &f);
 	if (!rc)
-		rc = apply_destroy_time_wait(live, &place, &cli_heap, &how, report, &err);
+		rc = apply_destroy_time_wait(live, &place, &heap_memory, &how, report, &err);
 	if (rc) {
 		json_decref(f.more);
 		rc = fix_failed(&q->o, err.text);

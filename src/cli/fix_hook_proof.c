@@ -13,6 +13,7 @@
 #include "cli/connect.h"
 #include "cli/options.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 
 /* The sentence names that many addresses, and counts the others. */
 #define NAMED_MAX 8
@@ -60,7 +61,7 @@ static int ask(struct live *live, asker *with, const struct question_options *o,
 					.total = r->verdict.range_total,
 					.both_help = has_cure(r, "reuseaddr-both")};
 		snprintf(answer->because, sizeof(answer->because), "%s", r->because);
-		result_free(r, &cli_heap);
+		result_free(r, &heap_memory);
 	}
 	free(r);
 	return rc;

@@ -13,6 +13,7 @@
 #include "cli/doctor.h"
 #include "cli/usage.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 
 #define WORDS_MAX 32
 
@@ -124,7 +125,7 @@ static int ask_twice(struct live *live, const struct fix_question *q, live_suppo
 		if (rc)
 			break;
 		v[i] = r->verdict;
-		result_free(r, &cli_heap);
+		result_free(r, &heap_memory);
 	}
 	live_suppose(live, NULL, NULL);
 	free(r);

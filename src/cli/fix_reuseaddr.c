@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/fix_options.h"
 #include "cure/reuse.h"
+#include "live/heap.h"
 #include "report/value.h"
 
 #define HOLDERS_SHOWN 6
@@ -321,7 +322,7 @@ static int set_reuseaddr(const struct request *q)
 
 	if (!r)
 		return fix_failed(&q->o, "no memory");
-	rc = reuse_apply(&q->ask, &how, &cli_heap, r, &err);
+	rc = reuse_apply(&q->ask, &how, &heap_memory, r, &err);
 	if (rc == -EPERM || rc == -EACCES || rc == -ENOSYS) {
 		rc = tell_forbidden(q, err.text, -rc);
 	} else if (rc) {

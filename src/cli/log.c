@@ -17,6 +17,7 @@
 
 #include "cli/command.h"
 #include "cli/logask.h"
+#include "live/heap.h"
 #include "logs/logs.h"
 
 #define PIECE   262144
@@ -417,7 +418,7 @@ static int run_log(struct run *run)
 	char *buffer = malloc(PIECE);
 	int status = STATUS_UNDECIDED;
 
-	run->logs = logs_new(&cli_heap, on_hit, run);
+	run->logs = logs_new(&heap_memory, on_hit, run);
 	if (!buffer || !run->logs) {
 		fputs("tcpwhy log: no memory\n", stderr);
 	} else {

@@ -12,6 +12,7 @@
 #include "cli/connect.h"
 #include "cli/question.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 #include "report/report.h"
 
 /* The command that asks about each call. */
@@ -134,7 +135,7 @@ static int ask(struct logask *q, question_ask *question, const struct log_hit *h
 		a->asked = true;
 		a->answer = r->verdict.answer;
 		a->text = keep(r, q->json);
-		result_free(r, &cli_heap);
+		result_free(r, &heap_memory);
 	}
 	free(r);
 	return failed;

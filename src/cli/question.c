@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "explain/explain.h"
+#include "live/heap.h"
 #include "report/report.h"
 
 enum tcpwhy_tri question_may_bind_low(struct live *live, const struct question_options *o)
@@ -92,7 +93,7 @@ static int answer(struct live *live, const struct question_options *o, question_
 	int status = command_written(command, show(r, o), status_of(r));
 	if (tried)
 		status = command_failed(command, false, err.text);
-	result_free(r, &cli_heap);
+	result_free(r, &heap_memory);
 	return status;
 }
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "live/heap.h"
+
 enum { MAX_OWNERS = 512 };
 
 /* How long both sides may take to agree: softirqs and timers that are late. */
@@ -52,16 +54,6 @@ static bool fail(struct check *c, enum check_class class, const char *format, ..
 
 /* ------------------------------------------------------------------------------ the engine's side
  */
-
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
-}
 
 /* Any number is as good as another where the kernel's choice is not followed. In a range of odd
  * size the start decides whether its last free port is found: after a refusal the one start that
@@ -111,11 +103,10 @@ static bool set_reserved(struct check *c, const uint32_t range[2], bool reserved
 
 static bool make_engine(struct check *c)
 {
-	static const struct tcpwhy_memory memory = {.resize = resize};
 	struct netns_addr addrs[NETNS_ADDRS];
 	bool ok = true;
 
-	c->e = tcpwhy_engine_new(c->row, &memory);
+	c->e = tcpwhy_engine_new(c->row, &heap_memory);
 	if (!c->e)
 		return false;
 	c->w.e = c->e;

@@ -9,19 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "live/heap.h"
 #include "logs/logs.h"
 
 #define HITS_MAX 512
-
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
-}
 
 struct hits {
 	struct log_hit hit[HITS_MAX];
@@ -44,8 +35,6 @@ static void take(void *ctx, const struct log_hit *h)
 	if (hits->n < HITS_MAX)
 		hits->hit[hits->n++] = *h;
 }
-
-static const struct tcpwhy_memory heap = {.resize = resize};
 
 static void read_in(struct logs *l, const uint8_t *data, size_t size, size_t piece)
 {
@@ -76,8 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct logs *one, *other;  /* compiling the patterns takes longer than a run */
 
 	if (!one) {
-		one = logs_new(&heap, take, &whole);
-		other = logs_new(&heap, take, &pieces);
+		one = logs_new(&heap_memory, take, &whole);
+		other = logs_new(&heap_memory, take, &pieces);
 		promise(one && other);
 	}
 	whole.n = pieces.n = 0;

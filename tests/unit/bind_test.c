@@ -219,7 +219,7 @@ static void *failing_resize(void *ctx, void *old, size_t old_size, size_t new_si
 {
 	if (new_size && calls_left-- == 0)
 		return NULL;
-	return fixture_resize(ctx, old, old_size, new_size);
+	return heap_resize(ctx, old, old_size, new_size);
 }
 
 static void test_each_allocation_fails(void **state)

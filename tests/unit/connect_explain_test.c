@@ -60,7 +60,7 @@ static struct explain_connect question(void)
 static void ask(struct scene *s, const struct explain_connect *q, struct result *r)
 {
 	own_buckets(s);
-	assert_int_equal(explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), q, &scene_memory, r),
+	assert_int_equal(explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), q, &heap_memory, r),
 			 0);
 	assert_int_equal(r->call, TCPWHY_CALL_CONNECT);
 }
@@ -121,7 +121,7 @@ static void run(struct scene *s, const struct explain_connect *q, const struct e
 
 	ask(s, q, &r);
 	check(&r, e);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -170,13 +170,13 @@ static void test_reuse_needs_a_second(void **state)
 	assert_non_null(c);
 	assert_memory_equal(c->costs, "in 1 s, ", 7);
 	assert_int_equal(r.verdict.tw_kept[TCPWHY_TW_LOOPBACK_ONLY], PORTS);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	s->snap.sysctls.tw_reuse = 1;
 	ask(s, &q, &r);
 	assert_int_equal(r.verdict.tw_kept[TCPWHY_TW_TOO_YOUNG], PORTS);
 	assert_non_null(cure_of(&r, "wait"));
 	assert_null(cure_of(&r, "tw-reuse"));
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -214,13 +214,13 @@ static void test_commands(void **state)
 	assert_string_equal(command_of(&r, "more-sources"),
 			    "tcpwhy fix hook --netns blue --cgroup CGROUP "
 			    "spread=10.0.0.6,10.0.0.7");
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	/* Who binds an address is passed over by the hook. */
 	q.from = FROM_ADDRESS;
 	q.before.bind.addr = q.connect.source;
 	ask(s, &q, &r);
 	assert_string_equal(command_of(&r, "more-sources"), "");
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -234,18 +234,18 @@ static void test_timestamp_commands(void **state)
 	/* It is the other side that does not use them. */
 	ask(s, &q, &r);
 	assert_string_equal(command_of(&r, "timestamps-on"), "");
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	s->snap.sysctls.timestamps = false;
 	ask(s, &q, &r);
 	assert_string_equal(command_of(&r, "timestamps-on"),
 			    "tcpwhy fix sysctl net.ipv4.tcp_timestamps=1 && "
 			    "tcpwhy fix sysctl net.ipv4.tcp_tw_reuse=1");
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	s->snap.sysctls.tw_reuse = 1;
 	ask(s, &q, &r);
 	assert_string_equal(command_of(&r, "timestamps-on"),
 			    "tcpwhy fix sysctl net.ipv4.tcp_timestamps=1");
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -259,21 +259,21 @@ static void test_more_sources(void **state)
 	/* The other addresses of the scene are loopback, or of the other family. */
 	ask(s, &q, &r);
 	assert_null(cure_of(&r, "more-sources"));
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	scene_local(s, "10.0.0.6", 128, 2);
 	ask(s, &q, &r);
 	assert_non_null(strstr(cure_of(&r, "more-sources")->does, "10.0.0.6"));
 	assert_memory_equal(cure_of(&r, "more-sources")->costs, "4 ports", 7);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	/* Who chose their ports is not seen without privilege. */
 	for (unsigned i = 0; i < PORTS; i++)
 		s->owners[i].o.connect_bind = TCPWHY_UNKNOWN;
 	s->snap.buckets_n = 0;
-	assert_int_equal(
-		explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r), 0);
+	assert_int_equal(explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
+			 0);
 	assert_memory_equal(cure_of(&r, "more-sources")->costs, "up to 4 ports", 13);
 	assert_memory_equal(cure_of(&r, "more-destinations")->costs, "up to 4 ports", 13);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -358,20 +358,20 @@ static void test_bind_first_may_share(void **state)
 	scene_buckets(s);
 	for (unsigned i = 0; i < PORTS; i++)
 		s->buckets[i].fastreuse = 1;
-	assert_int_equal(
-		explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r), 0);
+	assert_int_equal(explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
+			 0);
 	assert_int_equal(r.verdict.answer, TCPWHY_DEPENDS);
 	assert_int_equal(r.verdict.missing, TCPWHY_MISSING_SHARED);
 	assert_null(strstr(r.because, "odd-sized"));
 	assert_non_null(strstr(r.because, "share"));
 	assert_null(cure_of(&r, "end-owner"));
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	/* Two more ports, free ones. */
 	s->snap.sysctls.port_high += 2;
-	assert_int_equal(
-		explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r), 0);
+	assert_int_equal(explain_connect(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
+			 0);
 	assert_int_equal(r.verdict.answer, TCPWHY_OK);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -423,7 +423,7 @@ static void test_bind_cures_are_doubted(void **state)
 		assert_int_equal(r.verdict.at, TCPWHY_CALL_BIND);
 		assert_non_null(cure_of(&r, "reuseaddr-both"));
 		assert_int_equal(cure_of(&r, "reuseaddr-both")->proven, table[i].proven);
-		result_free(&r, &scene_memory);
+		result_free(&r, &heap_memory);
 		free(s);
 	}
 }
@@ -497,7 +497,7 @@ static void test_depends(void **state)
 	assert_int_equal(r.verdict.answer, TCPWHY_DEPENDS);
 	assert_int_equal(r.verdict.missing, TCPWHY_MISSING_TIMESTAMPS);
 	assert_int_equal(r.unknown_n, 1);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -543,7 +543,7 @@ static void test_screen(void **state)
 	has(text, "reusable is 0 because net.ipv4.tcp_tw_reuse=2 covers loopback only\n");
 	has(text, "\nno help   ");
 	free(text);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -571,7 +571,7 @@ static void test_json(void **state)
 	assert_string_equal(json_string_value(json_object_get(j, "at")), "connect");
 	json_decref(j);
 	free(text);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -583,7 +583,7 @@ static void *short_resize(void *ctx, void *old, size_t old_size, size_t new_size
 		*allowed = 0;
 		return NULL;
 	}
-	return scene_resize(NULL, old, old_size, new_size);
+	return heap_resize(NULL, old, old_size, new_size);
 }
 
 /* Either there is no answer, or a complete one that says what it lacks. */

@@ -33,10 +33,10 @@ static enum plan_fate fate_of(const struct plan_place *p, struct snapshot_owner 
 	enum plan_fate fate;
 	struct plan plan;
 
-	assert_int_equal(plan_make(p, &snap, &scene_memory, &plan), 0);
+	assert_int_equal(plan_make(p, &snap, &heap_memory, &plan), 0);
 	fate = (enum plan_fate)plan.fates[0];
 	assert_int_equal(plan.by_fate[fate], 1);
-	plan_free(&plan, &scene_memory);
+	plan_free(&plan, &heap_memory);
 	return fate;
 }
 
@@ -146,7 +146,7 @@ static void test_counts_and_cookies(void **state)
 	owners[0].o.expires_ns = 103 * SECOND;
 	owners[1].o.expires_ns = 99 * SECOND;
 	owners[5].o.expires_ns = 158 * SECOND;
-	assert_int_equal(plan_make(&p, &snap, &scene_memory, &plan), 0);
+	assert_int_equal(plan_make(&p, &snap, &heap_memory, &plan), 0);
 	assert_int_equal(plan.by_fate[PLAN_DESTROY], 3);
 	assert_int_equal(plan.by_fate[PLAN_LIVING], 2);
 	assert_int_equal(plan.by_fate[PLAN_ELSEWHERE], 1);
@@ -155,7 +155,7 @@ static void test_counts_and_cookies(void **state)
 	assert_int_equal(plan.longest_ns, 58 * SECOND);
 	for (uint64_t c = 0; c <= 70; c += 5)
 		assert_int_equal(plan_has(&plan, c), c == 10 || c == 20 || c == 30);
-	plan_free(&plan, &scene_memory);
+	plan_free(&plan, &heap_memory);
 	assert_false(plan_has(&plan, 10));
 }
 
@@ -166,11 +166,11 @@ static void test_empty(void **state)
 	struct plan plan;
 
 	(void)state;
-	assert_int_equal(plan_make(&p, &snap, &scene_memory, &plan), 0);
+	assert_int_equal(plan_make(&p, &snap, &heap_memory, &plan), 0);
 	for (int f = 0; f < PLAN_FATES; f++)
 		assert_int_equal(plan.by_fate[f], 0);
 	assert_false(plan_has(&plan, 0));
-	plan_free(&plan, &scene_memory);
+	plan_free(&plan, &heap_memory);
 }
 
 /* A server bound to a device meets what has none, or the same one. */

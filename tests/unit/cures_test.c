@@ -288,7 +288,7 @@ static void test_ending_leaves_time_wait(void **state)
 	connection(s);
 	ask(s, &q, &r);
 	assert_non_null(strstr(cure_of(&r, "end-owner")->costs, "TIME_WAIT"));
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	s->owners[0].o.state = TCPWHY_CLOSE_WAIT;
 	ask(s, &q, &r);
 	assert_null(strstr(cure_of(&r, "end-owner")->costs, "TIME_WAIT"));

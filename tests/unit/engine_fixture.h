@@ -10,19 +10,9 @@
 #include <errno.h>
 
 #include "base/address.h"
+#include "live/heap.h"
 
 enum { ETH0 = 2, ETH1 = 3, SECOND = 1000 };
-
-static inline void *fixture_resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (!new_size) {
-		free(old);
-		return NULL;
-	}
-	return realloc(old, new_size);
-}
 
 static inline struct tcpwhy_addr at(const char *text)
 {
@@ -35,7 +25,7 @@ static inline struct tcpwhy_addr at(const char *text)
 
 static inline struct tcpwhy_engine *fixture_row(const char *row, size_t limit)
 {
-	struct tcpwhy_memory memory = {.resize = fixture_resize, .limit = limit};
+	struct tcpwhy_memory memory = {.resize = heap_resize, .limit = limit};
 	struct tcpwhy_engine *e = tcpwhy_engine_new(tcpwhy_row_find(row), &memory);
 	static const struct {
 		const char *prefix;

@@ -43,7 +43,7 @@ static inline struct explain_question question_of(const struct asks *a)
 
 static inline void ask(struct scene *s, const struct explain_question *q, struct result *r)
 {
-	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), q, &scene_memory, r), 0);
+	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), q, &heap_memory, r), 0);
 }
 
 static inline const struct cure *cure_of(const struct result *r, const char *id)
@@ -57,7 +57,7 @@ static inline const struct cure *cure_of(const struct result *r, const char *id)
 
 static inline void done(struct scene *s, struct result *r)
 {
-	result_free(r, &scene_memory);
+	result_free(r, &heap_memory);
 	free(s);
 }
 

@@ -175,7 +175,7 @@ static void test_odd_texts(void **state)
 		memset(&seen, 0, sizeof(seen));
 		seen.sysctls = row->defaults;
 		plays[i].scene();
-		assert_int_equal(explain_overview(&seen, row, NULL, 0, &scene_memory, &found), 0);
+		assert_int_equal(explain_overview(&seen, row, NULL, 0, &heap_memory, &found), 0);
 		assert_int_equal(found.bad, plays[i].bad);
 		assert_int_equal(found.warn, plays[i].warn);
 		assert_int_equal(found.bind0_free, plays[i].bind0_free);
@@ -237,7 +237,7 @@ static void test_findings(void **state)
 		range(1000);
 		plays[i].scene();
 		print_message("# %s\n", plays[i].name);
-		assert_int_equal(explain_overview(&seen, row, NULL, 0, &scene_memory, &found), 0);
+		assert_int_equal(explain_overview(&seen, row, NULL, 0, &heap_memory, &found), 0);
 		assert_int_equal(found.findings_n, plays[i].rule ? 1 : 0);
 		if (!plays[i].rule)
 			continue;
@@ -266,7 +266,7 @@ static void test_standing(void **state)
 	d->waiting[OVERVIEW_OLD] = 200;
 	d->waiting[OVERVIEW_YOUNG] = 300;
 	d->waiting[OVERVIEW_TIMESTAMPS_UNSEEN] = 5;
-	assert_int_equal(explain_overview(&seen, row, NULL, 0, &scene_memory, &found), 0);
+	assert_int_equal(explain_overview(&seen, row, NULL, 0, &heap_memory, &found), 0);
 	assert_int_equal(found.standing[0].taken, 400);
 	assert_int_equal(found.standing[0].reusable, 200);
 	assert_int_equal(found.standing[0].unknown, 5);
@@ -286,7 +286,7 @@ static void test_worst_first_and_confirmed(void **state)
 	destination_nearly();
 	listener();
 	destination_full();
-	assert_int_equal(explain_overview(&seen, row, "blue", 0, &scene_memory, &found), 0);
+	assert_int_equal(explain_overview(&seen, row, "blue", 0, &heap_memory, &found), 0);
 	assert_int_equal(found.findings_n, 3);
 	assert_int_equal(found.bad, 1);
 	assert_int_equal(found.findings[0].destination, 1);
@@ -306,7 +306,7 @@ static void survey(const char *netns)
 {
 	const struct tcpwhy_row *row = tcpwhy_row_find("6.18.y");
 
-	assert_int_equal(explain_overview(&seen, row, netns, 0, &scene_memory, &found), 0);
+	assert_int_equal(explain_overview(&seen, row, netns, 0, &heap_memory, &found), 0);
 }
 
 static void start(void)

@@ -313,7 +313,7 @@ static bool plays_well(const struct play *p)
 
 	p->scene(s);
 	scene_buckets(s);
-	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r),
+	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
 			 0);
 	for (size_t i = 0; i < r.cures_n; i++) {
 		join(cures, sizeof(cures), r.cures[i].id);
@@ -330,7 +330,7 @@ static bool plays_well(const struct play *p)
 			    "  no help %s\n  wanted  %s\n  because %s\n  unknown %s\n",
 			    p->name, rule, want, cures, p->want.cures, no_help, p->want.no_help,
 			    r.because, r.unknown_n ? r.unknown[0] : "-");
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 	return good;
 }
@@ -360,7 +360,7 @@ static void *counted_resize(void *ctx, void *old, size_t old_size, size_t new_si
 	c->now += new_size - old_size;
 	if (c->now > c->most)
 		c->most = c->now;
-	return scene_resize(NULL, old, old_size, new_size);
+	return heap_resize(NULL, old, old_size, new_size);
 }
 
 static void test_memory_comes_back(void **state)
@@ -392,7 +392,7 @@ static void *short_resize(void *ctx, void *old, size_t old_size, size_t new_size
 	if (new_size && !m->left)
 		return NULL;
 	m->left -= new_size != 0;
-	return scene_resize(NULL, old, old_size, new_size);
+	return heap_resize(NULL, old, old_size, new_size);
 }
 
 /* Memory runs out after any number of allocations: no answer, or one that says what it could not

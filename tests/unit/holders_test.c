@@ -23,7 +23,7 @@ static void test_holders_are_ranked(void **state)
 	assert_int_equal(r.holders_n, EXPLAIN_HOLDERS);
 	assert_int_equal(r.holders[0].seen.o.state, TCPWHY_LISTEN);
 	assert_int_equal(r.holders[0].seen.inode, s->owners[250].inode);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	q.all_holders = true;
 	ask(s, &q, &r);
 	assert_int_equal(r.holders_n, 251);
@@ -115,14 +115,14 @@ static void test_alike_holders_are_all_counted(void **state)
 			o->o.reuse =
 				unit_random(&seed) % 3 ? TCPWHY_REUSE_CAN : TCPWHY_REUSE_UNKNOWN;
 		}
-		assert_int_equal(load_engine(&s->snap, row, NULL, &scene_memory, &e), 0);
+		assert_int_equal(load_engine(&s->snap, row, NULL, &heap_memory, &e), 0);
 		tcpwhy_would_bind(e, &q.bind, &v);
 		tcpwhy_engine_free(e);
-		assert_int_equal(explain_bind(&s->snap, row, &q, &scene_memory, &r), 0);
+		assert_int_equal(explain_bind(&s->snap, row, &q, &heap_memory, &r), 0);
 		assert_int_equal(r.verdict.holders, v.holders);
 		assert_memory_equal(r.verdict.by_class, v.by_class, sizeof(v.by_class));
 		assert_int_equal(r.holders_n, v.holders);
-		result_free(&r, &scene_memory);
+		result_free(&r, &heap_memory);
 		free(s);
 	}
 }

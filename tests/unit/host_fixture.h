@@ -28,7 +28,7 @@ static inline struct host *fixture_host(const char *row, const char *address, ui
 					uint32_t clock_ms)
 {
 	struct host_config config = {.row = tcpwhy_row_find(row),
-				     .memory.resize = fixture_resize,
+				     .memory.resize = heap_resize,
 				     .draw = fixture_draw,
 				     .ctx = seed,
 				     .clock_ms = clock_ms};

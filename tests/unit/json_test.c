@@ -112,7 +112,7 @@ static json_t *answer(struct scene *s, const char *addr, uint16_t port)
 	struct result r;
 
 	scene_buckets(s);
-	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r),
+	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
 			 0);
 	if (r.holders_n && r.holders[0].seen.inode) {
 		r.holders[0].owners[0] = (struct result_owner){7, "java \xff\"\x01", ""};
@@ -120,7 +120,7 @@ static json_t *answer(struct scene *s, const char *addr, uint16_t port)
 	}
 	json_t *j = read_back(&r);
 	check_schema(j);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	return j;
 }
 
@@ -212,7 +212,7 @@ static void test_try(void **state)
 	struct result r;
 
 	(void)state;
-	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r),
+	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
 			 0);
 	r.tried = (struct result_try){true, 0, TCPWHY_CALL_NONE};
 	json_t *j = read_back(&r);
@@ -223,7 +223,7 @@ static void test_try(void **state)
 	assert_true(json_is_false(json_object_get(json_object_get(j, "try"), "agrees")));
 	assert_string_equal(text_of(json_object_get(j, "try"), "at"), "listen");
 	json_decref(j);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -237,11 +237,11 @@ static void test_full_disk_is_seen(void **state)
 	(void)state;
 	if (!full)
 		unit_skip("no /dev/full");
-	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, &r),
+	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, &r),
 			 0);
 	assert_false(report_json(&r, full));
 	fclose(full);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 

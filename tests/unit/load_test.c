@@ -15,7 +15,7 @@ static struct tcpwhy_engine *loaded(const struct snapshot *snap, const struct lo
 {
 	struct tcpwhy_engine *e = NULL;
 
-	assert_int_equal(load_engine(snap, row(), change, &scene_memory, &e), 0);
+	assert_int_equal(load_engine(snap, row(), change, &heap_memory, &e), 0);
 	return e;
 }
 
@@ -357,7 +357,7 @@ static void test_distinct_answers_alike(void **state)
 			o->o.reuse = unit_random(&seed) % 3 ? TCPWHY_REUSE_CAN : TCPWHY_REUSE_NO;
 			o->o.reuseport = unit_random(&seed) % 4 == 0;
 		}
-		assert_int_equal(load_distinct(&s->snap, &scene_memory, &few), 0);
+		assert_int_equal(load_distinct(&s->snap, &heap_memory, &few), 0);
 		assert_true(few.snap.owners_n <= 60);
 		struct tcpwhy_engine *all = loaded(&s->snap, NULL), *some = loaded(&few.snap, NULL);
 		for (unsigned bits = 0; bits < 8; bits++) {
@@ -380,7 +380,7 @@ static void test_distinct_answers_alike(void **state)
 		}
 		tcpwhy_engine_free(all);
 		tcpwhy_engine_free(some);
-		load_distinct_free(&few, &scene_memory);
+		load_distinct_free(&few, &heap_memory);
 		free(s);
 	}
 }
@@ -398,7 +398,7 @@ static void *short_resize(void *ctx, void *old, size_t old_size, size_t new_size
 		m->left = 0;
 		return NULL;
 	}
-	return scene_resize(NULL, old, old_size, new_size);
+	return heap_resize(NULL, old, old_size, new_size);
 }
 
 static void test_no_memory(void **state)

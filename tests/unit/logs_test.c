@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "live/heap.h"
 #include "logs/format.h"
 #include "logs/group.h"
 #include "logs/logs.h"
@@ -26,10 +27,7 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 	size_t *held = ctx;
 
 	*held += new_size - old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
+	return heap_resize(NULL, old, old_size, new_size);
 }
 
 /* ------------------------------------------------------------------------------------- recording
@@ -648,12 +646,10 @@ static void *no_memory(void *ctx, void *old, size_t old_size, size_t new_size)
 {
 	size_t *left = ctx;
 
-	(void)old_size;
-	if (!new_size) {
-		free(old);
+	if (new_size && !*left)
 		return NULL;
-	}
-	return *left && (*left)-- ? realloc(old, new_size) : NULL;
+	*left -= new_size != 0;
+	return heap_resize(NULL, old, old_size, new_size);
 }
 
 static void test_no_memory(void **state)

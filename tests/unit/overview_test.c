@@ -225,7 +225,7 @@ static void test_the_engine_counts_the_same(void **state)
 			if (s->owners[i].o.connect_bind == TCPWHY_YES)
 				s->buckets[i].fastreuse = s->buckets[i].fastreuseport = -1;
 		count_all(s);
-		assert_int_equal(load_engine(&s->snap, row, NULL, &scene_memory, &e), 0);
+		assert_int_equal(load_engine(&s->snap, row, NULL, &heap_memory, &e), 0);
 		for (size_t i = 0; i < out.destinations_n; i++) {
 			const struct overview_destination *d = &out.destinations[i];
 			struct tcpwhy_connect_request q = {.source = d->local,

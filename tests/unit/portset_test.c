@@ -337,7 +337,7 @@ static void test_little_memory(void **state)
 static void *refusing_resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
 	return *(bool *)ctx && new_size > old_size ? NULL
-						   : fixture_resize(NULL, old, old_size, new_size);
+						   : heap_resize(NULL, old, old_size, new_size);
 }
 
 /* A TIME_WAIT whose end cannot be moved keeps it, its 4-tuple and its port. */

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 
 #include "cure/reuse.h"
+#include "live/heap.h"
 
 enum { CONNECTIONS = 1, SOCKETS = 1 + CONNECTIONS, BORDERS_MAX = 400 };
 
@@ -26,18 +27,6 @@ static struct fixture {
 	int clients[CONNECTIONS];
 	uint16_t port;
 } fix;
-
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
-}
-
-static const struct tcpwhy_memory heap = {.resize = resize};
 
 /* ---------------------------------------------------------------------------- what is killed
  */
@@ -52,7 +41,7 @@ static int set(void)
 	int rc;
 
 	close_range(3, ~0u, 0);
-	if (!report || reuse_apply(&ask, &how, &heap, report, &err))
+	if (!report || reuse_apply(&ask, &how, &heap_memory, report, &err))
 		return 1;
 	rc = report->end != CHANGE_DONE;
 	reuse_report_free(report);

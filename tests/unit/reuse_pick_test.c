@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "live/heap.h"
 #include "load/load.h"
 
 enum { PORT = 8080, SOCKETS_MAX = 16 };
@@ -223,18 +224,6 @@ static void test_nothing(void **state)
 /* -------------------------------------------------------------------------------------- the proof
  */
 
-static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
-}
-
-static const struct tcpwhy_memory heap = {.resize = resize};
-
 /* The view of a listing in which every socket with an inode was reached. */
 static void prove(struct listing *l, struct reuse_proof *proof)
 {
@@ -254,8 +243,8 @@ static void prove(struct listing *l, struct reuse_proof *proof)
 			.reuse = l->owners[i].o.reuse == TCPWHY_REUSE_CAN,
 		};
 	}
-	assert_int_equal(reuse_prove(view, 0, load_row_for("6.18.44"), &heap, proof), 1);
-	assert_int_equal(reuse_prove(view, 1, load_row_for("6.18.44"), &heap, proof), 0);
+	assert_int_equal(reuse_prove(view, 0, load_row_for("6.18.44"), &heap_memory, proof), 1);
+	assert_int_equal(reuse_prove(view, 1, load_row_for("6.18.44"), &heap_memory, proof), 0);
 	free(view);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "facts/snapshot.h"
+#include "live/heap.h"
 #include "unit.h"
 
 #define SECOND       1000000000ull
@@ -118,17 +119,5 @@ static inline void scene_buckets(struct scene *s)
 			.fast_family = TCPWHY_IPV4,
 		};
 }
-
-static void *scene_resize(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-	(void)ctx;
-	(void)old_size;
-	if (new_size)
-		return realloc(old, new_size);
-	free(old);
-	return NULL;
-}
-
-static const struct tcpwhy_memory scene_memory = {.resize = scene_resize};
 
 #endif

@@ -53,8 +53,7 @@ static void ask(struct scene *s, const char *addr, uint16_t port, bool all, stru
 	assert_true(address_parse(addr, &q.bind.addr, &family));
 	q.bind.family = (uint8_t)family;
 	scene_buckets(s);
-	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &scene_memory, r),
-			 0);
+	assert_int_equal(explain_bind(&s->snap, tcpwhy_row_find("6.18.y"), &q, &heap_memory, r), 0);
 }
 
 static char *shown(struct scene *s, const char *addr, uint16_t port, bool all)
@@ -64,7 +63,7 @@ static char *shown(struct scene *s, const char *addr, uint16_t port, bool all)
 	ask(s, addr, port, all, &r);
 	char *text = screen_of(&r, all);
 	check_form(text);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	return text;
 }
 
@@ -168,7 +167,7 @@ static void test_long_and_hostile_owners(void **state)
 	has(text, "worker?[31m?[4000002]");
 	has(text, "and more");
 	free(text);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 
@@ -189,7 +188,7 @@ static void test_a_wrong_prediction_is_loud(void **state)
 	has(text, "failed with EADDRINUSE");
 	has(text, "\nMISMATCH  the kernel's bind() failed with EADDRINUSE, which is NOT");
 	free(text);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	free(s);
 }
 

@@ -23,7 +23,7 @@ static void test_unknown_options(void **state)
 	assert_null(strstr(r.because, "had not"));
 	assert_non_null(strstr(r.because, "cannot be seen"));
 	assert_int_equal(r.unknown_n, 1);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 
 	asks.reuse = true;
 	q = question_of(&asks);
@@ -48,7 +48,7 @@ static void test_blind(void **state)
 	assert_int_equal(r.verdict.answer, TCPWHY_DEPENDS);
 	assert_int_equal(r.cures_n, 0);
 	assert_int_equal(r.no_help_n, 0);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	time_wait(s);
 	ask(s, &q, &r);
 	assert_int_equal(r.verdict.answer, TCPWHY_REFUSED);
@@ -72,10 +72,10 @@ static void test_programs(void **state)
 	assert_int_equal(r.verdict.error, EPERM);
 	assert_int_equal(r.verdict.missing, TCPWHY_MISSING_PROGRAM);
 	assert_int_equal(r.cures_n, 0);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	ask(s, &q6, &r);
 	assert_int_equal(r.verdict.answer, TCPWHY_OK);
-	result_free(&r, &scene_memory);
+	result_free(&r, &heap_memory);
 	time_wait(s);
 	ask(s, &q, &r);
 	assert_int_equal(r.verdict.answer, TCPWHY_REFUSED);
