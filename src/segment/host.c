@@ -199,7 +199,7 @@ static void look(const struct host *h, const struct tcb *t, struct host_view *v)
 		.state = t->state,
 		.timewait = t->mini,
 		.timer = t->timer_kind,
-		.expires_ns = t->timer.at == NIL ? 0 : t->timer.when_ns,
+		.expires_ns = t->timer.at == NIL ? 0 : t->timer.due_ns,
 		.retransmits = t->timer_kind == HOST_TIMER_PROBE ? t->probes : t->retransmits,
 		.snd_una = t->snd_una,
 		.snd_nxt = t->snd_nxt,
@@ -214,7 +214,7 @@ static void look(const struct host *h, const struct tcb *t, struct host_view *v)
 	};
 	if (t->mini && tcpwhy_get(h->engine, t->sock, &o) == 0) {
 		v->timer = HOST_TIMER_TIMEWAIT;
-		v->expires_ns = o.expires_ns;
+		v->expires_ns = h->config.wheel ? t->timer.due_ns : o.expires_ns;
 	}
 	if (t->state == TCPWHY_CLOSE && tcpwhy_get(h->engine, t->sock, &o) == 0)
 		v->state = o.state; /* BOUND, if it holds a port */
@@ -248,7 +248,7 @@ bool host_find(const struct host *h, const struct tcpwhy_addr *local, uint16_t p
 	*view = (struct host_view){
 		.state = TCPWHY_SYN_RECV,
 		.timer = HOST_TIMER_RETRANSMIT,
-		.expires_ns = r->timer.when_ns,
+		.expires_ns = r->timer.due_ns,
 		.retransmits = r->retransmits,
 		.snd_una = r->snt_isn,
 		.snd_nxt = r->snt_isn + 1,

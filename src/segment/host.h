@@ -55,9 +55,11 @@ struct host_config {
 	void *ctx;
 	struct tcpwhy_perturb *perturb; /* as in struct tcpwhy_choice; may be NULL */
 	uint32_t clock_ms;              /* what the timestamp clock shows at time 0 */
-	uint32_t window; /* announced while nothing waits to be read; 0: 65,535. Bytes. */
-	uint16_t mss;    /* longest payload, 12 less beside a timestamp; 0: 1,460; at least 48 */
-	uint16_t hz;     /* of the kernel's clock; 0: 250 */
+	uint32_t window;  /* announced while nothing waits to be read; 0: 65,535. Bytes. */
+	uint16_t mss;     /* longest payload, 12 less beside a timestamp; 0: 1,460; at least 48 */
+	uint16_t hz;      /* of the kernel's clock; 0: 250 */
+	bool wheel;       /* timers run as late as the kernel's (wheel.c); else when they are due */
+	uint64_t jiffies; /* wheel: what the kernel's clock shows at time 0 */
 };
 
 /* A host without sockets and addresses, with the row's default sysctls, at time 0. NULL: no memory.
@@ -137,7 +139,7 @@ struct host_view {
 	uint8_t state;        /* enum tcpwhy_state; a request: SYN_RECV */
 	bool timewait;        /* a mini-socket */
 	uint8_t timer;        /* enum host_timer */
-	uint64_t expires_ns;  /* of the timer */
+	uint64_t expires_ns;  /* of the timer: what it was set to */
 	uint32_t retransmits; /* since the last answer; of probes if that is the timer */
 	uint32_t snd_una, snd_nxt, rcv_nxt;
 	uint32_t window; /* announced and not used up, bytes */

@@ -177,7 +177,7 @@ static void start_child(struct host *h, struct tcb *child, const struct request 
 	child->snd_wl1 = r->rcv_isn;
 	child->syn_again = r->timeouts || r->retransmits;
 	if (!child->syn_again)
-		rtt_sample(child, now(h) - r->sent_ns);
+		rtt_sample(h, child, now(h) - r->sent_ns);
 }
 
 struct tcb *listen_child(struct host *h, struct tcb *listener, const struct request *r)

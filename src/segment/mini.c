@@ -25,8 +25,12 @@ static void watch_end(struct host *h, struct tcb *m)
 
 	must(tcpwhy_get(h->engine, m->sock, &o) == 0);
 	m->tw_kill = o.expires_ns - now(h) <= 4 * NS_PER_S;
+	const uint64_t ends_ns = wheel_runs(h, o.expires_ns);
+	if (ends_ns != o.expires_ns)
+		tcpwhy_timewait_end(h->engine, m->sock, ends_ns, false);
 	if (!has(h, TCPWHY_P_TW_COUNTED_EARLY))
-		timer_set(h, &m->timer, tcb_number(m->sock) << 1, o.expires_ns - 1);
+		timer_set_exact(h, &m->timer, tcb_number(m->sock) << 1, ends_ns - 1);
+	m->timer.due_ns = o.expires_ns;
 }
 
 static void count_mini(struct host *h, const struct tcb *m)

@@ -29,7 +29,7 @@ static void take_timestamp(struct host *h, struct tcb *t, const struct segment *
 static void first_acknowledged(struct host *h, struct tcb *t, bool sampled)
 {
 	if (!t->rtt_known && !t->retransmitted_ns && t->state != TCPWHY_SYN_RECV)
-		rtt_sample(t, now(h) - t->sent_ns);
+		rtt_sample(h, t, now(h) - t->sent_ns);
 	if (sampled)
 		rtt_sampled(t);
 	t->retransmitted_ns = 0;

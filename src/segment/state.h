@@ -30,8 +30,9 @@
 
 /* Of everything that happens by itself, one heap. */
 struct timer {
-	uint64_t when_ns;
-	uint32_t at; /* place in the heap, NIL: not set */
+	uint64_t due_ns;  /* what it was set to */
+	uint64_t when_ns; /* when it runs: not before */
+	uint32_t at;      /* place in the heap, NIL: not set */
 };
 
 /* Sequence numbers from, up to but not including, to. */
@@ -236,7 +237,9 @@ uint32_t clock_ms(const struct host *h);
 
 /* ---------------------------------------------------------------------------------- timer.c */
 /* False: no memory; then it never fires. */
-bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_ns);
+bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t due_ns);
+/* Past the wheel: it runs then. */
+bool timer_set_exact(struct host *h, struct timer *timer, uint32_t id, uint64_t when_ns);
 void timer_clear(struct host *h, struct timer *timer);
 void retransmit_start(struct host *h, struct tcb *t); /* rearms; stops if all is acknowledged */
 void retransmit_stop(struct host *h, struct tcb *t);
@@ -245,7 +248,7 @@ void retransmit_revert(struct host *h, struct tcb *t);
 /* The last segment of the handshake: it tells the round trip, or not. */
 void rtt_settle(struct host *h, struct tcb *t, const struct segment *s);
 /* The first round trip that is known. */
-void rtt_sample(struct tcb *t, uint64_t rtt_ns);
+void rtt_sample(const struct host *h, struct tcb *t, uint64_t rtt_ns);
 /* A later one: the time-out is again what the round trip gives. */
 void rtt_sampled(struct tcb *t);
 /* 3.5 times the RTO: the least time for an orphan, and a recycled TIME_WAIT's. */
@@ -269,6 +272,12 @@ void persist_start(struct host *h, struct tcb *t);
 /* An ACK came while nothing was under way. */
 void persist_answered(struct host *h, struct tcb *t);
 void persist_timer(struct host *h, struct tcb *t);
+
+/* ---------------------------------------------------------------------------------- wheel.c */
+/* When a timer runs that is set now: later than that, or then (host_config.wheel). */
+uint64_t wheel_runs(const struct host *h, uint64_t when_ns);
+/* As many ticks as are not less, as the kernel counts a time-out. */
+uint64_t wheel_whole_ticks(const struct host *h, uint64_t ns);
 
 /* ---------------------------------------------------------------------------------- output.c */
 void send_syn(struct host *h, struct tcb *t);

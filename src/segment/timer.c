@@ -56,13 +56,22 @@ static void sift_down(struct host *h, uint32_t at)
 	put(h, at, id);
 }
 
-bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t when_ns)
+bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t due_ns)
+{
+	if (!timer_set_exact(h, timer, id, wheel_runs(h, due_ns)))
+		return false;
+	if (due_ns >= now(h))
+		timer->due_ns = due_ns;
+	return true;
+}
+
+bool timer_set_exact(struct host *h, struct timer *timer, uint32_t id, uint64_t when_ns)
 {
 	timer_clear(h, timer);
 	if (!memory_grow(&h->memory, &h->heap, &h->heap_size, h->heap_used + 1, sizeof(*h->heap)))
 		return false;
 	/* At the end of time a sum wraps: it then never comes. */
-	timer->when_ns = when_ns < now(h) ? NEVER - 1 : when_ns;
+	timer->when_ns = timer->due_ns = when_ns < now(h) ? NEVER - 1 : when_ns;
 	h->heap[h->heap_used++] = id;
 	sift_up(h, h->heap_used - 1);
 	return true;
@@ -85,13 +94,14 @@ void timer_clear(struct host *h, struct timer *timer)
 
 /* ---------------------------------------------------------------------------- retransmission */
 
-void rtt_sample(struct tcb *t, uint64_t rtt_ns)
+void rtt_sample(const struct host *h, struct tcb *t, uint64_t rtt_ns)
 {
-	uint64_t spread = 2 * rtt_ns > RTO_MIN_NS ? 2 * rtt_ns : RTO_MIN_NS;
+	const uint64_t most = rtt_ns < RTO_MAX_NS ? rtt_ns : RTO_MAX_NS;
+	const uint64_t spread = 2 * most > RTO_MIN_NS ? 2 * most : RTO_MIN_NS;
+	const uint64_t rto = wheel_whole_ticks(h, most + spread);
 
 	t->rtt_known = true;
-	t->sampled_rto_ns =
-		rtt_ns < RTO_MAX_NS && rtt_ns + spread < RTO_MAX_NS ? rtt_ns + spread : RTO_MAX_NS;
+	t->sampled_rto_ns = rto < RTO_MAX_NS ? rto : RTO_MAX_NS;
 	rtt_sampled(t);
 }
 
@@ -108,9 +118,9 @@ void rtt_settle(struct host *h, struct tcb *t, const struct segment *s)
 	if (t->rtt_known)
 		return;
 	if (!t->syn_again)
-		rtt_sample(t, now(h) - t->sent_ns);
+		rtt_sample(h, t, now(h) - t->sent_ns);
 	else if (t->has_ts && s->has_timestamp && s->tsecr)
-		rtt_sample(t, (clock_ms(h) + t->ts_offset - s->tsecr) * NS_PER_MS);
+		rtt_sample(h, t, (clock_ms(h) + t->ts_offset - s->tsecr) * NS_PER_MS);
 	else
 		t->rto_ns = t->sampled_rto_ns = RTO_FALLBACK_NS;
 }
@@ -238,7 +248,7 @@ void retransmit_revert(struct host *h, struct tcb *t)
 {
 	if (t->timer_kind != HOST_TIMER_RETRANSMIT || !t->retransmits || !t->backoff)
 		return;
-	const uint64_t sent_ns = t->timer.when_ns - t->rto_ns;
+	const uint64_t sent_ns = t->timer.due_ns - t->rto_ns;
 	t->rto_ns = time_backed_off(t->sampled_rto_ns, --t->backoff);
 	const uint64_t due_ns = sent_ns + t->rto_ns;
 	if (due_ns > now(h))

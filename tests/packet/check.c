@@ -158,6 +158,9 @@ static uint64_t timer_tolerance(const struct check *c, const struct seen_flow *k
 		t += c->waited_ns < PAUSE_NS ? c->waited_ns : PAUSE_NS;
 	if (k->timer == HOST_TIMER_RETRANSMIT && c->of_k.counters[COUNTER_SyncookiesRecv])
 		t += COOKIE_NS;
+	/* the kernel's time-out is whole ticks, and so 204 ms, and each doubling of it */
+	if (k->timer == HOST_TIMER_PROBE)
+		t += k->left_ns / 32;
 	/* the timer wheel is late by up to an eighth, and the next time-out begins there */
 	if (k->retransmits)
 		t += (c->of_k.now_ns - c->start_ns) / 6;
@@ -680,7 +683,7 @@ int check_script(struct kernel *k, const struct script *s, const struct check_ho
 
 	*m = (struct mismatch){.class = CHECK_AGREE};
 	if (!rc && model)
-		rc = model_begin(model, how->row, k->lacks, kernel_now());
+		rc = model_begin(model, how->row, k->lacks, &k->jiffies, kernel_now());
 	if (!rc) {
 		*c = (struct check){.k = k,
 				    .m = model,

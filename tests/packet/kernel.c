@@ -435,6 +435,7 @@ static int open_views(struct kernel *k, struct err *err)
 {
 	int rc = tally_open(&k->tally, err);
 
+	k->jiffies = jiffies_read();
 	if (rc)
 		return rc;
 	k->sockstat = open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC);

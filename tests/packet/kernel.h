@@ -9,6 +9,7 @@
 #ifndef PACKET_KERNEL_H
 #define PACKET_KERNEL_H
 
+#include "jiffies.h"
 #include "tally.h"
 #include "player.h"
 
@@ -19,6 +20,7 @@ struct kernel {
 	struct remote remote;
 	struct diag diag;
 	struct tally tally;
+	struct jiffies jiffies;
 	int sockstat, sockstat6;
 	int fds[SCRIPT_SOCKETS];
 	uint8_t families[SCRIPT_SOCKETS];

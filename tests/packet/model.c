@@ -124,7 +124,7 @@ static void set_sysctl(struct host *h, enum script_sysctl which, uint32_t value)
 }
 
 int model_begin(struct model *m, const struct tcpwhy_row *row, const bool lacks[static SYSCTLS],
-		uint64_t now_ns)
+		const struct jiffies *jiffies, uint64_t now_ns)
 {
 	const struct host_config config = {
 		.row = row,
@@ -133,6 +133,9 @@ int model_begin(struct model *m, const struct tcpwhy_row *row, const bool lacks[
 		.ctx = &m->draw,
 		.window = 64240, /* what tcp_rmem gives a fresh socket */
 		.mss = 1460,
+		.hz = jiffies->hz,
+		.wheel = jiffies->hz,
+		.jiffies = jiffies->at_zero,
 	};
 
 	*m = (struct model){.draw = 1};

@@ -8,6 +8,7 @@
 #ifndef PACKET_MODEL_H
 #define PACKET_MODEL_H
 
+#include "jiffies.h"
 #include "player.h"
 
 #include "segment/host.h"
@@ -25,7 +26,7 @@ struct model {
 /* A new host of that release, at that time. Sysctls that the kernel lacks are left as the row has
  * them. 0 or -ENOMEM. Ends with model_end(). */
 int model_begin(struct model *m, const struct tcpwhy_row *row, const bool lacks[static SYSCTLS],
-		uint64_t now_ns);
+		const struct jiffies *jiffies, uint64_t now_ns);
 void model_end(struct model *m);
 
 /* Moves its clock; what happens by itself until then goes to o. */
