@@ -398,22 +398,25 @@ struct tcpwhy_memory {
 	size_t limit;
 };
 
-/* A new, empty namespace with the row's default sysctls and without addresses or devices. NULL: no
- * memory. The row is borrowed for the life of the engine. */
+/* A new, empty namespace with the row's default sysctls and without addresses or devices; its clock
+ * stands at 0. NULL: no memory. The row is borrowed for the life of the engine, *memory is copied;
+ * what memory->ctx points to must outlive the engine. Free it with tcpwhy_engine_free(). */
 struct tcpwhy_engine *tcpwhy_engine_new(const struct tcpwhy_row *row,
 					const struct tcpwhy_memory *memory);
+/* Gives all its memory back; every handle is void. NULL is nothing to do. */
 void tcpwhy_engine_free(struct tcpwhy_engine *e);
 
-/* Bytes that the engine holds now. */
+/* Bytes that the engine holds now: the sum of its blocks, as memory->limit counts them. */
 size_t tcpwhy_engine_bytes(const struct tcpwhy_engine *e);
 
 /* Sysctls act on later calls only, as in the kernel. The pointer is borrowed until the next change.
  */
 const struct tcpwhy_sysctls *tcpwhy_sysctls(const struct tcpwhy_engine *e);
-/* -EINVAL if low > high or low is 0. */
+/* All of them at once, copied. 0, or -EINVAL with nothing changed if port_low is 0 or above
+ * port_high. */
 int tcpwhy_set_sysctls(struct tcpwhy_engine *e, const struct tcpwhy_sysctls *s);
-/* net.ipv4.ip_local_reserved_ports: skipped by bind(0) and connect(), not by bind() to a given
- * port. */
+/* Puts a port into net.ipv4.ip_local_reserved_ports, or takes it out: skipped by bind(0) and
+ * connect(), not by bind() to a given port (inet_is_local_reserved_port()). 0 or -ENOMEM. */
 int tcpwhy_reserve_port(struct tcpwhy_engine *e, uint16_t port, bool reserved);
 
 /* What kind of local address a prefix is. TENTATIVE (IPv6 DAD not finished) cannot be bound;
@@ -422,13 +425,14 @@ enum tcpwhy_local { TCPWHY_LOCAL, TCPWHY_LOCAL_BROADCAST, TCPWHY_LOCAL_TENTATIVE
 
 /* A local prefix: every address in it can be bound. prefix_len counts bits of the 16-byte form:
  * IPv4 /32 is 128. device is its ifindex; l3mdev the VRF's ifindex or 0. Until the first call the
- * local addresses are unknown and an address check depends (TCPWHY_MISSING_LOCAL). 0 or -ENOMEM. */
+ * local addresses are unknown and an address check depends (TCPWHY_MISSING_LOCAL). 0, -EINVAL
+ * (prefix_len above 128), -ENOMEM. inet_addr_type_table(), ipv6_chk_addr(). */
 int tcpwhy_add_local(struct tcpwhy_engine *e, const struct tcpwhy_addr *prefix, unsigned prefix_len,
 		     enum tcpwhy_local kind, uint32_t device, uint32_t l3mdev);
 /* Says that there are no more, or none at all, as where lo is down. */
 void tcpwhy_locals_known(struct tcpwhy_engine *e);
-/* A device and the VRF it belongs to (0: none). Until the first call any device is taken to exist.
- */
+/* A device and the VRF it belongs to (0: none), by their ifindexes. Until the first call any device
+ * is taken to exist. 0 or -ENOMEM. inet_sk_bound_l3mdev(). */
 int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev);
 
 /* Moves the clock. TIME_WAIT and orphan FIN_WAIT2 whose time has come end. Going backwards is
@@ -436,6 +440,7 @@ int tcpwhy_add_device(struct tcpwhy_engine *e, uint32_t device, uint32_t l3mdev)
 void tcpwhy_advance(struct tcpwhy_engine *e, uint64_t now_ns);
 /* When the next of them ends; UINT64_MAX: none has a time. */
 uint64_t tcpwhy_next_end(const struct tcpwhy_engine *e);
+/* Where the clock stands: the latest now_ns of tcpwhy_advance(), 0 before the first. */
 uint64_t tcpwhy_now(const struct tcpwhy_engine *e);
 
 /* --------------------------------------------------------------- state that was seen, not made
@@ -477,6 +482,7 @@ struct tcpwhy_bucket {
  * unknown unless tcpwhy_import_bucket() says otherwise, before or after. *out may be NULL. 0,
  * -EINVAL (state, family), -ENOMEM. */
 int tcpwhy_import_owner(struct tcpwhy_engine *e, const struct tcpwhy_owner *o, tcpwhy_sock *out);
+/* Sets the fields of the bucket of (port, l3mdev), which is made if missing. 0 or -ENOMEM. */
 int tcpwhy_import_bucket(struct tcpwhy_engine *e, const struct tcpwhy_bucket *b);
 /* Says that sockets which only bound may exist unseen: an "ok" then becomes "depends". */
 void tcpwhy_import_blind(struct tcpwhy_engine *e, bool bound_unseen);
@@ -504,7 +510,9 @@ struct tcpwhy_bind_request {
 };
 
 /* What bind(), and with .listen then listen(), would do now. Nothing changes; the result is certain
- * or DEPENDS. For port 0 the port is named only when exactly one is admissible. */
+ * or DEPENDS. For port 0 the port is named only when exactly one is admissible. *v is written
+ * whole, and is the caller's. inet_bind(), inet6_bind(), inet_csk_get_port(),
+ * inet_csk_listen_start(). */
 void tcpwhy_would_bind(const struct tcpwhy_engine *e, const struct tcpwhy_bind_request *q,
 		       struct tcpwhy_verdict *v);
 
@@ -522,7 +530,8 @@ struct tcpwhy_connect_request {
  * bound port only whether the 4-tuple can be taken: ask tcpwhy_would_bind() for the port itself.
  * Nothing changes. The engine must hold the owners of every port of the range. The port is named
  * only if it is certain. Refused: EADDRNOTAVAIL, rule connect.no-port-for-destination or
- * connect.tuple-taken (then .first has it). */
+ * connect.tuple-taken (then .first has it). *v as above. __inet_hash_connect(),
+ * __inet_check_established(), tcp_twsk_unique(). */
 void tcpwhy_would_connect(const struct tcpwhy_engine *e, const struct tcpwhy_connect_request *q,
 			  struct tcpwhy_verdict *v);
 
@@ -537,10 +546,12 @@ bool tcpwhy_next_holder(const struct tcpwhy_engine *e, const struct tcpwhy_bind_
 			struct tcpwhy_cursor *c, struct tcpwhy_owner *owner,
 			enum tcpwhy_holder *holder);
 
-/* Every owner, of every port. Starts with a zeroed cursor. */
+/* Every owner, of every port, one a call, in no order that is promised. Starts with a zeroed
+ * cursor; a change of the engine ends the walk. s may be NULL. False at the end, with outputs
+ * untouched. */
 bool tcpwhy_next_owner(const struct tcpwhy_engine *e, struct tcpwhy_cursor *c, tcpwhy_sock *s,
 		       struct tcpwhy_owner *owner);
-/* The bucket of (port, l3mdev). False if there is none. */
+/* The bucket of (port, l3mdev), as a copy. False if there is none. */
 bool tcpwhy_get_bucket(const struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev,
 		       struct tcpwhy_bucket *b);
 
@@ -592,8 +603,8 @@ enum tcpwhy_option {
 	TCPWHY_TCP_LINGER2,         /* seconds; -1: close() resets instead of FIN_WAIT2 */
 };
 
-/* A socket in CLOSE, without a port. may_bind_low: CAP_NET_BIND_SERVICE. 0, -EINVAL (family),
- * -ENOMEM. */
+/* A socket in CLOSE, without a port, of that user. may_bind_low: CAP_NET_BIND_SERVICE. *out is good
+ * until tcpwhy_close(). 0, -EINVAL (family), -ENOMEM. */
 int tcpwhy_socket(struct tcpwhy_engine *e, enum tcpwhy_family family, uint32_t uid,
 		  bool may_bind_low, tcpwhy_sock *out);
 /* The errno that setsockopt() gives, 0 if none; -EBADF for a stale handle, -EINVAL for no such
@@ -604,7 +615,9 @@ int tcpwhy_setsockopt(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_option
 /* The socket calls. 0: the verdict says what the kernel answers, and the state has changed
  * accordingly; -EBADF: not a live handle, v untouched. connect() only takes port and 4-tuple and
  * goes to SYN_SENT; source is the address the route gives, used if the socket has none. If it took
- * the place of a TIME_WAIT, .first is the handle, stale now, that this one had. */
+ * the place of a TIME_WAIT, .first is the handle, stale now, that this one had. addr, peer and
+ * source are borrowed for the call, as is choice, which is asked only where a port is chosen.
+ * inet_csk_get_port(), inet_csk_listen_start(), tcp_v4_connect(). */
 int tcpwhy_bind(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_addr *addr,
 		uint16_t port, const struct tcpwhy_choice *choice, struct tcpwhy_verdict *v);
 int tcpwhy_listen(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_choice *choice,
@@ -618,20 +631,23 @@ int tcpwhy_connect(struct tcpwhy_engine *e, tcpwhy_sock s, const struct tcpwhy_a
  * tcp_disconnect(). */
 int tcpwhy_disconnect(struct tcpwhy_engine *e, tcpwhy_sock s);
 
-/* What arrives from the other side, at the level of identity. 0, -EBADF, -EINVAL if the state does
- * not allow it, -ENOMEM. */
-int tcpwhy_established(struct tcpwhy_engine *e,
-		       tcpwhy_sock s); /* SYN_SENT: the handshake is done */
+/* What arrives from the other side, at the level of identity: each of the following gives 0,
+ * -EBADF, -EINVAL if the state does not allow it, or -ENOMEM. */
+
+/* SYN_SENT: the handshake is done. tcp_finish_connect(). */
+int tcpwhy_established(struct tcpwhy_engine *e, tcpwhy_sock s);
 /* A handshake with a listener is done: a child in ESTABLISHED, not yet accepted, with the
- * listener's options. A TIME_WAIT with the same 4-tuple ends (RFC 1122 4.2.2.13). -EEXIST if a
- * living socket has the 4-tuple. */
+ * listener's options; *child is its handle. A TIME_WAIT with the same 4-tuple ends (RFC 1122
+ * 4.2.2.13). -EEXIST if a living socket has the 4-tuple. tcp_v4_syn_recv_sock(). */
 int tcpwhy_incoming(struct tcpwhy_engine *e, tcpwhy_sock listener, const struct tcpwhy_addr *local,
 		    const struct tcpwhy_addr *peer, uint16_t peer_port, tcpwhy_sock *child);
-int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock child,
-		    uint32_t uid);                         /* accept() took it; uid of the caller */
-int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock s); /* the peer's FIN */
-int tcpwhy_reset_in(struct tcpwhy_engine *e,
-		    tcpwhy_sock s); /* an acceptable RST, or SOCK_DESTROY */
+/* accept() took the child; it is of that user from then on. sock_graft(). */
+int tcpwhy_accepted(struct tcpwhy_engine *e, tcpwhy_sock child, uint32_t uid);
+/* The peer's FIN. tcp_fin(). */
+int tcpwhy_fin_in(struct tcpwhy_engine *e, tcpwhy_sock s);
+/* An acceptable RST, or SOCK_DESTROY: a mini-socket or an orphan is gone, and its handle stale.
+ * tcp_reset(), tcp_abort(). */
+int tcpwhy_reset_in(struct tcpwhy_engine *e, tcpwhy_sock s);
 /* What the handshake agreed on: whether both ends use TCP timestamps. Until then a socket counts by
  * the sysctl. 0, -EBADF. */
 int tcpwhy_timestamps(struct tcpwhy_engine *e, tcpwhy_sock s, bool both_use_them);
@@ -650,17 +666,20 @@ enum tcpwhy_sent { TCPWHY_SENT_NOTHING, TCPWHY_SENT_FIN, TCPWHY_SENT_RST };
  * its own, which tcpwhy_find_tuple() tells; only where FIN_WAIT2 is to last longer than TIME_WAIT
  * does the full socket stay at first (tcp_rcv_state_process()). 0, -EBADF, -EINVAL as above. */
 int tcpwhy_fin_acked(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
-/* The errno of shutdown() (ENOTCONN), 0, or -EBADF. *sent, which may be NULL, as for close(). */
+/* The errno of shutdown() (ENOTCONN), 0, or -EBADF. *sent, which may be NULL, as for close().
+ * inet_shutdown(), tcp_shutdown(). */
 int tcpwhy_shutdown(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_how how,
 		    enum tcpwhy_sent *sent);
-/* What leaves is in *sent, which may be NULL. 0, or -EBADF. */
+/* close() of the last descriptor: the port is free, or an orphan or a mini-socket has it. What
+ * leaves is in *sent, which may be NULL. 0, or -EBADF. tcp_close(), tcp_time_wait(). */
 int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent);
 
-/* The socket or mini-socket of a 4-tuple, 0 if none. A listener has no 4-tuple. */
+/* The socket or mini-socket of a 4-tuple, 0 if none. A listener has no 4-tuple. device: the ifindex
+ * that it is bound to, 0 none. __inet_lookup_established(). */
 tcpwhy_sock tcpwhy_find_tuple(const struct tcpwhy_engine *e, const struct tcpwhy_addr *local,
 			      uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port,
 			      uint32_t device);
-/* What the engine knows of a socket. -EBADF. */
+/* What the engine knows of a socket or mini-socket, as a copy. 0 or -EBADF. */
 int tcpwhy_get(const struct tcpwhy_engine *e, tcpwhy_sock s, struct tcpwhy_owner *owner);
 
 #endif

@@ -62,12 +62,13 @@ struct tcpwhy_pool_plan {
  * -EROFS, ... from the file system. */
 int tcpwhy_pool_create(const struct tcpwhy_pool_plan *plan, struct tcpwhy_pool_why *why);
 
-/* Opens the pool of this network namespace. read_only: for listing; needs no right to write.
- * A file that is damaged is set aside under another name and built anew from the range it had, with
- * what is sound in it; why->text then says so, else it is "". -ENOENT there is none; -EPROTO it was
- * made by a newer release, and is not touched; -EUCLEAN it is damaged, and cannot be rebuilt by
- * this user or in this way; -EPERM file or folder belong to a user who is neither root nor the
- * caller; -EUSERS too many processes use it. */
+/* Opens the pool of this network namespace. folder: as in the plan. read_only: for listing; needs
+ * no right to write. *out is the caller's until tcpwhy_pool_close(); it holds a descriptor and a
+ * mapping. A file that is damaged is set aside under another name and built anew from the range it
+ * had, with what is sound in it; why->text then says so, else it is "". -ENOENT there is none;
+ * -EPROTO it was made by a newer release, and is not touched; -EUCLEAN it is damaged, and cannot be
+ * rebuilt by this user or in this way; -EPERM file or folder belong to a user who is neither root
+ * nor the caller; -EUSERS too many processes use it. */
 int tcpwhy_pool_open(const char *folder, bool read_only, struct tcpwhy_pool **out,
 		     struct tcpwhy_pool_why *why);
 
@@ -76,7 +77,8 @@ int tcpwhy_pool_open(const char *folder, bool read_only, struct tcpwhy_pool **ou
 void tcpwhy_pool_close(struct tcpwhy_pool *pool);
 
 /* Before exec(), which leases survive: lets them be seen to live from other PID namespaces, too.
- * The pool's descriptor (64 or above, if there is room) then stays open in the new program. */
+ * The pool's descriptor (64 or above, if there is room) then stays open in the new program. 0, or
+ * -errno of fcntl(). */
 int tcpwhy_pool_keep(struct tcpwhy_pool *pool);
 
 /* ----------------------------------------------------------------------------------- the leases */
@@ -100,34 +102,41 @@ struct tcpwhy_lease {
 	uint16_t port;
 };
 
-/* Leases n ports. The number leased, which is less than n if the pool has no more. -ENOSPC it has
- * none; -ESTALE the pool was rebuilt or its file is gone: close, open again (leases stay good);
- * -EROFS opened read-only; -EUSERS as above; and what socket(), bind() or listen() say other than
- * EADDRINUSE: then nothing is leased. */
+/* Leases n ports into out[0] to out[n - 1]; wish is borrowed for the call, NULL is one that is all
+ * zero. The descriptors are the caller's. The number leased, which is less than n if the pool has
+ * no more. -ENOSPC it has none; -ESTALE the pool was rebuilt or its file is gone: close, open again
+ * (leases stay good); -EROFS opened read-only; -EUSERS as above; and what socket(), bind() or
+ * listen() say other than EADDRINUSE: then nothing is leased. */
 int tcpwhy_lease(struct tcpwhy_pool *pool, const struct tcpwhy_lease_wish *wish,
 		 struct tcpwhy_lease *out, unsigned n);
 
-/* Gives back n leases and closes their descriptors. The number that were still leased by this
- * process; others (released before, ended by their time, a parent's) are passed over. -ESTALE as
- * above, with leases as they were: release them with the pool opened anew. */
+/* Gives back n leases and closes their descriptors; leases[] is cleared, fd -1. The number that
+ * were still leased by this process; others (released before, ended by their time, a parent's) are
+ * passed over. -ESTALE as above, with leases as they were: release them with the pool opened anew;
+ * -EROFS, -EUSERS. */
 int tcpwhy_lease_release(struct tcpwhy_pool *pool, struct tcpwhy_lease *leases, unsigned n);
 
 /* Makes the lease another process's, or with pid 0 the clock's alone. It ends with that process, or
  * after ttl_s seconds unless that is 0, whatever comes first. -ESRCH no such process; -EINVAL
- * neither; -ESTALE the lease is not, or no longer, this process's. */
+ * neither; -ESTALE the lease is not, or no longer, this process's; -EROFS, -EUSERS. With 0
+ * lease->token is another one: the old proves nothing any more. */
 int tcpwhy_lease_assign(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, pid_t pid,
 			uint32_t ttl_s);
 
 /* Passes a held lease on through a connected Unix socket (SCM_RIGHTS). From then on it is nobody's
  * for ten seconds at most, so that the taker gets it even if the giver dies; the descriptor is
- * closed here. One message. */
+ * closed here. One message, sent as unix_fd blocks or not. -EINVAL the lease has no socket; else as
+ * for tcpwhy_lease_assign(), or what sendmsg() says: then the descriptor is open still, and the
+ * lease this process's if its time was not over. sendmsg(2), unix(7). */
 int tcpwhy_lease_send(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, int unix_fd);
-/* Takes it: -EBADMSG if what came is no lease of this pool with a socket bound to its port, -ESTALE
- * if it came too late and the port is another's. */
+/* Takes it; the socket is the caller's, O_CLOEXEC. -EBADMSG if what came is no lease of this pool
+ * with a socket bound to its port, -ESTALE if it came too late and the port is another's, or the
+ * pool was rebuilt meanwhile (out->fd is -1 then), -EROFS, -EUSERS, or what recvmsg() says. A
+ * descriptor that came with what is refused is closed. */
 int tcpwhy_lease_receive(struct tcpwhy_pool *pool, int unix_fd, struct tcpwhy_lease *out);
 
-/* Ends the lease of a port, whosever it is. 1, 0 if it is not leased, -EINVAL if it is not of the
- * pool. */
+/* Ends the lease of a port, whosever it is; a socket that is bound to it stays. 1, 0 if it is not
+ * leased, -EINVAL if it is not of the pool, -EROFS, -ESTALE. */
 int tcpwhy_lease_revoke(struct tcpwhy_pool *pool, uint16_t port);
 
 /* -------------------------------------------------------------------------------- looking at it */
@@ -152,7 +161,9 @@ struct tcpwhy_port {
 	uint64_t left_ns;  /* until its time is over; 0: it has none */
 };
 
-/* Calls take for each port in turn, until it returns something else than 0, which is the result. */
+/* Calls take for each port, from the first to the last, until it returns something else than 0,
+ * which is the result; *port is borrowed for that call. Others go on meanwhile: it is no picture of
+ * one moment. 0, or -ESTALE as for tcpwhy_lease(). */
 int tcpwhy_pool_list(struct tcpwhy_pool *pool,
 		     int (*take)(void *ctx, const struct tcpwhy_port *port), void *ctx);
 
@@ -163,17 +174,21 @@ struct tcpwhy_pool_state {
 	uint64_t recovered; /* ports that came back from ended holders, since the pool was made */
 	char path[256];
 };
+/* The same, counted. Of a pool that was rebuilt (-ESTALE of the others) no port is counted. */
 void tcpwhy_pool_look(struct tcpwhy_pool *pool, struct tcpwhy_pool_state *out);
 
 /* Looks at every holder and every port now, which leasing otherwise does little by little and when
- * the pool is short. The number of ports that came back. */
+ * the pool is short. The number of ports that came back, -EROFS, or -ESTALE. */
 int tcpwhy_pool_recover(struct tcpwhy_pool *pool);
 
 /* Whether the kernel itself could choose a port of the range (connect(), bind() to port 0), in this
- * network namespace. 0, or -ERANGE with the sysctl to type in why; -errno if it cannot be told. */
+ * network namespace. low and high are the first and the last port. 0, or -ERANGE with the sysctl at
+ * fault in why; -EIO if the sysctls cannot be read, -ENOMEM. inet_get_local_port_range(),
+ * inet_is_local_reserved_port(). */
 int tcpwhy_pool_check_range(uint16_t low, uint16_t high, struct tcpwhy_pool_why *why);
-/* The value of net.ipv4.ip_local_reserved_ports that also has the range. -ENAMETOOLONG if text has
- * no room. */
+/* The value of net.ipv4.ip_local_reserved_ports that also has the range: what stands there now, and
+ * low to high, as the kernel takes it ("80,8000-8009"). size: of text, with the terminating zero.
+ * 0, -ENAMETOOLONG if text has no room, -EIO, -ENOMEM. */
 int tcpwhy_pool_reserved_ports(uint16_t low, uint16_t high, char *text, size_t size);
 
 #ifdef __cplusplus
