@@ -101,6 +101,42 @@ static void collect(struct ladder *l)
 	qsort(l->events, l->events_n, sizeof(*l->events), in_order);
 }
 
+/* ------------------------------------------------------------------------------------ connections
+ */
+
+static bool is_segment(const struct event *e)
+{
+	return e->kind == SEGMENT_WENT || e->kind == SEGMENT_CAME;
+}
+
+static uint32_t *name_of(struct ladder *l, uint32_t event)
+{
+	return &l->names[l->numbers[l->events[event].index].connection];
+}
+
+/* In the order in which they begin. Behind a box that translates addresses a connection is another
+ * one of the play, and here still the same. */
+static void name_connections(struct ladder *l)
+{
+	uint32_t named = 0;
+
+	memset(l->names, 0, l->p->segments_n * sizeof(*l->names));
+	l->names_them = false;
+	for (uint32_t i = 0; i < l->events_n; i++) {
+		const struct event *e = &l->events[i];
+		if (!is_segment(e))
+			continue;
+		uint32_t *name = name_of(l, i);
+		if (!*name)
+			*name = ++named;
+		else if (*name < named)
+			l->names_them = true;
+		const uint32_t next = e->onward != EVENT_NONE ? e->onward : e->apart;
+		if (next != EVENT_NONE && next > i && !*name_of(l, next))
+			*name_of(l, next) = *name;
+	}
+}
+
 /* ------------------------------------------------------------------------------------------ lines
  */
 
@@ -186,12 +222,13 @@ static void print_ladder(struct ladder *l)
 	for (uint32_t i = 0; i < l->p->links_n; i++)
 		l->max += l->way->has_link[i] ? l->max_of_link : 0;
 	collect(l);
-	if (l->way->columns == 2) {
-		ladder_link_title(l);
-	} else {
+	if (l->way->columns > 2)
 		ladder_chain_prepare(l);
+	name_connections(l);
+	if (l->way->columns > 2)
 		ladder_chain_title(l);
-	}
+	else
+		ladder_link_title(l);
 	print_events(l);
 	if (l->left_out)
 		fprintf(l->out, "%14s%u lines more\n", "", l->left_out);
@@ -210,15 +247,17 @@ void ladder_print(const struct play *p, unsigned max, FILE *out)
 {
 	const size_t events_max = 2 * ((size_t)p->segments_n + p->calls_n) + 1;
 	struct agree_numbers *numbers = malloc((p->segments_n + 1) * sizeof(*numbers));
+	uint32_t *names = malloc((p->segments_n + 1) * sizeof(*names));
 	struct event *events = malloc(events_max * sizeof(*events));
 	struct way way = {0};
-	const bool ok = numbers && events && way_init(&way, p);
+	const bool ok = numbers && names && events && way_init(&way, p);
 
 	if (ok)
 		agree_number(p, numbers);
 	for (uint32_t i = 0; ok && i < p->links_n; i++) {
 		struct ladder l = {.p = p,
 				   .numbers = numbers,
+				   .names = names,
 				   .way = &way,
 				   .link = i,
 				   .out = out,
@@ -231,5 +270,6 @@ void ladder_print(const struct play *p, unsigned max, FILE *out)
 	if (ok)
 		way_fini(&way);
 	free(numbers);
+	free(names);
 	free(events);
 }

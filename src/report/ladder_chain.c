@@ -283,7 +283,7 @@ static void what_of(const struct ladder *l, const struct event *e, const struct 
 	const char *fates[] = {
 		ladder_origin(&segment_of(l, e)->record), e->kind == SEGMENT_CAME ? "late" : "",
 		last->comes_late ? "held" : ladder_passage(&segment_of(l, last)->record)};
-	char names[2 * PLAY_NAME_MAX] = "", label[80];
+	char names[2 * PLAY_NAME_MAX] = "", label[LADDER_LABEL];
 
 	name_hosts(l, s, names);
 	ladder_label(l, e->index, label);

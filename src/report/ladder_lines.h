@@ -34,6 +34,9 @@ struct event {
 struct ladder {
 	const struct play *p;
 	const struct agree_numbers *numbers;
+	/* Of each connection of numbers: which it is in this ladder, from 1; 0: it is not there. */
+	uint32_t *names;
+	bool names_them; /* lines of one stand among those of another */
 	const struct way *way;
 	uint32_t link; /* the first one */
 	FILE *out;
@@ -44,10 +47,11 @@ struct ladder {
 };
 
 /* What a line says. */
-enum { LADDER_TEXT = 192 };
+enum { LADDER_TEXT = 192, LADDER_LABEL = 96 };
 void ladder_time(uint64_t ns, char out[static 24]);
 const char *ladder_state(uint8_t state);
-void ladder_label(const struct ladder *l, uint32_t segment, char out[static 80]);
+/* "SYN 0", or "#2 SYN 0" where connections run side by side. */
+void ladder_label(const struct ladder *l, uint32_t segment, char out[static LADDER_LABEL]);
 /* "" or what befell it. */
 const char *ladder_origin(const struct line_record *r);
 const char *ladder_passage(const struct line_record *r);

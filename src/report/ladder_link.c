@@ -6,6 +6,7 @@
 /* Columns: the time, what the left end shows, the arrow, what the right end shows. */
 enum { TIME = 13, LEFT = 12, ARROW = 29 };
 enum { MIDDLE = TIME + 1 + LEFT, RIGHT = MIDDLE + ARROW + 1 };
+enum { ARROW_TEXT = LADDER_LABEL + 160 };
 
 void ladder_link_title(const struct ladder *l)
 {
@@ -34,11 +35,11 @@ static void put_time(struct fold *f, uint64_t ns)
 }
 
 /* "── SYN 0 ──▶", "◀── RST 1 ──", or with an x where it was lost. */
-static void arrow_of(const struct ladder *l, uint32_t i, char out[static 240])
+static void arrow_of(const struct ladder *l, uint32_t i, char out[static ARROW_TEXT])
 {
 	const struct line_record *r = &l->p->segments[i].record;
 	bool right = r->direction == LINE_FROM_0, lost = r->passage == LINE_LOST;
-	char label[80];
+	char label[LADDER_LABEL];
 	int fill;
 
 	ladder_label(l, i, label);
@@ -80,7 +81,7 @@ void ladder_link_segment(const struct ladder *l, uint32_t i)
 	const char *left_state = ladder_state(s->state[!right]);
 	const char *right_state = ladder_state(s->state[right]), *passage = befell(&s->record);
 	struct fold f = {.out = l->out};
-	char arrow[240], end[64];
+	char arrow[ARROW_TEXT], end[64];
 
 	arrow_of(l, i, arrow);
 	snprintf(end, sizeof(end), "%s%s%s", right_state, right_state[0] && passage[0] ? ", " : "",

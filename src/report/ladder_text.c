@@ -47,18 +47,22 @@ static void flags_text(uint8_t f, char out[static 24])
 		}
 }
 
-void ladder_label(const struct ladder *l, uint32_t i, char out[static 80])
+void ladder_label(const struct ladder *l, uint32_t i, char out[static LADDER_LABEL])
 {
 	const struct segment *s = &l->p->segments[i].record.segment;
+	const struct agree_numbers *is = &l->numbers[i];
 	char flags[24];
-	int n;
+	int n = 0;
 
+	if (l->names_them)
+		n = snprintf(out, LADDER_LABEL, "#%u ", l->names[is->connection]);
 	flags_text(s->flags, flags);
-	n = snprintf(out, 80, "%s%s%u", flags, flags[0] ? " " : "", l->numbers[i].seq);
+	n += snprintf(out + n, LADDER_LABEL - (size_t)n, "%s%s%u", flags, flags[0] ? " " : "",
+		      is->seq);
 	if (s->length)
-		n += snprintf(out + n, 80 - (size_t)n, ":%u", l->numbers[i].seq + s->length);
+		n += snprintf(out + n, LADDER_LABEL - (size_t)n, ":%u", is->seq + s->length);
 	if (s->flags & SEGMENT_ACK)
-		snprintf(out + n, 80 - (size_t)n, " ack %u", l->numbers[i].ack);
+		snprintf(out + n, LADDER_LABEL - (size_t)n, " ack %u", is->ack);
 }
 
 const char *ladder_origin(const struct line_record *r)

@@ -430,6 +430,68 @@ static void test_star(void **state)
 	done(&p, out);
 }
 
+static struct play_segment *from_port(struct play_segment *s, uint16_t port)
+{
+	if (s->record.direction == LINE_FROM_0)
+		s->record.segment.from_port = port;
+	else
+		s->record.segment.to_port = port;
+	return s;
+}
+
+/* Lines of two connections that run side by side say of which they are; in a row they need not. */
+static void test_side_by_side(void **state)
+{
+	struct play p;
+
+	(void)state;
+	for (int crossed = 0; crossed < 2; crossed++) {
+		begin(&p);
+		join(&p, host(&p, "client"), host(&p, "server"));
+		from_port(sends(&p, 0, 0, 0, SEGMENT_SYN, 7, 0, 0), 5001);
+		from_port(sends(&p, 10 * US, 0, 1, SEGMENT_SYN | SEGMENT_ACK, 9, 8, 0), 5001);
+		from_port(sends(&p, 20 * US, 0, 0, SEGMENT_SYN, 100, 0, 0), 5002);
+		if (crossed)
+			from_port(sends(&p, 30 * US, 0, 0, SEGMENT_ACK, 8, 10, 0), 5001);
+		char *out = drawn(&p);
+		if (crossed) {
+			has(out, "── #1 SYN 0 ────────────────▶");
+			has(out, "◀── #1 SYN,ACK 0 ack 1 ──────");
+			has(out, "── #2 SYN 0 ────────────────▶");
+			has(out, "── #1 ACK 1 ack 1 ──────────▶");
+		} else {
+			assert_int_equal(count(out, "#"), 0);
+		}
+		done(&p, out);
+	}
+}
+
+/* Behind a box that gives it another port a connection keeps its number. */
+static void test_side_by_side_behind_nat(void **state)
+{
+	struct play p;
+
+	(void)state;
+	begin(&p);
+	int client = host(&p, "client"), nat = box(&p, "nat"), server = host(&p, "server");
+	join(&p, client, nat);
+	join(&p, nat, server);
+	from_port(sends(&p, 0, 0, 0, SEGMENT_SYN, 7, 0, 0), 5001);
+	from_port(sends(&p, 10 * US, 1, 0, SEGMENT_SYN, 7, 0, 0), 6001);
+	from_port(sends(&p, 100 * US, 0, 0, SEGMENT_SYN, 50, 0, 0), 5002);
+	from_port(sends(&p, 110 * US, 1, 0, SEGMENT_SYN, 50, 0, 0), 6002);
+	from_port(sends(&p, 200 * US, 1, 1, SEGMENT_SYN | SEGMENT_ACK, 9, 8, 0), 6001);
+	from_port(sends(&p, 210 * US, 0, 1, SEGMENT_SYN | SEGMENT_ACK, 9, 8, 0), 5001);
+	from_port(sends(&p, 300 * US, 1, 1, SEGMENT_ACK, 1, 51, 0), 6002);
+	char *out = drawn(&p);
+	has(out, " #1 SYN 0 ");
+	has(out, " #2 SYN 0 ");
+	has(out, " #1 SYN,ACK 0 ack 1 ");
+	has(out, " #2 ACK 0 ack 1 ");
+	assert_int_equal(count(out, "#3"), 0);
+	done(&p, out);
+}
+
 /* Too many to name them all in the title. */
 static void test_crowd(void **state)
 {
@@ -692,14 +754,24 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_three_views), cmocka_unit_test(test_no_belief),
-		cmocka_unit_test(test_not_asked),   cmocka_unit_test(test_order),
-		cmocka_unit_test(test_in_a_row),    cmocka_unit_test(test_fates),
-		cmocka_unit_test(test_overtaken),   cmocka_unit_test(test_wide),
-		cmocka_unit_test(test_notes),       cmocka_unit_test(test_star),
-		cmocka_unit_test(test_crowd),       cmocka_unit_test(test_facing),
-		cmocka_unit_test(test_two_boxes),   cmocka_unit_test(test_no_chain),
-		cmocka_unit_test(test_two_hosts),   cmocka_unit_test(test_max),
+		cmocka_unit_test(test_three_views),
+		cmocka_unit_test(test_no_belief),
+		cmocka_unit_test(test_not_asked),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_in_a_row),
+		cmocka_unit_test(test_fates),
+		cmocka_unit_test(test_overtaken),
+		cmocka_unit_test(test_wide),
+		cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_star),
+		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_side_by_side),
+		cmocka_unit_test(test_side_by_side_behind_nat),
+		cmocka_unit_test(test_facing),
+		cmocka_unit_test(test_two_boxes),
+		cmocka_unit_test(test_no_chain),
+		cmocka_unit_test(test_two_hosts),
+		cmocka_unit_test(test_max),
 		cmocka_unit_test(test_random),
 	};
 
