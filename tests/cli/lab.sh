@@ -87,6 +87,29 @@ tap_has "no segments" '"ladder": null'
 tap_status "as JSON with -v" 0 "$TCPWHY" lab ghost-connection --json -v --release 3.10
 tap_has "a segment" '"passage": "delivered"'
 
+# The kernel's ladder: each segment has the state of its sender and, if it came, of its receiver, and what was counted
+# stands under the segment that caused it. Nothing but the kernel acts on its own in these cases.
+tap_status "as JSON with -v, and on this kernel" 0 "$TCPWHY" lab --json -v ghost-connection time-wait-takes-new-syn
+on_kernel=$(echo "$out" | awk '
+	/"stage": / { kernel = /"kernel"/ }
+	!kernel || /"sessions"/ { next }
+	/"states": \[/ { at = 2; next }
+	at == 2 { sender = $1; at = 1; next }
+	at == 1 { receiver = $1; at = 0; next }
+	/"counted": "/ { sub(/.*"counted": /, ""); print "counted", $0 }
+	/"passage": / { came = /"delivered"/; print "segment", sender == "null," || (came && receiver == "null") }')
+case $on_kernel in
+*segment*)
+	tap_equal "no segment without the states of its ends" "$(echo "$on_kernel" | grep -c 'segment 1')" 0
+	tap_equal "what was counted" "$(echo "$on_kernel" | grep '^counted "ListenO' | sort -u)" \
+		'counted "ListenOverflows +1, ListenDrops +1",'
+	;;
+*)
+	tap_skip "no segment without the states of its ends" \
+		"$(echo "$out" | sed -n 's/^ *"why": "\(.*\)",$/\1/p' | head -n 1)"
+	;;
+esac
+
 tap_status "a release that it does not name" 3 "$TCPWHY" lab ghost-connection --release 4.11
 tap_has "that is said" "not played: it does not name that release"
 
