@@ -14,7 +14,7 @@ static struct pair pair_at(uint64_t jiffies, uint16_t hz)
 	static uint32_t seed;
 	struct pair p = pair_new("6.18.y", "6.18.y");
 	struct host_config config = {.row = tcpwhy_row_find("6.18.y"),
-				     .memory.resize = fixture_resize,
+				     .memory.resize = heap_resize,
 				     .draw = fixture_draw,
 				     .ctx = &seed,
 				     .hz = hz,
