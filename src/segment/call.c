@@ -154,6 +154,7 @@ static void start_connect(struct host *h, struct tcb *t, tcpwhy_sock taken_over)
 {
 	struct tcpwhy_owner o;
 
+	ahead_forget(h, t);
 	start_over(t, t->sock);
 	must(tcpwhy_get(h->engine, t->sock, &o) == 0);
 	t->local = o.local;

@@ -24,6 +24,7 @@ void tcb_done(struct host *h, struct tcb *t, int error)
 	t->shut = SHUT_RECEIVE | SHUT_SEND;
 	t->write_seq = t->snd_nxt = t->snd_una;
 	t->flight_used = 0;
+	ahead_forget(h, t);
 	t->fin_queued = false;
 	if (error)
 		t->error = error;

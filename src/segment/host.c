@@ -79,6 +79,7 @@ void host_free(struct host *h)
 	memory_drop(&h->memory, &h->chunks, h->chunks_size, sizeof(*h->chunks));
 	memory_drop(&h->memory, &h->requests, h->requests_size, sizeof(*h->requests));
 	memory_drop(&h->memory, &h->by_request.head, h->by_request.size, sizeof(uint32_t));
+	memory_drop(&h->memory, &h->pieces, h->pieces_size, sizeof(*h->pieces));
 	memory_drop(&h->memory, &h->remembered, h->remembered_size, sizeof(*h->remembered));
 	memory_drop(&h->memory, &h->by_remembered.head, h->by_remembered.size, sizeof(uint32_t));
 	memory_drop(&h->memory, &h->heap, h->heap_size, sizeof(*h->heap));

@@ -86,6 +86,7 @@ static void mini_start(struct host *h, tcpwhy_sock s, const struct tcb *t)
 static void leave(struct host *h, struct tcb *t)
 {
 	retransmit_stop(h, t);
+	ahead_forget(h, t);
 	t->state = TCPWHY_CLOSE;
 	t->shut = SHUT_RECEIVE | SHUT_SEND;
 	if (t->orphan)

@@ -95,33 +95,6 @@ static enum ack take_ack(struct host *h, struct tcb *t, const struct segment *s)
 
 /* --------------------------------------------------------------------------------------- data */
 
-/* Adds a stretch that is not next; those it touches become one with it. False: no room. */
-static bool keep_ahead(struct tcb *t, struct stretch new)
-{
-	unsigned kept = 0, at = 0;
-
-	for (unsigned i = 0; i < t->ahead_used; i++) {
-		struct stretch old = t->ahead[i];
-		if (seq_before(old.to, new.from) || seq_after(old.from, new.to)) {
-			t->ahead[kept++] = old;
-			if (seq_before(old.to, new.from))
-				at = kept;
-			continue;
-		}
-		if (seq_before(old.from, new.from))
-			new.from = old.from;
-		if (seq_after(old.to, new.to))
-			new.to = old.to;
-	}
-	if (kept == STRETCHES)
-		return false;
-	for (unsigned i = kept; i > at; i--)
-		t->ahead[i] = t->ahead[i - 1];
-	t->ahead[at] = new;
-	t->ahead_used = (uint8_t)(kept + 1);
-	return true;
-}
-
 /* TIME_WAIT, or CLOSE where tcp_max_tw_buckets forbids it. */
 static void enter_time_wait(struct host *h, struct tcb *t)
 {
@@ -150,48 +123,8 @@ static void take_fin(struct host *h, struct tcb *t)
 	} else {
 		t->state = TCPWHY_CLOSE_WAIT;
 	}
-	t->ahead_used = t->sacks_used = t->fins_used =
-		0; /* after the ACK, which still shows what waited */
-}
-
-/* The FIN that is next among those that waited; what the data has passed was none. */
-static bool next_fin(const struct tcb *t, uint32_t *at)
-{
-	bool found = false;
-
-	for (unsigned i = 0; i < t->fins_used; i++) {
-		if (seq_before(t->fins[i], t->rcv_nxt) || (found && seq_after(t->fins[i], *at)))
-			continue;
-		*at = t->fins[i];
-		found = true;
-	}
-	return found;
-}
-
-/* What waited and is next now: tcp_ofo_queue(). True: a FIN was the last of it; then it is left to
- * be seen in the ACK of the FIN. */
-static bool join_ahead(struct tcb *t)
-{
-	unsigned gone = 0;
-	uint32_t fin = 0;
-	bool has_fin = next_fin(t, &fin);
-
-	while (gone < t->ahead_used && !seq_after(t->ahead[gone].from, t->rcv_nxt)) {
-		uint32_t to = t->ahead[gone++].to;
-		if (has_fin && seq_after(to, fin))
-			to = fin; /* nothing after a FIN is data */
-		if (seq_after(to, t->rcv_nxt)) {
-			t->unread += to - t->rcv_nxt;
-			t->rcv_nxt = to;
-		}
-	}
-	if (gone && has_fin && t->rcv_nxt == fin)
-		return true;
-	for (unsigned i = gone; i < t->ahead_used; i++)
-		t->ahead[i - gone] = t->ahead[i];
-	t->ahead_used = (uint8_t)(t->ahead_used - gone);
-	sack_drop(t);
-	return false;
+	ahead_forget(h, t); /* after the ACK, which still shows what waited */
+	t->sacks_used = 0;
 }
 
 static void take_in_order(struct host *h, struct tcb *t, const struct segment *s)
@@ -201,45 +134,10 @@ static void take_in_order(struct host *h, struct tcb *t, const struct segment *s
 	t->unread += end - t->rcv_nxt;
 	t->rcv_nxt = end;
 	t->ack_due = true;
-	if (fin || join_ahead(t)) {
+	if (fin || ahead_join(h, t)) {
 		t->rcv_nxt++;
 		take_fin(h, t);
 	}
-}
-
-static bool is_kept(const struct tcb *t, struct stretch new)
-{
-	for (unsigned i = 0; i < t->ahead_used; i++)
-		if (!seq_before(new.from, t->ahead[i].from) && !seq_after(new.to, t->ahead[i].to))
-			return true;
-	return false;
-}
-
-/* What comes last covers what was there, a FIN too: only a peer that contradicts itself has data
- * where it had its FIN. */
-static void forget_fins(struct tcb *t, struct stretch new)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < t->fins_used; i++)
-		if (seq_before(t->fins[i], new.from) || !seq_before(t->fins[i], new.to))
-			t->fins[kept++] = t->fins[i];
-	t->fins_used = (uint8_t)kept;
-}
-
-/* tcp_data_queue_ofo(). */
-static void take_later(struct tcb *t, const struct segment *s)
-{
-	struct stretch new = {s->seq, segment_end(s)};
-
-	if (!is_kept(t, new)) {
-		forget_fins(t, new);
-		if (s->flags & SEGMENT_FIN && t->fins_used < FINS)
-			t->fins[t->fins_used++] = new.to - 1;
-		if (!keep_ahead(t, new))
-			return;
-	}
-	sack_note(t, new);
 }
 
 /* tcp_data_queue(). Whatever becomes of it, data is answered with an ACK. */
@@ -260,7 +158,7 @@ static void take_data(struct host *h, struct tcb *t, const struct segment *s)
 	} else if (!seq_after(s->seq, t->rcv_nxt)) {
 		take_in_order(h, t, s);
 	} else if (seq_before(s->seq, t->rcv_nxt + window)) {
-		take_later(t, s);
+		ahead_add(h, t, s);
 	} else if (h->config.row->features & TCPWHY_F_BEYOND_EDGE_COUNTED) {
 		count(h, COUNTER_BeyondWindow);
 	}

@@ -40,9 +40,14 @@ struct stretch {
 	uint32_t from, to;
 };
 
-/* Data that came out of order. The kernel's limit is memory; what does not fit here is dropped as
- * if the segment had been lost. */
-enum { STRETCHES = 8, FINS = 4, SACKS = 4 };
+/* Data that came out of order, of one connection in ascending order, apart. The kernel's limit is
+ * memory; what is more than PIECES here is dropped as if the segment had been lost. */
+struct piece {
+	struct stretch is;
+	uint32_t next; /* the connection's next, or the next free one; 0: none */
+};
+
+enum { PIECES = 128, FINS = 4, SACKS = 4 };
 
 enum { FLIGHT = 16 };
 
@@ -82,7 +87,7 @@ struct tcb {
 	uint32_t snd_una, snd_nxt, write_seq, snd_wnd, max_window, bytes_acked;
 	uint32_t rcv_nxt, rcv_wup, rcv_wnd; /* rcv_wnd from rcv_wup on */
 	uint32_t unread;
-	struct stretch ahead[STRETCHES]; /* ascending, apart */
+	uint32_t ahead; /* the first piece that came before its turn; 0: none */
 	uint8_t ahead_used;
 	struct stretch
 		sacks[SACKS]; /* of the SACK option: those of ahead that grew last, newest first */
@@ -159,6 +164,9 @@ struct host {
 	struct request *requests;
 	uint32_t requests_size, requests_used, requests_free;
 	struct chains by_request;
+
+	struct piece *pieces;
+	uint32_t pieces_size, pieces_used, pieces_free;
 
 	struct remembered *remembered;
 	uint32_t remembered_size, remembered_used;
@@ -346,6 +354,13 @@ uint32_t cookie_make(struct host *h, struct tcb *listener, const struct segment 
 uint32_t cookie_timestamp(const struct request *r, uint32_t clock);
 /* A last ACK that may bring a cookie back. True: it was dealt with. */
 bool cookie_segment(struct host *h, struct tcb *listener, const struct segment *s);
+
+/* ---------------------------------------------------------------------------------- ahead.c */
+/* Data or a FIN that is not next. */
+void ahead_add(struct host *h, struct tcb *t, const struct segment *s);
+/* Takes what is next now. True: a FIN was the last of it; it is left to the caller to take. */
+bool ahead_join(struct host *h, struct tcb *t);
+void ahead_forget(struct host *h, struct tcb *t);
 
 /* ---------------------------------------------------------------------------------- sack.c */
 /* Data came before its turn, for the first time or again. */

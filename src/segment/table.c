@@ -46,6 +46,7 @@ struct tcb *tcb_new(struct host *h, tcpwhy_sock s)
 	struct tcb *t = tcb_at(h, tcb_number(s));
 	if (t->sock)
 		timer_clear(h, &t->timer);
+	ahead_forget(h, t); /* of whoever had the number before */
 	*t = (struct tcb){
 		.sock = s,
 		.state = TCPWHY_CLOSE,

@@ -206,13 +206,19 @@ static int with_gaps(struct pair *p)
 	return pieces(p, (const uint32_t[]){7, 5, 3, 1, 6, 4, 2, 0}, 8, &a);
 }
 
-/* Eight holes are kept apart, a ninth stretch is lost. */
+/* 128 pieces are kept apart, one more is lost; and all that they take is free again afterwards. */
 static int too_many_holes(struct pair *p)
 {
+	uint32_t list[129 + 128];
 	struct segment a;
 
-	pieces(p, (const uint32_t[]){1, 3, 5, 7, 9, 11, 13, 15, 17}, 9, &a);
-	return (int)a.sack_edge;
+	for (uint32_t i = 0; i < 129; i++)
+		list[i] = 2 * i + 1;
+	for (uint32_t i = 0; i < 128; i++)
+		list[129 + i] = 2 * i;
+	pieces(p, list, 129 + 128, &a);
+	assert_false(a.has_sack);
+	return (int)a.ack;
 }
 
 static void test_order(void **state)
@@ -222,7 +228,7 @@ static void test_order(void **state)
 	check_every_row("a hole filled", hole_filled, 30);
 	check_every_row("all backwards", all_backwards, 80);
 	check_every_row("with gaps", with_gaps, 80);
-	check_every_row("too many holes", too_many_holes, 160);
+	check_every_row("too many holes", too_many_holes, 2560);
 }
 
 static int full_window(struct pair *p)
