@@ -40,7 +40,7 @@ struct check_stats {
 };
 
 /* Plays the script in an emptied namespace. row is the engine's; NULL: no engine, only the kernel
- * and the expectations. Those are of the newest row: of another one they decide nothing. 0 with
+ * and the expectations. Those that are not of this row (program_expects()) decide nothing. 0 with
  * m->class, or -errno with err if the kernel side broke down. */
 int check_script(struct kernel *k, const struct script *s, const struct tcpwhy_row *row,
 		 struct check_stats *stats, struct mismatch *m, struct err *err);

@@ -123,6 +123,18 @@ int program_parse(const struct program *p, int argc, char **argv, struct program
 	return -EINVAL;
 }
 
+bool program_expects(const struct tcpwhy_row *row)
+{
+	bool reached = false;
+
+	for (size_t i = 0; tcpwhy_row_at(i); i++) {
+		reached |= tcpwhy_row_at(i) == tcpwhy_row_find("6.18.y");
+		if (tcpwhy_row_at(i) == row)
+			return reached;
+	}
+	return false;
+}
+
 bool program_shrinks(const struct program_options *o)
 {
 	return o->shrink < 0 ? !o->n_files && !o->corpus : o->shrink;

@@ -73,6 +73,10 @@ int program_parse(const struct program *f, int argc, char **argv, struct program
 /* The exit status: 0 all agree, 1 a mismatch, 2 it broke down, 77 not allowed to. */
 int program_run(const struct program *f, struct program_options *o);
 
+/* Whether what the scripts of a corpus assert holds for this row: it was seen on 6.18, and the rows
+ * after it keep to it. */
+bool program_expects(const struct tcpwhy_row *row);
+
 /* Whether a mismatch is to be made shorter. */
 bool program_shrinks(const struct program_options *o);
 

@@ -55,8 +55,8 @@ enum { CHECK_PAUSES = 8 };
 
 struct check_how {
 	size_t pauses[CHECK_PAUSES], n_pauses;
-	const struct tcpwhy_row *row; /* the model's; NULL: no model. Assertions are of the newest
-				       * row: of another one they decide nothing */
+	const struct tcpwhy_row *row; /* the model's; NULL: no model. Assertions that are not of
+				       * this row (program_expects()) decide nothing */
 	FILE *trace;                  /* NULL, or each step and what it gave */
 };
 
