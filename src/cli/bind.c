@@ -5,8 +5,6 @@
 #include "cli/bind.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -57,13 +55,7 @@ int bind_ask(struct live *live, const struct question_options *o, struct result 
 		q.bind.v6only = true;
 	failed = explain_bind(&snap, o->row ? o->row : live_row(live), &q, &heap_memory, r);
 	snapshot_free(&snap);
-	if (failed) {
-		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));
-		return failed;
-	}
-	live_owners(live, r->holders, r->holders_n);
-	explain_name_owners(r);
-	return 0;
+	return question_owners(live, failed, r, err);
 }
 
 int cmd_bind(int argc, char **argv)

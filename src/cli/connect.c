@@ -4,8 +4,6 @@
  */
 #include "cli/connect.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/address.h"
@@ -121,13 +119,7 @@ int connect_ask(struct live *live, const struct question_options *o, struct resu
 		q.before.bind.v6only = true;
 	failed = explain_connect(&snap, o->row ? o->row : live_row(live), &q, &heap_memory, r);
 	snapshot_free(&snap);
-	if (failed) {
-		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));
-		return failed;
-	}
-	live_owners(live, r->holders, r->holders_n);
-	explain_name_owners(r);
-	return 0;
+	return question_owners(live, failed, r, err);
 }
 
 int cmd_connect(int argc, char **argv)

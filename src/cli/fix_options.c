@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/usage.h"
 #include "cure/journal.h"
 #include "live/container.h"
 
@@ -99,13 +100,10 @@ static void print_help(const struct fix_verb *verb)
 {
 	fputs(verb->usage, stdout);
 	for (size_t i = 0; i < SHARED; i++) {
-		char left[32];
-
 		if (!(table[i].takes & verb->takes))
 			continue;
-		snprintf(left, sizeof(left), "--%s%s%s", table[i].name, table[i].value ? " " : "",
-			 table[i].value ? table[i].value : "");
-		printf("  %-18s %s\n", left, table[i].line);
+		fputs("  ", stdout);
+		usage_option(stdout, table[i].name, table[i].value, 18, table[i].line);
 	}
 	fputs("\nExit status: 0 done, or there was nothing to do; 1 refused, or some is left;\n"
 	      "2 usage; 3 could not look, or the privilege for it or the journal is missing.\n",

@@ -39,14 +39,10 @@ void lab_options_help(FILE *out)
 	      "counters are compared.\n\n",
 	      out);
 	for (size_t i = 0; i < ROWS; i++) {
-		char left[32];
-		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
-			 rows[i].value ? rows[i].value : "");
-		fprintf(out, "  %-20s %s\n", left, rows[i].line);
+		fputs("  ", out);
+		usage_option(out, rows[i].name, rows[i].value, 20, rows[i].line);
 	}
-	fputs("\nreleases:", out);
-	for (size_t i = 0; tcpwhy_row_at(i); i++)
-		fprintf(out, " %s", tcpwhy_row_at(i)->name);
+	usage_releases(out);
 	fputs("\nexit status: 0 all expectations hold and the stages agree, 1 not so, 2 usage or "
 	      "a\n"
 	      "case that is no case, 3 could not play\n",

@@ -148,16 +148,12 @@ void options_help(enum options_of of, FILE *out)
 {
 	fputs(of == OPTIONS_BIND ? bind_usage : connect_usage, out);
 	for (size_t i = 0; i < ROWS; i++) {
-		char left[32];
 		if (!(rows[i].of & of))
 			continue;
-		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
-			 rows[i].value ? rows[i].value : "");
-		fprintf(out, "  %-20s %s\n", left, rows[i].line);
+		fputs("  ", out);
+		usage_option(out, rows[i].name, rows[i].value, 20, rows[i].line);
 	}
-	fputs("\nreleases:", out);
-	for (size_t i = 0; tcpwhy_row_at(i); i++)
-		fprintf(out, " %s", tcpwhy_row_at(i)->name);
+	usage_releases(out);
 	fputs("\nexit status: 0 would succeed, 1 would be refused, 2 usage, 3 could not decide or "
 	      "look\n",
 	      out);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -32,6 +33,17 @@ int question_device(struct live *live, const struct question_options *o, uint32_
 		 "with ENODEV",
 		 o->device);
 	return -ENODEV;
+}
+
+int question_owners(struct live *live, int failed, struct result *r, struct err *err)
+{
+	if (failed) {
+		snprintf(err->text, sizeof(err->text), "the answer: %s", strerror(-failed));
+		return failed;
+	}
+	live_owners(live, r->holders, r->holders_n);
+	explain_name_owners(r);
+	return 0;
 }
 
 void question_meet_hooks(const struct snapshot *snap, struct tcpwhy_bind_request *bind)

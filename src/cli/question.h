@@ -23,6 +23,10 @@ int question_device(struct live *live, const struct question_options *o, uint32_
  * usually have. */
 enum tcpwhy_tri question_may_bind_low(struct live *live, const struct question_options *o);
 
+/* What follows on explain_bind() and explain_connect(), which gave failed: the processes of the
+ * holders that are shown. 0, or failed with err->text. */
+int question_owners(struct live *live, int failed, struct result *r, struct err *err);
+
 /* What hooks of the cgroup do to the socket before bind() (tcpwhy fix hook). */
 void question_meet_hooks(const struct snapshot *snap, struct tcpwhy_bind_request *bind);
 

@@ -89,12 +89,11 @@ void sock_options_help(FILE *out)
 	      "[::1]:8080, will do too.\n\n",
 	      out);
 	for (size_t i = 0; i < ROWS; i++) {
-		char left[32], letter[5] = "    ";
+		char letter[5] = "    ";
 		if (rows[i].letter)
 			snprintf(letter, sizeof(letter), "-%c, ", rows[i].letter);
-		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
-			 rows[i].value ? rows[i].value : "");
-		fprintf(out, "  %s%-20s %s\n", letter, left, rows[i].line);
+		fprintf(out, "  %s", letter);
+		usage_option(out, rows[i].name, rows[i].value, 20, rows[i].line);
 	}
 	fputs("\nMS is milliseconds, or seconds with an s (500, 2s), or enter: until Enter is "
 	      "pressed.\n"

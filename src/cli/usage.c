@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tcpwhy/engine.h"
+
 int usage_wrong(struct err *err, const char *format, ...)
 {
 	va_list args;
@@ -28,4 +30,19 @@ int usage_unknown(char **argv, int code, struct err *err)
 			   optopt ? "option '%s' takes no value"
 				  : "there is no option '%s', or it is cut short",
 			   word);
+}
+
+void usage_option(FILE *out, const char *name, const char *value, int width, const char *line)
+{
+	char left[32];
+
+	snprintf(left, sizeof(left), "--%s%s%s", name, value ? " " : "", value ? value : "");
+	fprintf(out, "%-*s %s\n", width, left, line);
+}
+
+void usage_releases(FILE *out)
+{
+	fputs("\nreleases:", out);
+	for (size_t i = 0; tcpwhy_row_at(i); i++)
+		fprintf(out, " %s", tcpwhy_row_at(i)->name);
 }
