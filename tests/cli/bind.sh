@@ -59,7 +59,7 @@ complains 2 "pid: '-1' is not a process id" bind 0.0.0.0:80 --pid -1
 complains 2 "netns: '' is not" bind 0.0.0.0:80 --netns ''
 complains 2 "device: '' is not" bind 0.0.0.0:80 --device ''
 complains 2 "device: 'a-name-far-too-long' is not" bind 0.0.0.0:80 --device a-name-far-too-long
-complains 2 "release: '2.4' is not a release.*: 3.10, 4.9.0, 4.9.y, 4.11, .*, 6.18.y" bind 0.0.0.0:80 --release 2.4
+complains 2 "release: '2.4' is not a release.*: 3.10, 4.9.0, 4.9.y, 4.11, .*, 6.18.y, 7.2.y" bind 0.0.0.0:80 --release 2.4
 complains 2 "--netns and --pid" bind 0.0.0.0:80 --netns blue --pid 1
 complains 2 "v6only.*IPv4" bind 0.0.0.0:80 --v6only
 complains 2 "there is no command 'blind'" blind

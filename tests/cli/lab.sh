@@ -24,6 +24,7 @@ tap_equal "it fits 80 columns, too" "$(echo "$out" | awk 'length($0) > 80' | wc 
 tap_status "as JSON" 0 "$TCPWHY" lab --releases --json
 tap_has "a feature of JSON" '"id": "connect-parity"'
 tap_has "every row" '"release": "6.1.4"'
+tap_has "and the newest" '"release": "7.2.y"'
 case $(uname -r) in
 6.18.*)
 	tap_has "this kernel is its row" '"release": "6.18.y"'
