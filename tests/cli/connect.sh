@@ -224,7 +224,10 @@ if [ "$TAP_ROOT" != 1 ]; then
 fi
 mkdir -p /run/netns
 ip netns add far
-trap 'ip netns del far 2>/dev/null || true; clean_up' EXIT
+clean_up()
+{
+	ip netns del far 2>/dev/null || true
+}
 ip link add near0 type veth peer name far0 netns far
 ip addr add 10.77.0.1/24 dev near0
 ip link set near0 up
