@@ -34,7 +34,10 @@ end
 
 range(40000)
 leave_time_wait(4)
-expect(try("0.0.0.0:0"), "ok", "half of the range: bind() takes the other half")
+local other = node:socket()
+expect(other:try_bind "0.0.0.0:0", "ok", "half of the range")
+if has "bind-any-parity" then expect(other.port & 1, 1, "bind() takes the other half") end
+other:close()
 leave_time_wait(4)
 local seen = has "time-wait-hidden" and "ok" or "EADDRINUSE" -- a bug of 6.1.0 to 6.1.4
 for _, option in ipairs {"none", "SO_REUSEADDR", "SO_REUSEPORT"} do

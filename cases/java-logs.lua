@@ -34,7 +34,7 @@ for _, voice in ipairs(voices) do
 end
 
 local alone = read_log(NETTY)[1]
-expect(alone.error, "EADDRINUSE", NETTY)
+expect(alone.format .. ": " .. alone.error, "java: EADDRINUSE", NETTY)
 expect(alone.port, nil, "no port is told, and none is guessed")
 local hit = read_log(NETTY .. "\n" .. voices[1][2] .. "\n")[1]
 expect(hit.port, 8080, "a line beside it tells the port")

@@ -32,6 +32,7 @@ client:sysctl("net.ipv4.tcp_max_tw_buckets", 0)
 here = close_without_last_ack()
 eventually(here, "state", "CLOSE", "no TIME_WAIT: the repeated FIN meets a RST")
 expect(here:so_error(), "ECONNRESET")
+expect(client.TIME_WAIT, 1, "the one from before")
 
 -- Two that end in order, one of them with tcp_fin_timeout=1. They are gone when their timer fires: the kernel's clock
 -- rounds one of a minute up, by two seconds or by five.

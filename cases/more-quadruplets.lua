@@ -32,6 +32,9 @@ expect(usable("twice the range", 200, {"10.0.0.2:81"}), 200)
 expect(usable("4 ports of the server", 100, {"10.0.0.2:82", "10.0.0.2:83", "10.0.0.2:84", "10.0.0.2:85"}), 400)
 expect(usable("4 addresses of the client", 100, {"10.0.0.2:86"}, {"10.0.0.1", "10.0.0.11", "10.0.0.12", "10.0.0.13"}), 400)
 expect(usable("4 addresses of the server", 100, {"10.0.0.2:87", "10.0.0.21:87", "10.0.0.22:87", "10.0.0.23:87"}), 400)
+local NO_PORT <const> = has "bind-address-no-port" -- before, bind() takes a port of an address for all of the server's
+expect(usable("2 ports, 3 addresses", 100, {"10.0.0.2:88", "10.0.0.2:89"}, {"10.0.0.1", "10.0.0.11", "10.0.0.12"}),
+	NO_PORT and 600 or 300, NO_PORT and "each multiplies" or "ports of the server do not: bind() came before (4.2)")
 
 -- The cures. A wider range, for connections that are held:
 server:listen("0.0.0.0:90")

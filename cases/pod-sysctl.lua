@@ -12,8 +12,13 @@ local node, pod = pair("node 10.0.0.1", "pod 10.0.0.2")
 local before = pod:sysctl(NAME)
 
 node:sysctl(NAME, 1)
+expect(node:sysctl(NAME), 1)
 expect(pod:sysctl(NAME), before, "the pod does not inherit what the node sets")
 expect(pod:sysctl(NAME), has "tw-reuse-loopback" and 2 or 0, "it has the kernel's default")
+if stage == "kernel" then
+	local _, shown = node:run(words "unshare -n cat /proc/sys/net/ipv4/tcp_tw_reuse")
+	expect(shown, pod:sysctl(NAME) .. "\n", "so has a namespace that is made later, by the node itself")
+end
 
 -- One port, and the pod closes first: what the sysctl decides, each time more than a second later.
 local listener = node:listen("10.0.0.1:80")

@@ -15,9 +15,9 @@ proxy:sysctl("net.ipv4.ip_local_port_range", "32768 32777")
 
 figures("TIME_WAIT at", "client", "proxy", "upstream", "collide", "failed", "opens")
 local function show(what, port, front, opened, collisions, failed)
-	local here = proxy:count("TIME_WAIT", nil, port)
-	figures(what, clients:count("TIME_WAIT", nil, front), here, upstream:count("TIME_WAIT", port), collisions, failed, opened)
-	return failed, here
+	local here, there = proxy:count("TIME_WAIT", nil, port), upstream:count("TIME_WAIT", port)
+	figures(what, clients:count("TIME_WAIT", nil, front), here, there, collisions, failed, opened)
+	return failed, here, there, opened
 end
 
 local port = 8000
@@ -32,16 +32,20 @@ local function play(what, closes_first, options, every)
 	local users = clients:load{to = front, total = 20, every = every or 0.02, request = 100, reply = 1000}
 	eventually(users, "done", true, nil, 5)
 	pause(0.2)
-	return show(what, port, port, pool.established, pool.collisions, 20 - users.replies)
+	local n, here, there = show(what, port, port, pool.established, pool.collisions, 20 - users.replies)
+	return n, here, there, pool
 end
 
-local failed, here = play("proxy first", false, {})
+local failed, here, there, pool = play("proxy first", false, {})
 expect(failed, 10, "its own TIME_WAIT takes all ports")
-expect(here, 10)
+expect(here .. " and " .. there, "10 and 0", "TIME_WAIT at the proxy and at the upstream")
+expect(pool.collisions, 0, "none meets a TIME_WAIT there")
 expect(clients:count("TIME_WAIT", nil, port), 10, "the clients keep theirs of the answered ones, and have ports enough")
-failed, here = play("upstream first", true, {})
+failed, here, there, pool = play("upstream first", true, {})
 expect(failed, 0, "TIME_WAIT is there; a new SYN takes it over")
 expect(here, 0)
+expect_between(there, 1, 10, "no more than the proxy has ports")
+expect(pool.collisions, 20 - there, "all others met one")
 apart "which TIME_WAIT is taken over, and how many connections a pool opens, are matters of pace"
 if has "tw-recycle" then
 	proxy:sysctl("net.ipv4.tcp_tw_recycle", 1)
@@ -54,8 +58,13 @@ end
 local sources = {}
 for i = 1, 20 do sources[i] = "10.2.0." .. i end
 local NO_PORT <const> = has "bind-address-no-port"
-expect(play("20 addresses", false, {from = sources, IP_TRANSPARENT = true, IP_BIND_ADDRESS_NO_PORT = NO_PORT}), 0)
-expect(play("keep-alive", false, {keep_alive = true, idle = 60}), 0)
+failed, here = play("20 addresses", false, {from = sources, IP_TRANSPARENT = true, IP_BIND_ADDRESS_NO_PORT = NO_PORT})
+expect(failed, 0)
+expect(here, 20, "twice the ports of one address")
+failed, here, there, pool = play("keep-alive", false, {keep_alive = true, idle = 60})
+expect(failed, 0)
+expect(here + there, 0, "nobody closes, so nobody has TIME_WAIT")
+expect_between(pool.opened, 1, 10, "and few connections carry all requests")
 
 if stage == "world" then return end
 
@@ -98,10 +107,14 @@ end
 failed, here = real("proxy first", 80, 20)
 expect(failed, 10, "502: connect() finds no port")
 expect(here, 10)
-failed, here = real("upstream first", 81, 20)
+failed, here, there = real("upstream first", 81, 20)
 expect(failed, 0)
 expect(here, 0)
-expect(real("keep-alive", 82, 20), 0)
+expect_between(there, 1, 10)
+local _, opened
+failed, here, _, opened = real("keep-alive", 82, 20)
+expect(failed, 0)
+expect_between(opened, 1, 4, "its pool keeps four")
 
 -- The cure where neither nginx nor the upstream can be changed.
 pause(1.1)

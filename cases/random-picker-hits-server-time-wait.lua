@@ -19,8 +19,8 @@ if stage == "world" then
 end
 local listener = server:listen("10.0.0.2:80", 4096, {SO_REUSEADDR = true})
 
--- A port comes back, and the stack's timestamps are behind those it used before: the last ACK had a later one.
-local function comes_back(port)
+-- A port comes back. Stale: the stack's timestamps are behind those it used before, as the last ACK had a later one.
+local function comes_back(port, stale)
 	local function from_port()
 		local there = client:socket{SO_REUSEADDR = true}
 		there:bind("10.0.0.1:" .. port)
@@ -35,24 +35,29 @@ local function comes_back(port)
 	eventually(function() return server:count("TIME_WAIT", 80) end, 1)
 	pause(0.01)
 	local ack = wire:last(client, "FIN")
-	ack.flags, ack.seq, ack.tsval = "ACK", ack.seq + 1, ack.tsval + 1000000
+	ack.flags, ack.seq, ack.tsval = "ACK", ack.seq + 1, ack.tsval + (stale and 1000000 or 0)
 	wire:inject(client, ack)
 	pause(0.01)
-	local begun = now()
+	local begun, syns, resets = now(), wire:count(client, "SYN"), wire:count(client, "RST")
 	local result = from_port():try_connect("10.0.0.2:80", 2.5)
 	local took = now() - begun
 	if result == "ok" then listener:accept() end
-	return result, took
+	return result, took, wire:count(client, "SYN") - syns, wire:count(client, "RST") - resets
 end
-local result, took = comes_back(5000)
-expect(result, "ok", "ACK, RST, TIME_WAIT is gone, and the SYN comes again")
+local result, took, syns, resets = comes_back(4999, false)
+expect(result, "ok", "a newer timestamp: TIME_WAIT is taken over")
+expect(syns - resets, 1, "by the first SYN")
+result, took, syns, resets = comes_back(5000, true)
+expect(result, "ok", "an older one: ACK, RST, TIME_WAIT is gone, and the SYN comes again")
+expect(syns .. " SYN, " .. resets .. " RST", "2 SYN, 1 RST")
 if has "syn-again-at-once" then
 	expect_between(took, 0.009, stage == "world" and 0.011 or 0.1, "two rounds, and a timer of two ticks: 10 ms")
 else
 	expect_between(took, 1, 1.1, "until 5.6 only after a second: a slow connection, no failed one")
 end
 server:sysctl("net.ipv4.tcp_rfc1337", 1)
-expect(comes_back(5001), "EINPROGRESS", "tcp_rfc1337=1: the RST is ignored, and after 2.5 s there is no connection")
+expect(comes_back(5001, true), "EINPROGRESS", "tcp_rfc1337=1: the RST is ignored, and after 2.5 s there is no connection")
+expect(server:count("TIME_WAIT", 80, 5001), 1, "TIME_WAIT outlives it")
 server:sysctl("net.ipv4.tcp_rfc1337", 0)
 
 -- 100 ports and a minute, so nothing leaves TIME_WAIT; on the kernel it is pressed into a second. "uniform" is RFC 6056,

@@ -44,6 +44,7 @@ serve(8081, {SO_REUSEADDR = true})
 expect(again("10.0.0.2:8081", {SO_REUSEADDR = true}), "ok", "both had it")
 serve(8082, {SO_REUSEPORT = true})
 expect(again("10.0.0.2:8082", {SO_REUSEPORT = true}), "ok")
+for _, port in ipairs {8081, 8082} do expect(again("0.0.0.0:" .. port), "EADDRINUSE", "but not without") end
 
 -- The cures. What holds the port is destroyed: that cannot be undone, and lasts until the next TIME_WAIT.
 serve(8083)
@@ -64,11 +65,15 @@ local function serve_silent(port)
 	return there
 end
 serve_silent(8090)
+server:sysctl("net.ipv4.tcp_tw_reuse", 1)
 server:sysctl("net.ipv4.tcp_fin_timeout", 1)
+serve(8094)
 serve_silent(8091)
 eventually(function() return server:count("FIN_WAIT2", 8091) end, 0, "with tcp_fin_timeout=1 it is soon over", 3)
 expect(again("0.0.0.0:8091"), "ok", "and the port is free")
 expect(again("0.0.0.0:8090"), "EADDRINUSE", "the one from before keeps its minute")
+expect(again("0.0.0.0:8094"), "EADDRINUSE", "a TIME_WAIT keeps its own, also where both were set before it began")
+server:sysctl("net.ipv4.tcp_tw_reuse", 2)
 
 -- For a program that sets no option: both its lives under run, or fix reuseaddr while the first one lasts. It has one
 -- connection, which it closes first, and ends.

@@ -41,13 +41,15 @@ end
 local there, here = open{resets_at_end = true}
 rejected_late(there, here)
 expect(lb:sessions()[1].state, "RESET", "only the load balancer believes it")
-pause(forget + 0.2)
-expect(there:so_error(), "ECONNRESET", "reading 1: it resets both ends when its session ends")
-expect(here:so_error(), "ECONNRESET")
+expect(there:so_error() .. ", " .. there.state, "ok, ESTABLISHED", "nobody has heard of it yet")
+local begun = now()
+eventually(function() return there:so_error() end, "ECONNRESET", "reading 1: it resets both ends", forget + 2)
+expect_between(now() - begun, forget / 2, forget + 2, "when its session ends, and not before")
+eventually(function() return here:so_error() end, "ECONNRESET")
 
 there, here = open{resets_strays = true}
 rejected_late(there, here)
-pause(forget + 0.2)
+eventually(function() return #lb:sessions() end, 0, "its session ends", forget + 2)
 expect(there.state, "ESTABLISHED", "reading 2: it says nothing until something comes")
 there:send(10)
 eventually(there, "state", "CLOSE")

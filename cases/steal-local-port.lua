@@ -37,6 +37,8 @@ else
 	expect(again(5001, REUSE, "10.0.0.2:80"), "bind(): EADDRINUSE", "the first socket lacked SO_REUSEADDR")
 end
 
+expect(client:socket(REUSE):try_bind("0.0.0.0:5001"), "EADDRINUSE", "and so it is for all addresses")
+
 for tw_reuse = 0, 2 do
 	client:sysctl("net.ipv4.tcp_tw_reuse", tw_reuse)
 	for timestamps = 0, 1 do

@@ -31,6 +31,7 @@ client:sysctl("net.ipv4.tcp_timestamps", 0)
 from_5000()
 local next_seq = from_5000()
 expect(wire:count(server, "SYN ACK"), 4, "without timestamps a higher sequence is enough")
+expect(wire:last(client, "SYN").tsval, nil)
 expect(wire:count(client, "RST"), 0)
 
 -- An old SYN is answered with the last ACK. The client knows of no such connection: its RST ends TIME_WAIT, or not.
@@ -42,6 +43,7 @@ local function old_syn()
 end
 server:sysctl("net.ipv4.tcp_rfc1337", 1)
 old_syn()
+expect(wire:count(client, "RST"), 1)
 expect(server.TIME_WAIT, 1, "tcp_rfc1337=1: TIME_WAIT ignores the RST")
 server:sysctl("net.ipv4.tcp_rfc1337", 0)
 pause(0.6) -- such answers are limited to two a second

@@ -22,6 +22,7 @@ for i, order in ipairs {{"0.0.0.0", "10.0.0.2"}, {"10.0.0.2", "0.0.0.0"}} do
 	expect(server:socket(REUSE):try_bind(order[2] .. port), "EADDRINUSE", words .. ": beside a listener bind() fails")
 end
 server:listen("10.0.0.2:8090", 8, REUSE)
+expect(server:socket(REUSE):try_bind("10.0.0.2:8090"), "EADDRINUSE", "the same address does")
 expect(server:socket(REUSE):try_bind("10.0.0.3:8090"), "ok", "two particular addresses never conflict")
 
 -- What does work for two listeners: SO_REUSEPORT on both, and the better match gets the connection.
