@@ -16,47 +16,6 @@ struct tcpwhy_addr address_v4(const uint8_t bytes[4])
 	return a;
 }
 
-struct tcpwhy_addr address_v4_number(uint32_t n)
-{
-	return address_v4((const uint8_t[4]){(uint8_t)(n >> 24), (uint8_t)(n >> 16),
-					     (uint8_t)(n >> 8), (uint8_t)n});
-}
-
-bool address_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
-}
-
-bool address_is_v4(const struct tcpwhy_addr *a)
-{
-	return memcmp(a->b, mapped_prefix, sizeof(mapped_prefix)) == 0;
-}
-
-uint32_t address_v4_of(const struct tcpwhy_addr *a)
-{
-	return (uint32_t)a->b[12] << 24 | (uint32_t)a->b[13] << 16 | (uint32_t)a->b[14] << 8 |
-	       a->b[15];
-}
-
-bool address_is_any6(const struct tcpwhy_addr *a)
-{
-	static const struct tcpwhy_addr any;
-
-	return address_equal(a, &any);
-}
-
-bool address_is_any(const struct tcpwhy_addr *a)
-{
-	return address_is_any6(a) || (address_is_v4(a) && address_v4_of(a) == 0);
-}
-
-bool address_is_loopback(const struct tcpwhy_addr *a)
-{
-	static const struct tcpwhy_addr loopback6 = {.b = {[15] = 1}};
-
-	return address_is_v4(a) ? a->b[12] == 127 : address_equal(a, &loopback6);
-}
-
 bool address_is_link_local6(const struct tcpwhy_addr *a)
 {
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;

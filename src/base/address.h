@@ -8,6 +8,8 @@
 #ifndef TCPWHY_BASE_ADDRESS_H
 #define TCPWHY_BASE_ADDRESS_H
 
+#include <string.h>
+
 #include "tcpwhy/engine.h"
 
 /* Longest text of address_format() and endpoint_format(), with the terminating zero. */
@@ -18,14 +20,58 @@
 /* a.b.c.d from its four bytes in network order. */
 struct tcpwhy_addr address_v4(const uint8_t bytes[4]);
 /* a.b.c.d as a number in host order: 0x7f000001 is 127.0.0.1. */
-struct tcpwhy_addr address_v4_number(uint32_t host_order);
+static inline struct tcpwhy_addr address_v4_number(uint32_t n)
+{
+	return (struct tcpwhy_addr){.b = {[10] = 0xff,
+					  [11] = 0xff,
+					  [12] = (uint8_t)(n >> 24),
+					  [13] = (uint8_t)(n >> 16),
+					  [14] = (uint8_t)(n >> 8),
+					  [15] = (uint8_t)n}};
+}
 
-bool address_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b);
-bool address_is_v4(const struct tcpwhy_addr *a);          /* v4-mapped, 0.0.0.0 included */
-uint32_t address_v4_of(const struct tcpwhy_addr *a);      /* host order; only if address_is_v4() */
-bool address_is_any(const struct tcpwhy_addr *a);         /* :: or 0.0.0.0 */
-bool address_is_any6(const struct tcpwhy_addr *a);        /* :: only */
-bool address_is_loopback(const struct tcpwhy_addr *a);    /* 127/8, ::1 */
+static inline bool address_equal(const struct tcpwhy_addr *a, const struct tcpwhy_addr *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* v4-mapped, 0.0.0.0 included */
+static inline bool address_is_v4(const struct tcpwhy_addr *a)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return memcmp(a->b, mapped, sizeof(mapped)) == 0;
+}
+
+/* host order; only if address_is_v4() */
+static inline uint32_t address_v4_of(const struct tcpwhy_addr *a)
+{
+	return (uint32_t)a->b[12] << 24 | (uint32_t)a->b[13] << 16 | (uint32_t)a->b[14] << 8 |
+	       a->b[15];
+}
+
+/* :: only */
+static inline bool address_is_any6(const struct tcpwhy_addr *a)
+{
+	static const struct tcpwhy_addr any;
+
+	return address_equal(a, &any);
+}
+
+/* :: or 0.0.0.0 */
+static inline bool address_is_any(const struct tcpwhy_addr *a)
+{
+	return address_is_any6(a) || (address_is_v4(a) && address_v4_of(a) == 0);
+}
+
+/* 127/8, ::1 */
+static inline bool address_is_loopback(const struct tcpwhy_addr *a)
+{
+	static const struct tcpwhy_addr loopback6 = {.b = {[15] = 1}};
+
+	return address_is_v4(a) ? a->b[12] == 127 : address_equal(a, &loopback6);
+}
+
 bool address_is_link_local6(const struct tcpwhy_addr *a); /* fe80::/10 */
 bool address_is_multicast6(const struct tcpwhy_addr *a);
 bool address_is_multicast4(const struct tcpwhy_addr *a);
