@@ -679,7 +679,13 @@ int tcpwhy_close(struct tcpwhy_engine *e, tcpwhy_sock s, enum tcpwhy_sent *sent)
 tcpwhy_sock tcpwhy_find_tuple(const struct tcpwhy_engine *e, const struct tcpwhy_addr *local,
 			      uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port,
 			      uint32_t device);
-/* What the engine knows of a socket or mini-socket, as a copy. 0 or -EBADF. */
+/* That 4-tuple will be asked for soon: two to four questions before (is_next: one or two) this
+ * saves the wait for memory. It changes nothing, and need not be true. */
+void tcpwhy_expect_tuple(const struct tcpwhy_engine *e, const struct tcpwhy_addr *local,
+			 uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port,
+			 bool is_next);
+/* What the engine knows of a socket or mini-socket, as a copy; NULL: only whether it knows it. 0 or
+ * -EBADF. */
 int tcpwhy_get(const struct tcpwhy_engine *e, tcpwhy_sock s, struct tcpwhy_owner *owner);
 
 #endif

@@ -75,6 +75,7 @@ uint32_t bucket_need(struct tcpwhy_engine *e, uint16_t port, uint32_t l3mdev)
 					   .l3mdev = l3mdev,
 					   .first2 = NIL,
 					   .fast = {.known = true}};
+	e->has_vrf |= l3mdev != 0;
 	e->by_port.entries++;
 	bucket_link(e, b);
 	return b;

@@ -21,6 +21,7 @@ struct tcpwhy_engine *tcpwhy_engine_new(const struct tcpwhy_row *row,
 	e->sysctls = row->defaults;
 	e->socks.free = e->buckets.free = e->buckets2.free = e->sets_free = NIL;
 	e->fifo_first = e->fifo_last = e->fifo_unripe = NIL;
+	e->next_end_ns = UINT64_MAX;
 	e->ripe_delay_ms = e->sysctls.tw_reuse_delay_ms;
 	e->last2 = NIL;
 	return e;

@@ -234,7 +234,7 @@ void sock_report(const struct tcpwhy_engine *e, uint32_t i, struct tcpwhy_owner 
 	const struct sock *s = sock_at(e, i);
 	uint32_t l3mdev = 0;
 
-	if (s->bucket2 != NIL)
+	if (e->has_vrf && s->bucket2 != NIL)
 		l3mdev = bucket_at(e, bucket2_at(e, s->bucket2)->bucket)->l3mdev;
 	*o = (struct tcpwhy_owner){
 		.local = ref_address(e, sock_local(s)),
@@ -266,6 +266,7 @@ int tcpwhy_get(const struct tcpwhy_engine *e, tcpwhy_sock handle, struct tcpwhy_
 
 	if (!sock_live(e, handle, &i))
 		return -EBADF;
-	sock_report(e, i, owner);
+	if (owner)
+		sock_report(e, i, owner);
 	return 0;
 }

@@ -170,7 +170,8 @@ struct tcpwhy_engine {
 	uint32_t ripe_delay_ms;         /* the tcp_tw_reuse_delay by which that was told */
 	uint32_t *heap;                 /* the other deadlines, by expires_ns */
 	uint32_t heap_size, heap_used;
-	uint32_t timewaits; /* mini-sockets: what tcp_max_tw_buckets counts */
+	uint64_t next_end_ns; /* of both the first; UINT64_MAX: none */
+	uint32_t timewaits;   /* mini-sockets: what tcp_max_tw_buckets counts */
 
 	struct tcpwhy_addr *seen; /* IPv6 addresses; 0 is :: */
 	uint32_t seen_size, seen_next_size, seen_used;
@@ -182,6 +183,7 @@ struct tcpwhy_engine {
 	struct device *devices;
 	uint32_t devices_size, devices_used;
 	bool locals_known, devices_known;
+	bool has_vrf; /* some bucket's; else none needs to be looked at for it */
 
 	bool bound_unseen;
 	bool programs4, programs6; /* something else may refuse bind() */

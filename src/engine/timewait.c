@@ -75,6 +75,16 @@ static void heap_remove(struct tcpwhy_engine *e, uint32_t i)
 	heap_down(e, sock_at(e, last)->heap.at);
 }
 
+/* The sock whose end is nearest, NIL: none. */
+static uint32_t next_end(const struct tcpwhy_engine *e)
+{
+	uint32_t a = e->fifo_first, b = e->heap_used ? e->heap[0] : NIL;
+
+	if (a == NIL || b == NIL)
+		return a == NIL ? b : a;
+	return sooner(e, a, b) ? a : b;
+}
+
 bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns)
 {
 	struct sock *s = sock_at(e, i);
@@ -87,6 +97,8 @@ bool deadline_set(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns)
 	s->expires_ns = when_ns;
 	e->heap[e->heap_used++] = i;
 	heap_up(e, e->heap_used - 1);
+	if (when_ns < e->next_end_ns)
+		e->next_end_ns = when_ns;
 	return true;
 }
 
@@ -108,6 +120,8 @@ void fifo_add(struct tcpwhy_engine *e, uint32_t i, uint64_t when_ns)
 	*(next == NIL ? &e->fifo_last : &sock_at(e, next)->fifo.prev) = i;
 	if (e->fifo_unripe == next)
 		e->fifo_unripe = i;
+	if (when_ns < e->next_end_ns)
+		e->next_end_ns = when_ns;
 }
 
 static void fifo_remove(struct tcpwhy_engine *e, uint32_t i)
@@ -125,6 +139,7 @@ static void fifo_remove(struct tcpwhy_engine *e, uint32_t i)
 void deadline_clear(struct tcpwhy_engine *e, uint32_t i)
 {
 	struct sock *s = sock_at(e, i);
+	bool was_next = s->expires_ns == e->next_end_ns;
 
 	if (s->in_fifo)
 		fifo_remove(e, i);
@@ -135,6 +150,10 @@ void deadline_clear(struct tcpwhy_engine *e, uint32_t i)
 	s->in_fifo = s->in_heap = false;
 	s->parent = s->range = 0;
 	s->expires_ns = 0;
+	if (was_next) {
+		uint32_t next = next_end(e);
+		e->next_end_ns = next == NIL ? UINT64_MAX : sock_at(e, next)->expires_ns;
+	}
 }
 
 /* Imported mini-sockets get their deadlines when they are first asked for: all through the heap,
@@ -176,32 +195,20 @@ static void expire(struct tcpwhy_engine *e, uint32_t i)
 		sock_done(e, i);
 }
 
-/* The sock whose end is nearest, NIL: none. */
-static uint32_t next_end(const struct tcpwhy_engine *e)
-{
-	uint32_t a = e->fifo_first, b = e->heap_used ? e->heap[0] : NIL;
-
-	if (a == NIL || b == NIL)
-		return a == NIL ? b : a;
-	return sooner(e, a, b) ? a : b;
-}
-
 uint64_t tcpwhy_next_end(const struct tcpwhy_engine *e)
 {
-	uint32_t i = next_end(e);
-
-	return i == NIL ? UINT64_MAX : sock_at(e, i)->expires_ns;
+	return e->next_end_ns;
 }
 
 void tcpwhy_advance(struct tcpwhy_engine *e, uint64_t now_ns)
 {
-	uint32_t i;
-
-	timers_ready(e);
-	while ((i = next_end(e)) != NIL && sock_at(e, i)->expires_ns <= now_ns) {
-		if (sock_at(e, i)->expires_ns > e->now_ns)
-			e->now_ns = sock_at(e, i)->expires_ns;
-		expire(e, i);
+	if (e->timers_pending)
+		timers_ready(e);
+	/* UINT64_MAX is no deadline. */
+	while (e->next_end_ns <= now_ns && e->next_end_ns != UINT64_MAX) {
+		if (e->next_end_ns > e->now_ns)
+			e->now_ns = e->next_end_ns;
+		expire(e, next_end(e));
 	}
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;

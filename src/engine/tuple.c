@@ -104,6 +104,22 @@ uint32_t tuple_find(const struct tcpwhy_engine *e, const struct tuple *t)
 	return i;
 }
 
+void tcpwhy_expect_tuple(const struct tcpwhy_engine *e, const struct tcpwhy_addr *local,
+			 uint16_t port, const struct tcpwhy_addr *peer, uint16_t peer_port,
+			 bool is_next)
+{
+	struct ref l, p;
+
+	if (!e->by_tuple.size || !ref_find(e, local, &l) || !ref_find(e, peer, &p))
+		return;
+	uint32_t hash = tuple_hash(l, p, port, peer_port);
+	const uint32_t *head = &e->by_tuple.head[hash & (e->by_tuple.size - 1)];
+	if (!is_next)
+		__builtin_prefetch(head);
+	else if (*head != NIL)
+		__builtin_prefetch(sock_at(e, *head));
+}
+
 static bool has_tuple(const struct sock *s)
 {
 	return s->state && !s->hashed && s->peer_port && s->state != TCPWHY_CLOSE &&
