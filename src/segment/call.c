@@ -142,7 +142,6 @@ static void start_over(struct tcb *t, tcpwhy_sock s)
 		.linger2_s = t->linger2_s,
 		.rto_ns = RTO_INIT_NS,
 		.sampled_rto_ns = RTO_INIT_NS,
-		.timer.at = NIL,
 		.accept_first = NIL,
 		.accept_last = NIL,
 		.parent = NIL,

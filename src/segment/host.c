@@ -200,7 +200,7 @@ static void look(const struct host *h, const struct tcb *t, struct host_view *v)
 		.state = t->state,
 		.timewait = t->mini,
 		.timer = t->timer_kind,
-		.expires_ns = t->timer.at == NIL ? 0 : t->timer.due_ns,
+		.expires_ns = t->timer.when_ns ? t->timer.due_ns : 0,
 		.retransmits = t->timer_kind == HOST_TIMER_PROBE ? t->probes : t->retransmits,
 		.snd_una = t->snd_una,
 		.snd_nxt = t->snd_nxt,

@@ -80,6 +80,9 @@ uint64_t host_counter(const struct host *h, enum counter c);
 /* A segment arrives. The receiver's address is taken to be this host's. Its answers wait in
  * host_segment_out(). */
 void host_segment_in(struct host *h, const struct segment *s);
+/* It will arrive after so many others, at this or other hosts: what it will need is fetched, so
+ * that its time is not spent on waiting for memory. To be told at 3, 2 and 1; changes nothing. */
+void host_expect(const struct host *h, const struct segment *s, unsigned others);
 /* An ICMP error that a filter of this host answers while the call that sends is still going on. The
  * socket is locked then: the error is noted, and connect() learns of it at the next one. */
 void host_error_in_call(struct host *h, const struct segment *s);

@@ -30,9 +30,14 @@
 
 /* Of everything that happens by itself, one heap. */
 struct timer {
-	uint64_t due_ns;  /* what it was set to */
-	uint64_t when_ns; /* when it runs: not before */
-	uint32_t at;      /* place in the heap, NIL: not set */
+	uint64_t due_ns;    /* what it was set to */
+	uint64_t when_ns;   /* when it runs: not before; 0: it is not set */
+	uint64_t queued_ns; /* its entry in the heap has that time; 0: it has none */
+};
+
+struct deadline {
+	uint64_t when_ns;
+	uint32_t id; /* number << 1, or | 1 for a request */
 };
 
 /* Sequence numbers from, up to but not including, to. */
@@ -172,7 +177,7 @@ struct host {
 	uint32_t remembered_size, remembered_used;
 	struct chains by_remembered;
 
-	uint32_t *heap; /* number << 1, or | 1 for a request */
+	struct deadline *heap;
 	uint32_t heap_size, heap_used;
 
 	struct segment *out;

@@ -27,10 +27,9 @@ struct tcb *tcb_was(const struct host *h, tcpwhy_sock s)
 
 struct tcb *tcb_of(const struct host *h, tcpwhy_sock s)
 {
-	struct tcpwhy_owner o;
 	struct tcb *t = tcb_was(h, s);
 
-	return t && tcpwhy_get(h->engine, s, &o) == 0 ? t : NULL;
+	return t && tcpwhy_get(h->engine, s, NULL) == 0 ? t : NULL;
 }
 
 struct tcb *tcb_new(struct host *h, tcpwhy_sock s)
@@ -52,7 +51,6 @@ struct tcb *tcb_new(struct host *h, tcpwhy_sock s)
 		.state = TCPWHY_CLOSE,
 		.rto_ns = RTO_INIT_NS,
 		.sampled_rto_ns = RTO_INIT_NS,
-		.timer.at = NIL,
 		.accept_first = NIL,
 		.accept_last = NIL,
 		.parent = NIL,
@@ -151,7 +149,6 @@ uint32_t request_new(struct host *h, const struct segment *syn, uint32_t listene
 		.listener = listener,
 		.rcv_isn = syn->seq,
 		.snd_wnd = syn->window,
-		.timer.at = NIL,
 	};
 	request_link(h, i);
 	h->by_request.entries++;

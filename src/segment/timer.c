@@ -10,50 +10,87 @@
 
 #include "segment/state.h"
 
-/* ---------------------------------------------------------------------------------- the heap */
+/* ---------------------------------------------------------------------------------- the heap
+ *
+ * Most timers are cleared, or set to a later time, long before they are due, and each is far away
+ * in memory. So the heap has the times itself, and an entry that no longer holds stays until it
+ * comes to the first place; only there each entry is its timer's and has its time.
+ */
 
 static struct timer *timer_of(const struct host *h, uint32_t id)
 {
 	return id & 1 ? &h->requests[id >> 1].timer : &tcb_at(h, id >> 1)->timer;
 }
 
-static bool sooner(const struct host *h, uint32_t a, uint32_t b)
+static bool sooner(const struct deadline *a, const struct deadline *b)
 {
-	uint64_t at = timer_of(h, a)->when_ns, bt = timer_of(h, b)->when_ns;
-
-	return at != bt ? at < bt : a < b;
+	return a->when_ns != b->when_ns ? a->when_ns < b->when_ns : a->id < b->id;
 }
 
-static void put(struct host *h, uint32_t at, uint32_t id)
+static void sift_up(struct host *h, struct deadline d)
 {
-	h->heap[at] = id;
-	timer_of(h, id)->at = at;
-}
+	uint32_t at = h->heap_used++;
 
-static void sift_up(struct host *h, uint32_t at)
-{
-	uint32_t id = h->heap[at];
-
-	while (at && sooner(h, id, h->heap[(at - 1) / 2])) {
-		put(h, at, h->heap[(at - 1) / 2]);
+	while (at && sooner(&d, &h->heap[(at - 1) / 2])) {
+		h->heap[at] = h->heap[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
-	put(h, at, id);
+	h->heap[at] = d;
 }
 
-static void sift_down(struct host *h, uint32_t at)
+/* From the first place. */
+static void sift_down(struct host *h, struct deadline d)
 {
-	uint32_t id = h->heap[at], child;
+	uint32_t at = 0, child;
 
 	while ((child = 2 * at + 1) < h->heap_used) {
-		if (child + 1 < h->heap_used && sooner(h, h->heap[child + 1], h->heap[child]))
+		if (child + 1 < h->heap_used && sooner(&h->heap[child + 1], &h->heap[child]))
 			child++;
-		if (!sooner(h, h->heap[child], id))
+		if (!sooner(&h->heap[child], &d))
 			break;
-		put(h, at, h->heap[child]);
+		h->heap[at] = h->heap[child];
 		at = child;
 	}
-	put(h, at, id);
+	h->heap[at] = d;
+}
+
+static void drop_first(struct host *h)
+{
+	struct deadline last = h->heap[--h->heap_used];
+
+	if (h->heap_used)
+		sift_down(h, last);
+}
+
+/* False: its timer was cleared, set anew, or is there a second time. */
+static bool is_due(const struct timer *timer, const struct deadline *d)
+{
+	return timer->when_ns == d->when_ns;
+}
+
+/* Until the first one holds. */
+static void settle(struct host *h)
+{
+	while (h->heap_used) {
+		struct deadline d = h->heap[0];
+		struct timer *timer = timer_of(h, d.id);
+		bool is_own = timer->queued_ns == d.when_ns;
+		if (is_own && is_due(timer, &d))
+			return;
+		if (is_own)
+			timer->queued_ns = 0;
+		if (is_own && timer->when_ns) {
+			d.when_ns = timer->queued_ns = timer->when_ns;
+			sift_down(h, d);
+		} else {
+			drop_first(h);
+		}
+	}
+}
+
+static bool is_first(const struct host *h, const struct timer *timer)
+{
+	return h->heap_used && timer_of(h, h->heap[0].id) == timer;
 }
 
 bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t due_ns)
@@ -67,29 +104,31 @@ bool timer_set(struct host *h, struct timer *timer, uint32_t id, uint64_t due_ns
 
 bool timer_set_exact(struct host *h, struct timer *timer, uint32_t id, uint64_t when_ns)
 {
-	timer_clear(h, timer);
-	if (!memory_grow(&h->memory, &h->heap, &h->heap_size, h->heap_used + 1, sizeof(*h->heap)))
-		return false;
+	bool was_first = is_first(h, timer);
+
 	/* At the end of time a sum wraps: it then never comes. */
 	timer->when_ns = timer->due_ns = when_ns < now(h) ? NEVER - 1 : when_ns;
-	h->heap[h->heap_used++] = id;
-	sift_up(h, h->heap_used - 1);
+	if (!timer->queued_ns || timer->queued_ns > timer->when_ns) {
+		if (!memory_grow(&h->memory, &h->heap, &h->heap_size, h->heap_used + 1,
+				 sizeof(*h->heap))) {
+			timer_clear(h, timer);
+			return false;
+		}
+		timer->queued_ns = timer->when_ns;
+		sift_up(h, (struct deadline){timer->when_ns, id});
+	}
+	if (was_first)
+		settle(h);
 	return true;
 }
 
 void timer_clear(struct host *h, struct timer *timer)
 {
-	uint32_t at = timer->at;
-
-	if (at == NIL)
+	if (!timer->when_ns)
 		return;
-	timer->at = NIL;
-	uint32_t last = h->heap[--h->heap_used];
-	if (at == h->heap_used)
-		return;
-	put(h, at, last);
-	sift_up(h, at);
-	sift_down(h, timer_of(h, last)->at);
+	timer->when_ns = 0;
+	if (is_first(h, timer))
+		settle(h);
 }
 
 /* ---------------------------------------------------------------------------- retransmission */
@@ -282,7 +321,7 @@ static void tcb_timer(struct host *h, struct tcb *t)
 
 uint64_t host_deadline(const struct host *h)
 {
-	uint64_t mine = h->heap_used ? timer_of(h, h->heap[0])->when_ns : NEVER;
+	uint64_t mine = h->heap_used ? h->heap[0].when_ns : NEVER;
 	uint64_t engine = tcpwhy_next_end(h->engine);
 
 	return mine < engine ? mine : engine;
@@ -300,10 +339,10 @@ static void fire(struct host *h, uint32_t id)
 /* The engine goes first: what ends at an instant is gone when a segment of that instant leaves. */
 void host_advance(struct host *h, uint64_t now_ns)
 {
-	while (h->heap_used && timer_of(h, h->heap[0])->when_ns <= now_ns) {
-		uint32_t id = h->heap[0];
-		tcpwhy_advance(h->engine, timer_of(h, id)->when_ns);
-		fire(h, id);
+	while (h->heap_used && h->heap[0].when_ns <= now_ns) {
+		struct deadline d = h->heap[0];
+		tcpwhy_advance(h->engine, d.when_ns);
+		fire(h, d.id);
 	}
 	tcpwhy_advance(h->engine, now_ns);
 }
