@@ -147,3 +147,8 @@ void box_segment(struct world *w, struct node *n, const struct segment *s)
 	else if (!lost)
 		without_session(w, n, s);
 }
+
+bool box_is_plain(const struct node *n)
+{
+	return !n->n_rules && !n->box.used;
+}

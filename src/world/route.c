@@ -56,17 +56,22 @@ int address_add(struct world *w, const struct tcpwhy_addr *a, uint32_t end)
 	return 0;
 }
 
-bool route_is_local(const struct world *w, uint32_t node, const struct tcpwhy_addr *a)
+/* The node takes what goes there for its own; end: of the address, NIL. */
+static bool is_local(const struct world *w, uint32_t node, const struct tcpwhy_addr *a,
+		     uint32_t end)
 {
-	uint32_t end = end_of(w, a);
-
-	if (address_is_loopback(a) || (end != NIL && w->ends[end].node == node))
+	if ((end != NIL && w->ends[end].node == node) || address_is_loopback(a))
 		return true;
 	for (uint32_t i = 0; i < w->n_prefixes; i++)
 		if (w->prefixes[i].local && w->prefixes[i].node == node &&
 		    address_in_prefix(a, &w->prefixes[i].addr, w->prefixes[i].len))
 			return true;
 	return false;
+}
+
+bool route_is_local(const struct world *w, uint32_t node, const struct tcpwhy_addr *a)
+{
+	return is_local(w, node, a, end_of(w, a));
 }
 
 /* The end through which a routed prefix is reached: its host's first. */
@@ -124,10 +129,8 @@ static bool search(struct world *w, uint32_t end)
 	return true;
 }
 
-uint32_t route_link(struct world *w, uint32_t node, const struct tcpwhy_addr *to)
+static uint32_t link_to(struct world *w, uint32_t node, const struct tcpwhy_addr *to, uint32_t end)
 {
-	uint32_t end = end_of(w, to);
-
 	if (end == NIL)
 		end = end_of_prefix(w, to);
 	if (end == NIL || (!w->ends[end].via && !search(w, end)))
@@ -166,28 +169,37 @@ bool world_route(struct world *w, uint32_t node, struct tcpwhy_addr *peer, uint3
 		*source = loopback(v4);
 		return true;
 	}
-	if (route_is_local(w, node, peer)) {
+	uint32_t end = end_of(w, peer);
+	if (is_local(w, node, peer, end)) {
 		*source = *peer;
 		return true;
 	}
 	uint32_t link = device > LOOPBACK ? link_of_device(w, w->nodes[node], device)
-					  : route_link(w, node, peer);
+					  : link_to(w, node, peer, end);
 	if (link == NIL)
 		return false;
 	*source = w->ends[link * 2 + side_of(w, link, node)].source[v4 ? 0 : 1];
 	return !address_is_any6(source);
 }
 
+uint32_t route_link(struct world *w, uint32_t node, const struct segment *s, bool *local)
+{
+	uint32_t end = end_of(w, &s->to);
+
+	*local = is_local(w, node, &s->to, end);
+	if (*local)
+		return NIL;
+	return s->device > LOOPBACK ? link_of_device(w, w->nodes[node], s->device)
+				    : link_to(w, node, &s->to, end);
+}
+
 void node_send(struct world *w, uint32_t node, const struct segment *s)
 {
-	uint32_t link;
+	bool local;
+	uint32_t link = route_link(w, node, s, &local);
 
-	if (route_is_local(w, node, &s->to)) {
+	if (local)
 		wire_loop(w, node, s);
-		return;
-	}
-	link = s->device > LOOPBACK ? link_of_device(w, w->nodes[node], s->device)
-				    : route_link(w, node, &s->to);
-	if (link != NIL)
+	else if (link != NIL)
 		wire_send(w, link, side_of(w, link, node), s);
 }

@@ -26,10 +26,37 @@ enum { LOOPBACK = 1 }; /* lo's ifindex */
 enum event_kind { EVENT_FLIGHT, EVENT_HOST, EVENT_SESSION };
 
 struct event {
-	uint64_t when_ns, order;
 	uint32_t what; /* flight, node, session */
 	uint32_t node; /* EVENT_SESSION: the box */
+	uint32_t next; /* of the instant; or of the free ones */
 	uint8_t kind;
+};
+
+/* A time for which something is planned. */
+struct instant {
+	uint64_t when_ns;
+	uint32_t first,
+		last; /* events, in the order of planning; free: first is the next free one */
+};
+
+/* An instant's place in the heap; order: of two of the same time the older one comes first. */
+struct turn {
+	uint64_t when_ns, order;
+	uint32_t instant;
+};
+
+enum { INSTANTS_KNOWN = 512 }; /* a power of two */
+
+/* A crowd does much at the same instant, so instants are sorted, not events. */
+struct agenda {
+	struct event *events;
+	uint32_t events_size, events_used, events_free;
+	struct instant *instants;
+	uint32_t instants_size, instants_used, instants_free;
+	struct turn *heap;
+	uint32_t heap_size, heap_used;
+	uint32_t known[INSTANTS_KNOWN]; /* by a mix of the time: the youngest of it + 1, or 0 */
+	uint64_t order;
 };
 
 struct flight {
@@ -120,7 +147,7 @@ struct node {
 struct world {
 	struct memory memory;
 	struct world_config config;
-	uint64_t now_ns, order, random, events;
+	uint64_t now_ns, random, events;
 	bool started;
 
 	struct node **nodes;
@@ -135,8 +162,7 @@ struct world {
 	uint32_t prefixes_size, n_prefixes;
 	uint32_t *queue; /* of the search for ways */
 
-	struct event *heap;
-	uint32_t heap_size, heap_used;
+	struct agenda agenda;
 	struct flight *flights;
 	uint32_t flights_size, flights_used, flights_free;
 	struct control *controls;
@@ -164,19 +190,28 @@ uint32_t draw_from(uint64_t *state, uint32_t n);
 void host_take(struct world *w, uint32_t node, const struct segment *s, uint32_t device);
 
 /* ---------------------------------------------------------------------------------- event.c */
+void agenda_init(struct agenda *a);
+void agenda_fini(struct memory *m, struct agenda *a);
 /* False: no memory; then it never happens. */
 bool event_plan(struct world *w, enum event_kind kind, uint64_t when_ns, uint32_t node,
 		uint32_t what);
+/* When the next one happens; NEVER. */
+uint64_t event_next(const struct world *w);
+/* There must be one. */
 struct event event_take(struct world *w);
+/* The flights among the next AHEAD events of the instant, by how many come before; else NIL. */
+enum { AHEAD = 5 };
+void event_ahead(const struct world *w, uint32_t flight[AHEAD]);
 
 /* ---------------------------------------------------------------------------------- route.c */
 int address_add(struct world *w, const struct tcpwhy_addr *a, uint32_t end);
 /* Whether the node takes what goes there for its own. */
 bool route_is_local(const struct world *w, uint32_t node, const struct tcpwhy_addr *a);
-/* The link from the node towards an address, NIL: none. */
-uint32_t route_link(struct world *w, uint32_t node, const struct tcpwhy_addr *to);
+/* The link by which a segment leaves a node, by its route or the device that it names; NIL: none,
+ * or it is the node's own. */
+uint32_t route_link(struct world *w, uint32_t node, const struct segment *s, bool *local);
 
-/* A segment leaves a node, by its route or the device that it names. Without a route it is lost. */
+/* A segment leaves a node. Without a route it is lost. */
 void node_send(struct world *w, uint32_t node, const struct segment *s);
 
 /* ---------------------------------------------------------------------------------- wire.c */
@@ -184,6 +219,8 @@ void wire_send(struct world *w, uint32_t link, uint8_t direction, const struct s
 /* Within a node. */
 void wire_loop(struct world *w, uint32_t node, const struct segment *s);
 void wire_arrive(struct world *w, uint32_t flight);
+/* It will, after so many others. */
+void wire_expect(const struct world *w, uint32_t flight, unsigned others);
 
 /* ---------------------------------------------------------------------------------- filter.c */
 /* The filter that stops a segment; NULL: it passes. */
@@ -197,6 +234,8 @@ bool filter_reset(const struct segment *s, struct segment *reset);
 
 /* ---------------------------------------------------------------------------------- box.c */
 void box_segment(struct world *w, struct node *n, const struct segment *s);
+/* Whether a box does nothing but pass on what is not for itself. */
+bool box_is_plain(const struct node *n);
 
 /* ---------------------------------------------------------------------------------- session.c */
 /* The session of a segment, and its direction: 0 from the client. NIL: none. */

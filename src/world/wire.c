@@ -245,14 +245,10 @@ static void copy(struct world *w, uint32_t flight, uint64_t later_ns)
 	depart(w, again, later_ns);
 }
 
-void wire_send(struct world *w, uint32_t link, uint8_t direction, const struct segment *s)
+static void enter(struct world *w, uint32_t i)
 {
-	uint32_t i = flight_new(w, s, link, direction);
-
-	if (i == NIL)
-		return;
 	/* All that a line does and records is of TCP. */
-	if (s->error) {
+	if (w->flights[i].s.error) {
 		depart(w, i, 0);
 		return;
 	}
@@ -276,9 +272,17 @@ void wire_send(struct world *w, uint32_t link, uint8_t direction, const struct s
 		keep(w, &t->held, i);
 		break;
 	case LINE_SWAP:
-		keep(w, &w->links[link].swapped[direction], i);
+		keep(w, &w->links[w->flights[i].link].swapped[w->flights[i].direction], i);
 		break;
 	}
+}
+
+void wire_send(struct world *w, uint32_t link, uint8_t direction, const struct segment *s)
+{
+	uint32_t i = flight_new(w, s, link, direction);
+
+	if (i != NIL)
+		enter(w, i);
 }
 
 unsigned world_release(struct world *w, uint32_t control)
@@ -316,15 +320,29 @@ void wire_loop(struct world *w, uint32_t node, const struct segment *s)
 /* ----------------------------------------------------------------------------------- the arrival
  */
 
-/* False: the node does not take it. */
-static bool arrive_at(struct world *w, const struct end *end, const struct segment *s)
+/* A box that only passes on does not take the flight apart. False: it is for the box. */
+static bool pass_on(struct world *w, uint32_t flight, uint32_t node)
 {
-	struct node *n = w->nodes[end->node];
+	struct flight *f = &w->flights[flight];
+	bool local;
+	uint32_t link = route_link(w, node, &f->s, &local);
 
-	if (!n->host) {
-		box_segment(w, n, s);
+	if (local)
+		return false;
+	if (link == NIL) {
+		flight_drop(w, flight);
 		return true;
 	}
+	f->link = link;
+	f->direction = side_of(w, link, node);
+	f->record = f->next = NIL;
+	enter(w, flight);
+	return true;
+}
+
+/* False: the host does not take it. */
+static bool arrive_at_host(struct world *w, const struct end *end, const struct segment *s)
+{
 	if (!route_is_local(w, end->node, &s->to) || address_is_loopback(&s->to))
 		return false;
 	host_take(w, end->node, s, end->device);
@@ -333,16 +351,34 @@ static bool arrive_at(struct world *w, const struct end *end, const struct segme
 
 void wire_arrive(struct world *w, uint32_t flight)
 {
-	struct flight f = w->flights[flight];
+	const struct flight *there = &w->flights[flight];
+	const struct end *end =
+		there->link == NIL ? NULL : &w->ends[there->link * 2 + 1 - there->direction];
+	struct node *n = end ? w->nodes[end->node] : NULL;
 
-	if (f.link == NIL) {
-		flight_drop(w, flight);
+	settle(w, flight, LINE_DELIVERED);
+	if (n && !n->host && box_is_plain(n) && pass_on(w, flight, end->node))
+		return;
+	struct flight f = *there;
+	flight_drop(w, flight);
+	if (!end)
 		host_take(w, f.node, &f.s, LOOPBACK);
+	else if (!n->host)
+		box_segment(w, n, &f.s);
+	else if (!arrive_at_host(w, end, &f.s) && f.record != NIL)
+		w->trace[f.record].passage = LINE_LOST;
+}
+
+void wire_expect(const struct world *w, uint32_t flight, unsigned others)
+{
+	const struct flight *f = &w->flights[flight];
+
+	if (others + 1 == AHEAD) {
+		__builtin_prefetch(f);
+		__builtin_prefetch((const char *)f + 64);
 		return;
 	}
-	settle(w, flight, LINE_DELIVERED);
-	flight_drop(w, flight);
-	uint32_t record = f.record;
-	if (!arrive_at(w, &w->ends[f.link * 2 + 1 - f.direction], &f.s) && record != NIL)
-		w->trace[record].passage = LINE_LOST;
+	uint32_t node = f->link == NIL ? f->node : w->ends[f->link * 2 + 1 - f->direction].node;
+	if (w->nodes[node]->host)
+		host_expect(w->nodes[node]->host, &f->s, others);
 }

@@ -49,6 +49,7 @@ struct world *world_new(const struct world_config *config)
 	w->memory = m;
 	w->config = *config;
 	w->flights_free = NIL;
+	agenda_init(&w->agenda);
 	w->random = config->seed;
 	random_word(&w->random);
 	return w;
@@ -82,7 +83,7 @@ void world_free(struct world *w)
 	memory_drop(&w->memory, &w->by_address.head, w->by_address.size, sizeof(uint32_t));
 	memory_drop(&w->memory, &w->prefixes, w->prefixes_size, sizeof(*w->prefixes));
 	memory_drop(&w->memory, &w->queue, w->queue ? w->n_nodes + 1 : 0, sizeof(*w->queue));
-	memory_drop(&w->memory, &w->heap, w->heap_size, sizeof(*w->heap));
+	agenda_fini(&w->memory, &w->agenda);
 	memory_drop(&w->memory, &w->flights, w->flights_size, sizeof(*w->flights));
 	memory_drop(&w->memory, &w->controls, w->controls_size, sizeof(*w->controls));
 	memory_drop(&w->memory, &w->trace, w->trace_size, sizeof(*w->trace));
@@ -374,7 +375,7 @@ uint64_t world_now(const struct world *w)
 
 uint64_t world_next(const struct world *w)
 {
-	return w->heap_used ? w->heap[0].when_ns : NEVER;
+	return event_next(w);
 }
 
 static void host_due(struct world *w, uint32_t node, uint64_t when_ns)
@@ -388,22 +389,36 @@ static void host_due(struct world *w, uint32_t node, uint64_t when_ns)
 	flush(w, node, false);
 }
 
+/* In a crowd the next events are segments to other hosts, each far away in memory. */
+static void look_ahead(const struct world *w)
+{
+	uint32_t flight[AHEAD];
+
+	event_ahead(w, flight);
+	for (unsigned others = 1; others < AHEAD; others++)
+		if (flight[others] != NIL)
+			wire_expect(w, flight[others], others);
+}
+
 void world_step(struct world *w)
 {
-	if (!w->heap_used)
+	uint64_t when_ns = event_next(w);
+
+	if (when_ns == NEVER)
 		return;
 	struct event e = event_take(w);
-	w->now_ns = e.when_ns;
+	look_ahead(w);
+	w->now_ns = when_ns;
 	w->events++;
 	switch ((enum event_kind)e.kind) {
 	case EVENT_FLIGHT:
 		wire_arrive(w, e.what);
 		break;
 	case EVENT_HOST:
-		host_due(w, e.what, e.when_ns);
+		host_due(w, e.what, when_ns);
 		break;
 	case EVENT_SESSION:
-		session_due(w, w->nodes[e.node], e.what, e.when_ns);
+		session_due(w, w->nodes[e.node], e.what, when_ns);
 		break;
 	}
 }
