@@ -147,8 +147,12 @@ bool sock_map(struct apps *a, int sock, int what)
 static bool grow_conns(struct apps *a)
 {
 	int size = a->n_conns ? a->n_conns * 2 : 64;
-	struct conn *grown = realloc(a->conns, (size_t)size * sizeof(*grown));
+	int *closing = realloc(a->closing, (size_t)size * sizeof(*closing));
 
+	if (!closing)
+		return false;
+	a->closing = closing;
+	struct conn *grown = realloc(a->conns, (size_t)size * sizeof(*grown));
 	if (!grown)
 		return false;
 	for (int i = size - 1; i >= a->n_conns; i--) {
@@ -158,6 +162,28 @@ static bool grow_conns(struct apps *a)
 	a->conns = grown;
 	a->n_conns = size;
 	return true;
+}
+
+static void enter(struct apps *a, int conn)
+{
+	struct conn *c = &a->conns[conn];
+	struct application *p = &a->apps[c->app];
+
+	c->before = -1;
+	c->after = p->first;
+	if (p->first >= 0)
+		a->conns[p->first].before = conn;
+	p->first = conn;
+}
+
+static void leave(struct apps *a, const struct conn *c)
+{
+	if (c->before >= 0)
+		a->conns[c->before].after = c->after;
+	else
+		a->apps[c->app].first = c->after;
+	if (c->after >= 0)
+		a->conns[c->after].before = c->before;
 }
 
 int conn_new(struct apps *a, int app, int sock, enum conn_state state)
@@ -176,6 +202,7 @@ int conn_new(struct apps *a, int app, int sock, enum conn_state state)
 				    .state = state,
 				    .began_ns = a->ops->now(a->st),
 				    .timer_ns = APP_FOREVER};
+	enter(a, i);
 	a->ops->watch(a->st, sock, true);
 	return i;
 }
@@ -186,6 +213,7 @@ static void forget(struct apps *a, int conn)
 
 	a->ops->close(a->st, c->sock);
 	a->conn_of[c->sock] = NOBODY;
+	leave(a, c);
 	c->app = -1;
 	c->next = a->free_conn;
 	a->free_conn = conn;
@@ -283,11 +311,31 @@ bool app_pays(struct apps *a, uint64_t units)
 	return !a->is_broke;
 }
 
-/* Their connections, app -1: of all. */
-static void close_all(struct apps *a, int app)
+static int by_number(const void *a, const void *b)
+{
+	const int x = *(const int *)a, y = *(const int *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* In the order of their numbers. One may have gone with another's that was closed before it. */
+static void close_all_of(struct apps *a, int app)
+{
+	size_t n = 0;
+
+	for (int i = a->apps[app].first; i >= 0; i = a->conns[i].after)
+		a->closing[n++] = i;
+	if (n)
+		qsort(a->closing, n, sizeof(*a->closing), by_number);
+	for (size_t k = 0; k < n; k++)
+		if (a->conns[a->closing[k]].app == app)
+			conn_close(a, a->closing[k]);
+}
+
+static void close_all(struct apps *a)
 {
 	for (int i = 0; i < a->n_conns; i++)
-		if (a->conns[i].app >= 0 && (app < 0 || a->conns[i].app == app))
+		if (a->conns[i].app >= 0)
 			conn_close(a, i);
 }
 
@@ -304,7 +352,7 @@ void apps_stop(struct apps *a, int app)
 {
 	must(app >= 0 && app < a->n_apps);
 	if (!a->apps[app].stopped)
-		close_all(a, app);
+		close_all_of(a, app);
 	stop_listening(a, &a->apps[app]);
 }
 
@@ -312,7 +360,7 @@ void apps_free(struct apps *a)
 {
 	if (!a)
 		return;
-	close_all(a, -1);
+	close_all(a);
 	for (int i = 0; i < a->n_apps; i++) {
 		stop_listening(a, &a->apps[i]);
 		free(a->apps[i].ended);
@@ -320,6 +368,7 @@ void apps_free(struct apps *a)
 	a->ops->drive(a->st, NULL);
 	free(a->apps);
 	free(a->conns);
+	free(a->closing);
 	free(a->conn_of);
 	free(a->heap);
 	free(a);
@@ -338,7 +387,7 @@ static int new_application(struct apps *a, struct err *err)
 		a->apps = grown;
 		a->apps_room = room;
 	}
-	a->apps[a->n_apps] = (struct application){.timer_ns = APP_FOREVER, .pool = -1};
+	a->apps[a->n_apps] = (struct application){.first = -1, .timer_ns = APP_FOREVER, .pool = -1};
 	return a->n_apps;
 }
 

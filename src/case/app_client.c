@@ -422,6 +422,8 @@ static bool is_ghost(struct apps *a, const struct conn *c)
 
 	if (host < 0 || a->ops->sockname(a->st, c->sock, &from, &port) < 0)
 		return false;
+	if (a->ops->has)
+		return !a->ops->has(a->st, host, &t->addr, t->port, &from, port);
 	return a->ops->find(a->st, host, &t->addr, t->port, &from, port, &there) < 0 ||
 	       there.request;
 }

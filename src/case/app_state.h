@@ -19,8 +19,9 @@ enum conn_state {
 struct conn {
 	int app; /* -1: free */
 	int sock;
-	int partner;     /* proxy: the request's other connection, -1 none */
-	int older, next; /* of the pool; free: next */
+	int partner;       /* proxy: the request's other connection, -1 none */
+	int older, next;   /* of the pool; free: next */
+	int before, after; /* of the application's, -1 none */
 	enum conn_state state;
 	uint32_t got; /* bytes of the request or the reply */
 	uint32_t target;
@@ -29,7 +30,10 @@ struct conn {
 	uint64_t began_ns, timer_ns; /* timer: APP_FOREVER none */
 };
 
+_Static_assert(sizeof(struct conn) == 64, "a connection is one cache line");
+
 struct application {
+	int first;      /* of its connections, -1 */
 	bool has_ghost; /* while ghosts are counted */
 	bool is_server, stopped;
 	struct app_server server;
@@ -71,6 +75,7 @@ struct apps {
 	int n_apps, apps_room;
 	struct conn *conns;
 	int n_conns, free_conn;
+	int *closing; /* room for each connection once */
 	int *conn_of; /* by socket: connection, ~application for a listener; or NOBODY */
 	int socks;
 	struct due *heap;

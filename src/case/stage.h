@@ -235,6 +235,9 @@ struct stage_ops {
 	/* What has a 4-tuple: socket, mini-socket, request. -ENOENT. */
 	int (*find)(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
 		    const struct tcpwhy_addr *peer, uint16_t peer_port, struct stage_sock *out);
+	/* Whether there is one, and more than a request. NULL: find() has to be asked. */
+	bool (*has)(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
+		    const struct tcpwhy_addr *peer, uint16_t peer_port);
 	/* All of the host, those that only bound included, up to max, in no order; returns how many
 	 * there are. out may be NULL with max 0. */
 	int (*list)(struct stage *st, int host, struct stage_sock *out, size_t max,

@@ -554,6 +554,7 @@ static const struct stage_ops ops = {
 	.device = stage_world_device,
 	.look = stage_world_look,
 	.find = stage_world_find,
+	.has = stage_world_has,
 	.list = stage_world_list,
 	.destroy = stage_world_destroy,
 	.counter = stage_world_counter,

@@ -49,20 +49,28 @@ static void put_owner(const struct stage_world *w, int node, tcpwhy_sock s,
 	out->device = o->device;
 }
 
-/* False: the engine has it no more. A socket of a crowd is known to the engine alone. */
-static bool show(struct stage_world *w, int node, tcpwhy_sock s, struct stage_sock *out)
+/* False: the engine has it no more. v: NULL if the engine alone knows it. */
+static bool show_seen(struct stage_world *w, struct host *h, int node, tcpwhy_sock s,
+		      const struct host_view *v, struct stage_sock *out)
 {
-	struct host *h = stage_world_host_at(w, node);
 	struct tcpwhy_owner o;
-	struct host_view v;
 
 	*out = (struct stage_sock){.sock = -1};
 	if (tcpwhy_get(host_engine(h), s, &o) < 0)
 		return false;
 	put_owner(w, node, s, &o, out);
-	if (host_look(h, s, &v) == 0)
-		put_view(w, &v, out);
+	if (v)
+		put_view(w, v, out);
 	return true;
+}
+
+/* A socket of a crowd is known to the engine alone. */
+static bool show(struct stage_world *w, int node, tcpwhy_sock s, struct stage_sock *out)
+{
+	struct host *h = stage_world_host_at(w, node);
+	struct host_view v;
+
+	return show_seen(w, h, node, s, host_look(h, s, &v) == 0 ? &v : NULL, out);
 }
 
 static void show_request(struct stage_world *w, const struct tcpwhy_owner *tuple,
@@ -93,14 +101,23 @@ int stage_world_find(struct stage *st, int host, const struct tcpwhy_addr *local
 	struct stage_world *w = self(st);
 	struct tcpwhy_owner tuple = {
 		.local = *local, .port = port, .peer = *peer, .peer_port = peer_port};
+	struct host *h = stage_world_host_at(w, host);
 	struct host_view v;
 
-	if (!host_find(stage_world_host_at(w, host), local, port, peer, peer_port, &v))
+	if (!host_find(h, local, port, peer, peer_port, &v))
 		return -ENOENT;
 	if (v.sock)
-		return show(w, host, v.sock, out) ? 0 : -ENOENT;
+		return show_seen(w, h, host, v.sock, &v, out) ? 0 : -ENOENT;
 	show_request(w, &tuple, &v, out);
 	return 0;
+}
+
+bool stage_world_has(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
+		     const struct tcpwhy_addr *peer, uint16_t peer_port)
+{
+	struct host *h = stage_world_host_at(self(st), host);
+
+	return tcpwhy_find_tuple(host_engine(h), local, port, peer, peer_port, 0) != 0;
 }
 
 int stage_world_list(struct stage *st, int host, struct stage_sock *out, size_t max,

@@ -233,6 +233,9 @@ int stage_world_connect_to(struct stage *st, int sock, const struct tcpwhy_addr 
 	struct tcpwhy_owner o;
 	int error;
 
+	/* It only asks how the one before went: no route is needed, and nothing is sent. */
+	if (host_has_peer(h, k->sock))
+		return host_connect(h, k->sock, addr, port, addr, NULL);
 	if (tcpwhy_get(host_engine(h), k->sock, &o) < 0)
 		return -EBADF;
 	if (!world_route(w->world, (uint32_t)k->node, &to, o.device, &source))

@@ -112,6 +112,8 @@ uint32_t stage_world_device(struct stage *st, int host, int link);
 int stage_world_look(struct stage *st, int sock, struct stage_sock *out);
 int stage_world_find(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
 		     const struct tcpwhy_addr *peer, uint16_t peer_port, struct stage_sock *out);
+bool stage_world_has(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
+		     const struct tcpwhy_addr *peer, uint16_t peer_port);
 int stage_world_list(struct stage *st, int host, struct stage_sock *out, size_t max,
 		     struct err *err);
 int stage_world_destroy(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
