@@ -27,16 +27,16 @@ local function start(n, backlog, both_ways, within, more, every)
 	for _, app in ipairs(apps) do app:stop() end
 	pause(0.3)
 	apps = {}
-	local port = 7000 + backlog
+	local port = ":" .. 7000 + backlog
 	for i = 1, n do
-		local here = address[i] .. ":" .. port
+		local here = address[i] .. port
 		nodes[i]:sysctl("net.core.somaxconn", backlog)
 		listens[here] = listens[here] or nodes[i]:serve(here, {backlog = backlog, accept_every = every or 0.001})
 	end
 	for i = 1, both_ways and n or n - 1 do
 		local to = {}
 		for k = i + 1, both_ways and i + n - 1 or n do
-			to[#to + 1] = address[(k - 1) % n + 1] .. ":" .. port
+			to[#to + 1] = address[(k - 1) % n + 1] .. port
 		end
 		apps[#apps + 1] = nodes[i]:load{to = to, total = #to, begin = within * math.random()}
 	end
