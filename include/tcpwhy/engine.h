@@ -118,6 +118,14 @@ enum tcpwhy_feature {
 	/* data that begins where the window ends counts as BeyondWindow (7.1). Of segments; but in
 	 * enum tcpwhy_packet_feature no bit is left that an enum constant can have. */
 	TCPWHY_F_BEYOND_EDGE_COUNTED = 1u << 22,
+	/* and these: the peer's window is taken for closed even if the segment that says so has
+	 * nothing else that is new (6.6, not in 6.1.y); before, such a zero is passed over */
+	TCPWHY_F_ZERO_WINDOW_TAKEN = 1u << 23,
+	/* an orphan before a closed window is given up even if each probe is answered (3.18);
+	 * before: never */
+	TCPWHY_F_ORPHAN_PROBES_END = 1u << 24,
+	/* as many probes as the sysctl says go without an answer (5.1, 4.19.y); before: one more */
+	TCPWHY_F_PROBES_EXACT = 1u << 25,
 };
 
 /* The same for segments: what a release does otherwise with a handshake, a reset, a queue or a

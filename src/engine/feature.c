@@ -126,6 +126,14 @@ static const struct tcpwhy_feature_info features[] = {
 	       "Data beyond the window is refused as a whole (BeyondWindow)."),
 	PORT(BEYOND_EDGE_COUNTED, "beyond-edge-counted", "7.1",
 	     "Data that begins where the window ends counts as BeyondWindow, too."),
+	PORT(ZERO_WINDOW_TAKEN, "zero-window-taken", "6.6",
+	     "A zero window counts even in a segment without anything else that is new."),
+	PORT(ORPHAN_PROBES_END, "orphan-probes-end", "3.18",
+	     "An orphan before a closed window is given up even if the peer answers each probe."),
+	PORT(PROBES_EXACT, "probes-exact", "5.1, 4.19.y",
+	     "A closed window is probed as often without an answer as the sysctl says; before, "
+	     "once "
+	     "more."),
 	PACKET(UNSENT_ACK_ANSWERED, "unsent-ack-answered", "6.18.y",
 	       "An ACK of what was never sent gets a challenge ACK in ESTABLISHED, too; before, "
 	       "nothing."),

@@ -52,11 +52,15 @@ void persist_answered(struct host *h, struct tcb *t)
  * count back. An orphan's ends when it waits two minutes for each answer, whatever comes. */
 static bool gives_up(const struct host *h, const struct tcb *t)
 {
-	if (!t->orphan)
-		return t->probes >= h->sysctls.retries2;
 	const bool alive = time_backed_off(t->rto_ns, t->backoff) < RTO_MAX_NS;
-	const uint32_t most = orphan_retries(h, t, alive);
-	return t->probes >= most || (!alive && t->backoff >= most);
+	uint32_t most = h->sysctls.retries2;
+
+	if (t->orphan) {
+		most = orphan_retries(h, t, alive);
+		if (!alive && t->backoff >= most && has_feature(h, TCPWHY_F_ORPHAN_PROBES_END))
+			return true;
+	}
+	return has_feature(h, TCPWHY_F_PROBES_EXACT) ? t->probes >= most : t->probes > most;
 }
 
 void persist_timer(struct host *h, struct tcb *t)

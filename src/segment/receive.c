@@ -57,7 +57,7 @@ static void acknowledge(struct host *h, struct tcb *t, const struct segment *s)
 	const uint32_t news = s->ack - t->snd_una;
 	const bool was_idle = t->snd_una == t->snd_nxt, sampled = tells_round_trip(t, s);
 
-	if (updates_window(t, s))
+	if (updates_window(h, t, s))
 		take_window(t, s);
 	t->snd_una = s->ack;
 	t->soft_error = 0;
@@ -159,7 +159,7 @@ static void take_data(struct host *h, struct tcb *t, const struct segment *s)
 		take_in_order(h, t, s);
 	} else if (seq_before(s->seq, t->rcv_nxt + window)) {
 		ahead_add(h, t, s);
-	} else if (h->config.row->features & TCPWHY_F_BEYOND_EDGE_COUNTED) {
+	} else if (has_feature(h, TCPWHY_F_BEYOND_EDGE_COUNTED)) {
 		count(h, COUNTER_BeyondWindow);
 	}
 }

@@ -192,6 +192,12 @@ static inline bool has(const struct host *h, enum tcpwhy_packet_feature f)
 	return h->config.row->packets & f;
 }
 
+/* Of segments, too, where enum tcpwhy_packet_feature had no bit left. */
+static inline bool has_feature(const struct host *h, enum tcpwhy_feature f)
+{
+	return h->config.row->features & f;
+}
+
 static inline void count(struct host *h, enum counter c)
 {
 	h->counters[c]++;
@@ -329,7 +335,7 @@ bool oow_limited_for(struct host *h, const struct segment *s, uint64_t *last_ns,
 		     enum counter skipped);
 void challenge_ack(struct host *h, struct tcb *t);
 /* Whether the segment's window is newer than the one that is known. */
-bool updates_window(const struct tcb *t, const struct segment *s);
+bool updates_window(const struct host *h, const struct tcb *t, const struct segment *s);
 /* tcp_paws_check() fails: older than what was seen, by more than window. */
 bool paws_fails(const struct host *h, uint32_t ts_recent, uint64_t ts_recent_ns, uint32_t tsval,
 		uint32_t window);

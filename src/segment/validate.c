@@ -80,20 +80,22 @@ bool paws_fails(const struct host *h, uint32_t ts_recent, uint64_t ts_recent_ns,
 }
 
 /* tcp_may_update_window(): newer by its ACK or its number, or else larger (RFC 9293 3.10.7.4). */
-bool updates_window(const struct tcb *t, const struct segment *s)
+bool updates_window(const struct host *h, const struct tcb *t, const struct segment *s)
 {
+	const bool closes = !s->window && has_feature(h, TCPWHY_F_ZERO_WINDOW_TAKEN);
+
 	return seq_after(s->ack, t->snd_una) || seq_after(s->seq, t->snd_wl1) ||
-	       (s->seq == t->snd_wl1 && (s->window > t->snd_wnd || !s->window));
+	       (s->seq == t->snd_wl1 && (s->window > t->snd_wnd || closes));
 }
 
 /* tcp_disordered_ack(): a bare ACK that brings nothing new may come late by as much as a
  * retransmission takes. */
-static bool is_disordered_ack(const struct tcb *t, const struct segment *s)
+static bool is_disordered_ack(const struct host *h, const struct tcb *t, const struct segment *s)
 {
 	uint64_t late_ms = t->ts_recent - s->tsval;
 
 	return s->flags & SEGMENT_ACK && s->seq == segment_end(s) && s->seq == t->rcv_nxt &&
-	       s->ack == t->snd_una && !updates_window(t, s) &&
+	       s->ack == t->snd_una && !updates_window(h, t, s) &&
 	       late_ms <= t->rto_ns * 12 / 10 / NS_PER_MS;
 }
 
@@ -115,7 +117,7 @@ static bool check_paws(struct host *h, struct tcb *t, const struct segment *s)
 {
 	bool old = t->has_ts && s->has_timestamp &&
 		   paws_fails(h, t->ts_recent, t->ts_recent_ns, s->tsval, 1) &&
-		   !is_disordered_ack(t, s);
+		   !is_disordered_ack(h, t, s);
 
 	if (!old || s->flags & SEGMENT_RST)
 		return true;
