@@ -273,7 +273,9 @@ server=$!
 tap_await listens 8101
 run sh -c "tcpwhy sock -h 127.0.0.1:8101 <'$dir/up' >'$dir/down.came'"
 tap_equal "the client is done" "$status" 0
-run wait "$server"
+status=0
+wait "$server" || status=$?
+tap_equal "so is the server" "$status" 0
 tap_equal "what went up is what came" "$(cksum <"$dir/up.came")" "$(cksum <"$dir/up")"
 tap_equal "what went down is what came" "$(cksum <"$dir/down.came")" "$(cksum <"$dir/down")"
 
