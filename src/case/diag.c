@@ -74,6 +74,7 @@ static struct nlmsghdr *put_request(char *buf, uint16_t type, const struct endpo
 	r->sdiag_family = v4 ? AF_INET : AF_INET6;
 	r->sdiag_protocol = IPPROTO_TCP;
 	r->idiag_states = ~0u;
+	r->idiag_ext = 1 << (INET_DIAG_SKMEMINFO - 1);
 	put_addr(r->id.idiag_src, v4, &local->addr);
 	put_addr(r->id.idiag_dst, v4, &peer->addr);
 	r->id.idiag_sport = htons(local->port);
@@ -81,6 +82,18 @@ static struct nlmsghdr *put_request(char *buf, uint16_t type, const struct endpo
 	r->id.idiag_if = device;
 	r->id.idiag_cookie[0] = r->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 	return h;
+}
+
+/* What came while a call holds the socket is dealt with when that call leaves it
+ * (tcp_add_backlog(), release_sock()). */
+static int on_meminfo(const struct nlattr *a, void *data)
+{
+	struct diag_sock *s = data;
+
+	if (mnl_attr_get_type(a) == INET_DIAG_SKMEMINFO &&
+	    mnl_attr_get_payload_len(a) >= (SK_MEMINFO_BACKLOG + 1) * sizeof(uint32_t))
+		s->waiting = ((const uint32_t *)mnl_attr_get_payload(a))[SK_MEMINFO_BACKLOG];
+	return MNL_CB_OK;
 }
 
 struct answer {
@@ -94,8 +107,10 @@ static int on_sock(const struct nlmsghdr *h, void *data)
 
 	if (mnl_nlmsg_get_payload_len(h) < sizeof(struct inet_diag_msg))
 		return MNL_CB_OK;
-	if (a->n < a->max)
+	if (a->n < a->max) {
 		read_sock(mnl_nlmsg_get_payload(h), &a->socks[a->n]);
+		mnl_attr_parse(h, sizeof(struct inet_diag_msg), on_meminfo, &a->socks[a->n]);
+	}
 	a->n++;
 	return MNL_CB_OK;
 }

@@ -44,6 +44,7 @@ struct diag_sock {
 	uint32_t uid, inode; /* 0 for mini-sockets, requests and orphans */
 	uint32_t device;
 	uint32_t cookie[2];
+	uint32_t waiting; /* diag_meet(): bytes that wait until a call leaves the socket */
 };
 
 /* Acts on the calling thread's namespace, later from any thread. 0 or -errno. */
@@ -57,7 +58,7 @@ void diag_close(struct diag *d);
 int diag_find(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
 	      unsigned device, struct diag_sock *found);
 
-/* The same, where nothing has the 4-tuple with the listener that a SYN would meet. */
+/* The same, and where nothing has the 4-tuple the listener that a SYN would meet. */
 int diag_meet(struct diag *d, const struct endpoint *local, const struct endpoint *peer,
 	      unsigned device, struct diag_sock *met);
 

@@ -57,6 +57,7 @@ struct balance {
 	struct world *world;
 	pthread_t thread;
 	bool runs, stop, watched; /* watched: relays ask what it believes */
+	uint64_t sleeps_till;     /* on the world's clock */
 	int wake;
 	struct port *ports;
 	struct pollfd *polls; /* of each port, and wake */
@@ -279,13 +280,20 @@ static void sleep_till_needed(struct balance *b, uint64_t next)
 		must(read(b->wake, &calls, sizeof(calls)) > 0 || errno == EAGAIN);
 }
 
+static void wake(struct balance *b)
+{
+	const uint64_t one = 1;
+
+	must(write(b->wake, &one, sizeof(one)) == sizeof(one));
+}
+
 static void *serve(void *arg)
 {
 	struct balance *b = arg;
 
 	pthread_mutex_lock(&b->lock);
 	while (!b->stop) {
-		const uint64_t next = world_next(b->world);
+		const uint64_t next = b->sleeps_till = world_next(b->world);
 		pthread_mutex_unlock(&b->lock);
 		sleep_till_needed(b, next);
 		pthread_mutex_lock(&b->lock);
@@ -388,8 +396,6 @@ int balance_new(struct kernel_stage *k, int box, struct balance **out, struct er
 
 void balance_free(struct balance *b)
 {
-	const uint64_t one = 1;
-
 	if (!b)
 		return;
 	balance_watch(b, false);
@@ -397,7 +403,7 @@ void balance_free(struct balance *b)
 		pthread_mutex_lock(&b->lock);
 		b->stop = true;
 		pthread_mutex_unlock(&b->lock);
-		must(write(b->wake, &one, sizeof(one)) == sizeof(one));
+		wake(b);
 		pthread_join(b->thread, NULL);
 	}
 	for (size_t i = 0; i < b->n_ports; i++)
@@ -450,6 +456,9 @@ static void arrived(void *ctx, const struct frame *f, struct capture_sight *out)
 	pthread_mutex_lock(&p->b->lock);
 	take_some(p->b, p);
 	out->session = belief(p->b, &s);
+	/* the thread has heard of nothing, and a session may end sooner now */
+	if (world_next(p->b->world) < p->b->sleeps_till)
+		wake(p->b);
 	pthread_mutex_unlock(&p->b->lock);
 }
 

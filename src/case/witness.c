@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { PATIENCE = 200 }; /* looks at a socket that a call holds */
 
 struct witness {
 	pthread_mutex_t lock;
@@ -68,6 +71,22 @@ void witness_close(struct witness *w)
 /* ---------------------------------------------------------------------------------------- states
  */
 
+/* While a call holds the receiver's socket what came waits, and so do we: calls do not last. */
+static int meet(struct witness *w, unsigned device, const struct endpoint *here,
+		const struct endpoint *there, bool sender, struct diag_sock *met)
+{
+	static const struct timespec moment = {0, 20000};
+	int rc = diag_meet(&w->diag, here, there, device, met);
+
+	if (sender)
+		return rc;
+	for (int i = 0; i < PATIENCE && !rc && met->waiting; i++) {
+		nanosleep(&moment, NULL);
+		rc = diag_meet(&w->diag, here, there, device, met);
+	}
+	return !rc && met->waiting ? -EAGAIN : rc;
+}
+
 /* Where nothing has the 4-tuple a SYN met the listener, if there is one; all else met nobody. */
 static uint8_t state_of(struct witness *w, unsigned device, const struct frame *f, bool sender)
 {
@@ -75,7 +94,7 @@ static uint8_t state_of(struct witness *w, unsigned device, const struct frame *
 	const struct endpoint *here = sender ? &from : &to, *there = sender ? &to : &from;
 	const bool opening = (f->flags & (FRAME_SYN | FRAME_ACK)) == FRAME_SYN;
 	struct diag_sock met;
-	const int rc = diag_meet(&w->diag, here, there, device, &met);
+	const int rc = meet(w, device, here, there, sender, &met);
 
 	if (rc && rc != -ENOENT)
 		return 0;
