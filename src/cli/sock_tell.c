@@ -362,17 +362,22 @@ static void print_rest(const struct rest *rest)
 	fprintf(stderr, "  %s\n", left);
 }
 
-/* What it ends in, unless the peer lets it wait: nothing, or TIME_WAIT. */
-static bool is_settled(const struct rest *rest)
+/* What it ends in, unless the peer lets it wait: TIME_WAIT, or nothing. That is looked for twice: a
+ * TIME_WAIT that takes its socket's place is not listed until its references are set
+ * (inet_twsk_hashdance_schedule()). */
+static bool is_settled(const struct rest *rest, int *absent)
 {
-	return !rest->found.o.state || rest->found.o.state == TCPWHY_TIME_WAIT;
+	if (!rest->found.o.state)
+		return ++*absent == 2;
+	*absent = 0;
+	return rest->found.o.state == TCPWHY_TIME_WAIT;
 }
 
 void sock_tell_rest(const struct sock *s)
 {
 	struct rest rest;
 	struct err err;
-	int failed = 0;
+	int failed = 0, absent = 0;
 
 	if (!s->o->verbose || !s->ends.peer_port)
 		return;
@@ -381,7 +386,7 @@ void sock_tell_rest(const struct sock *s)
 			wait_a_moment();
 		rest = (struct rest){.ends = &s->ends};
 		failed = netns_run(&s->ns, false, look_for_rest, &rest, &err);
-		if (is_settled(&rest))
+		if (is_settled(&rest, &absent))
 			break;
 	}
 	if (failed)
