@@ -375,20 +375,29 @@ static void step(struct machine *m)
 
 /* -------------------------------------------------------------------------------- invariants */
 
-/* A heap in order, and each of its timers knows its place. */
+static const struct timer *timer_at(const struct host *h, uint32_t id)
+{
+	return id & 1 ? &h->requests[id >> 1].timer : &tcb_at(h, id >> 1)->timer;
+}
+
+/* A heap in order. An entry is there before its timer is due, and the first one is due. */
 static void check_heap(const struct host *h)
 {
 	for (uint32_t i = 0; i < h->heap_used; i++) {
-		uint32_t id = h->heap[i], above = h->heap[i ? (i - 1) / 2 : 0];
-		const struct timer *timer =
-			id & 1 ? &h->requests[id >> 1].timer : &tcb_at(h, id >> 1)->timer;
-		const struct timer *parent =
-			above & 1 ? &h->requests[above >> 1].timer : &tcb_at(h, above >> 1)->timer;
-		promise(timer->at == i && parent->when_ns <= timer->when_ns);
-		promise(timer->when_ns >= now(h));
-		promise(id & 1 ? h->requests[id >> 1].listener != NIL
-			       : tcb_of(h, tcb_at(h, id >> 1)->sock) != NULL);
+		const struct deadline *d = &h->heap[i];
+		const struct timer *timer = timer_at(h, d->id);
+		promise(h->heap[i ? (i - 1) / 2 : 0].when_ns <= d->when_ns);
+		promise(timer->queued_ns != d->when_ns || !timer->when_ns ||
+			timer->when_ns >= d->when_ns);
 	}
+	if (!h->heap_used)
+		return;
+	const struct deadline *first = &h->heap[0];
+	const struct timer *timer = timer_at(h, first->id);
+	promise(timer->queued_ns == first->when_ns && timer->when_ns == first->when_ns);
+	promise(first->when_ns >= now(h));
+	promise(first->id & 1 ? h->requests[first->id >> 1].listener != NIL
+			      : tcb_of(h, tcb_at(h, first->id >> 1)->sock) != NULL);
 }
 
 /* Engine and layer mean the same state. A handshake that crossed another is SYN_RECV here, and
