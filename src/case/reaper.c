@@ -3,14 +3,18 @@
 
 #include "case/diag.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,12 +87,56 @@ static size_t remove_all(const struct folders *folders)
 	return left;
 }
 
-static void reap(int end, const struct folders *folders)
+static bool is_told(const struct stat *ns, int end)
+{
+	struct stat told;
+
+	for (int fd = FIRST_SPACE; fd < end; fd++)
+		if (!fstat(fd, &told) && told.st_dev == ns->st_dev && told.st_ino == ns->st_ino)
+			return true;
+	return false;
+}
+
+/* The descriptor names the process, whoever has its number by then. */
+static size_t kill_if_within(pid_t pid, int end)
+{
+	const int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	char path[64];
+	struct stat ns;
+	bool within = false;
+
+	if (pidfd < 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (!stat(path, &ns) && is_told(&ns, end))
+		within = !syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	close(pidfd);
+	return within;
+}
+
+/* How many there were. Who told us is spared, dead or not. */
+static size_t kill_all(int end, pid_t spared)
+{
+	DIR *proc = opendir("/proc");
+	size_t n = 0;
+
+	if (!proc)
+		return 0;
+	for (const struct dirent *entry; (entry = readdir(proc));) {
+		const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (pid > 0 && pid != spared && pid != getpid())
+			n += kill_if_within(pid, end);
+	}
+	closedir(proc);
+	return n;
+}
+
+static void reap(int end, const struct folders *folders, pid_t spared)
 {
 	unsigned quiet = 0;
 
 	for (unsigned round = 0; round < ROUNDS && quiet < QUIET_ROUNDS; round++) {
-		size_t left = remove_all(folders);
+		size_t left = remove_all(folders) + kill_all(end, spared);
 		for (int fd = FIRST_SPACE; fd < end; fd++) {
 			if (setns(fd, CLONE_NEWNET))
 				continue;
@@ -128,14 +176,14 @@ static int listen_till_the_end(struct folders *folders)
 	}
 }
 
-static _Noreturn void be_the_reaper(int channel)
+static _Noreturn void be_the_reaper(int channel, pid_t scene)
 {
 	if (setsid() < 0 || dup2(channel, CHANNEL) < 0 || close_range(FIRST_SPACE, ~0u, 0))
 		_exit(1);
 	static struct folders folders;
 	prctl(PR_SET_NAME, "tcpwhy-reaper");
 	const int end = listen_till_the_end(&folders);
-	reap(end, &folders);
+	reap(end, &folders, scene);
 	_exit(0);
 }
 
@@ -145,6 +193,7 @@ static _Noreturn void be_the_reaper(int channel)
 /* A grandchild, so that our wait() never meets it. No signal reaches it but the deadly one. */
 static int leave_a_grandchild(int channel)
 {
+	const pid_t scene = getpid();
 	sigset_t all, before;
 	int status;
 
@@ -154,7 +203,7 @@ static int leave_a_grandchild(int channel)
 	if (!pid) {
 		const pid_t reaper = fork();
 		if (!reaper)
-			be_the_reaper(channel);
+			be_the_reaper(channel, scene);
 		_exit(reaper < 0);
 	}
 	const int rc = pid < 0 ? -errno : 0;

@@ -28,6 +28,7 @@ const struct sandbox_limits sandbox_limits_default = {
 	.instructions = 100000000,
 	.bytes = 64u << 20,
 	.wall_ns = UINT64_C(60000000000),
+	.processor_ns = UINT64_C(60000000000),
 };
 
 /* Why nothing may run any more. */
@@ -38,8 +39,9 @@ struct sandbox {
 	struct sandbox_limits limits;
 	uint64_t left; /* instructions */
 	size_t used;   /* bytes */
-	uint64_t until_ns;
-	uint64_t unlooked; /* units since the clock was looked at, which is as dear as some tens */
+	uint64_t wall_until_ns, processor_until_ns;
+	uint64_t
+		unlooked; /* units since the clocks were looked at, which is as dear as some tens */
 	unsigned refusals;
 	const char *name; /* of the chunk */
 	bool is_over;     /* the chunk has ended: what it began may go on, a stop or not */
@@ -48,11 +50,11 @@ struct sandbox {
 	enum sandbox_end end;
 };
 
-static uint64_t now_ns(void)
+static uint64_t now_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -82,6 +84,16 @@ static void end_with(struct sandbox *s, enum sandbox_end end)
 	if (s->end == GOES_ON || (s->end == STOPPED && s->is_over))
 		s->end = end;
 	lua_sethook(s->l, look, LUA_MASKCOUNT, 1);
+}
+
+static uint64_t until(clockid_t clock, uint64_t limit_ns)
+{
+	return limit_ns ? now_ns(clock) + limit_ns : 0;
+}
+
+static bool is_past(clockid_t clock, uint64_t until_ns)
+{
+	return until_ns && now_ns(clock) > until_ns;
 }
 
 static const char *end_text(enum sandbox_end end)
@@ -129,7 +141,8 @@ bool sandbox_spend(lua_State *l, uint64_t units)
 	s->unlooked += units + CHARGE;
 	if (s->unlooked >= SLICE) {
 		s->unlooked = 0;
-		if (s->until_ns && now_ns() > s->until_ns)
+		if (is_past(CLOCK_MONOTONIC_COARSE, s->wall_until_ns) ||
+		    is_past(CLOCK_THREAD_CPUTIME_ID, s->processor_until_ns))
 			end_with(s, NO_TIME);
 	}
 	if (s->end != GOES_ON && !(s->end == STOPPED && s->is_over))
@@ -333,7 +346,8 @@ int sandbox_run(struct sandbox *s, const char *name, const char *text, size_t le
 	snprintf(chunk, sizeof(chunk), "@%s", name);
 	s->name = name;
 	s->left = s->limits.instructions;
-	s->until_ns = s->limits.wall_ns ? now_ns() + s->limits.wall_ns : 0;
+	s->wall_until_ns = until(CLOCK_MONOTONIC_COARSE, s->limits.wall_ns);
+	s->processor_until_ns = until(CLOCK_THREAD_CPUTIME_ID, s->limits.processor_ns);
 	lua_sethook(s->l, look, LUA_MASKCOUNT, SLICE);
 	lua_pushcfunction(s->l, place);
 	/* Text only: byte code could make the machine do anything. */

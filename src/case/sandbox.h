@@ -26,7 +26,10 @@ enum { SANDBOX_TEXT_MAX = 256 * 1024 }; /* no chunk is longer */
 struct sandbox_limits {
 	uint64_t instructions; /* library calls are charged by what they do */
 	size_t bytes;          /* held at once */
-	uint64_t wall_ns;      /* of CLOCK_MONOTONIC, from sandbox_run() on; 0: none */
+	/* From sandbox_run() on; 0: none. What only computes is bounded by the processor's time, so
+	 * that a busy machine changes no result; what waits, by the clock on the wall. */
+	uint64_t wall_ns;      /* of CLOCK_MONOTONIC */
+	uint64_t processor_ns; /* of the calling thread */
 };
 
 /* Generous for a case, over within a second for an endless loop. */

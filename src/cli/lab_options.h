@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "tcpwhy/engine.h"
 
-enum { LAB_ROWS_MAX = 10 };
+enum { LAB_ROWS_MAX = 16 };
 
 struct lab_options {
 	bool releases, list;

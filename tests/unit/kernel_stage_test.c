@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -666,6 +667,33 @@ static void killed_cgroups_go(void **state)
 	close(told[0]);
 }
 
+/* A program that leaves its session and its parent. We are its parent then, so that its end is
+ * seen. */
+static void daemons_go(void **state)
+{
+	(void)state;
+	const char *const daemon[] = {"sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!",
+				      NULL};
+	char out[32] = "";
+	int status = 0, ended = 0;
+
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	open_pair(false);
+	assert_int_equal(on->run(st, client, daemon, LIMIT, out, sizeof(out), &err), 0);
+	const pid_t pid = (pid_t)strtol(out, NULL, 10);
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	on->free(st);
+	for (int i = 0; i < 500 && !ended; i++) {
+		ended = waitpid(pid, &status, WNOHANG);
+		if (!ended)
+			usleep(10000);
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
+	assert_int_equal(ended, pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 /* What one leaves in /run the next one sees, and we do not; tcpwhy is in PATH. */
 static void programs_have_a_run_of_their_own(void **state)
 {
@@ -848,6 +876,7 @@ int main(void)
 		cmocka_unit_test(programs_run_in_a_host),
 		cmocka_unit_test(programs_have_a_cgroup),
 		cmocka_unit_test(killed_cgroups_go),
+		cmocka_unit_test(daemons_go),
 		cmocka_unit_test(programs_have_a_run_of_their_own),
 		cmocka_unit_test(programs_have_files),
 		cmocka_unit_test(a_case_goes_as_far_as_its_programs),

@@ -313,6 +313,30 @@ static int nap(lua_State *l)
 	return 0;
 }
 
+/* Each step is cheap, there is no instruction to count, and nobody waits. */
+static int work(lua_State *l)
+{
+	for (volatile unsigned i = 0; i < 100000; i++)
+		;
+	sandbox_charge(l, 1);
+	return 0;
+}
+
+static void test_processor_time(void **state)
+{
+	static const char text[] = "while true do pcall(work) end";
+	const struct sandbox_limits brief = {
+		.instructions = 1u << 30, .bytes = 1u << 20, .processor_ns = 100000000};
+	struct sandbox *s = sandbox_new(&brief);
+	struct err err;
+
+	(void)state;
+	lua_register(sandbox_lua(s), "work", work);
+	assert_int_equal(sandbox_run(s, "t.lua", text, strlen(text), &err), -EINVAL);
+	assert_string_equal(err.text, "t.lua:1: it has taken too much time");
+	sandbox_free(s);
+}
+
 static void test_wall_clock(void **state)
 {
 	static const char text[] = "while true do pcall(nap) end";
@@ -366,10 +390,15 @@ static void test_too_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_endless),    cmocka_unit_test(test_greedy),
-		cmocka_unit_test(test_deep),       cmocka_unit_test(test_no_way_out),
-		cmocka_unit_test(test_library),    cmocka_unit_test(test_random_follows_the_seed),
-		cmocka_unit_test(test_wall_clock), cmocka_unit_test(test_stop_cannot_be_caught),
+		cmocka_unit_test(test_endless),
+		cmocka_unit_test(test_greedy),
+		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_no_way_out),
+		cmocka_unit_test(test_library),
+		cmocka_unit_test(test_random_follows_the_seed),
+		cmocka_unit_test(test_processor_time),
+		cmocka_unit_test(test_wall_clock),
+		cmocka_unit_test(test_stop_cannot_be_caught),
 		cmocka_unit_test(test_too_long),
 	};
 
