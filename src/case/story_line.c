@@ -263,7 +263,10 @@ static bool has_field(lua_State *l, const char *name)
 	return has;
 }
 
-enum { INJECTED_MAX = 65000 }; /* with headers and options it fits an IP packet */
+enum {
+	INJECTED_MAX = 65000, /* with headers and options it fits an IP packet */
+	WINDOW_MAX = 65535,   /* a segment of nobody's scales nothing */
+};
 
 /* link:inject(from, {flags =, from =, to =, seq =, ack =, length =, window =, tsval =, tsecr =}) */
 static int link_inject(lua_State *l)
@@ -294,6 +297,8 @@ static int link_inject(lua_State *l)
 		luaL_error(l, "from and to are of one family");
 	if (has_field(l, "window"))
 		s.window = number_of(l, "window");
+	if (s.window > WINDOW_MAX)
+		luaL_error(l, "window is at most %d bytes", WINDOW_MAX);
 	s.has_timestamp = has_field(l, "tsval");
 	s.tsval = number_of(l, "tsval");
 	s.tsecr = number_of(l, "tsecr");

@@ -10,6 +10,7 @@
 #include "case/story_state.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -305,17 +306,26 @@ static int socket_bind(lua_State *l)
 	return done(&c, do_bind(&c, &a, port));
 }
 
-static int64_t do_listen(struct call *c, lua_Integer backlog)
+static int64_t do_listen(struct call *c, int backlog)
 {
-	begin(c, host_of(c), "listen(%d)", (int)backlog);
-	return c->st->ops->listen(c->st, c->sock, (int)backlog);
+	begin(c, host_of(c), "listen(%d)", backlog);
+	return c->st->ops->listen(c->st, c->sock, backlog);
+}
+
+/* An int, as the call has it; below 0 it is as large as can be. */
+static int backlog_at(lua_State *l, int index)
+{
+	const lua_Integer backlog = luaL_optinteger(l, index, 4096);
+
+	luaL_argcheck(l, backlog >= INT_MIN && backlog <= INT_MAX, index, "an int is meant");
+	return (int)backlog;
 }
 
 static int socket_listen(lua_State *l)
 {
 	struct call c = call_of(l);
 
-	return done(&c, do_listen(&c, luaL_optinteger(l, 2, 4096)));
+	return done(&c, do_listen(&c, backlog_at(l, 2)));
 }
 
 /* host:listen("0.0.0.0:80"[, backlog[, options]]) */
@@ -327,7 +337,7 @@ int story_listen_word(lua_State *l)
 	uint16_t port;
 
 	story_endpoint(l, 2, &a, &family, &port);
-	lua_Integer backlog = luaL_optinteger(l, 3, 4096);
+	const int backlog = backlog_at(l, 3);
 	lua_settop(l, 4);
 	check_options(l, 4);
 	int sock = new_socket(l, host, 4, family);
@@ -367,14 +377,14 @@ static int is_over(void *ctx)
  * of eventually(). */
 static int64_t wait_for(lua_State *l, struct again *a, int index)
 {
-	double limit = luaL_optnumber(l, index, STORY_LIMIT_S);
+	const uint64_t limit = story_ns(l, luaL_optnumber(l, index, STORY_LIMIT_S));
 
 	a->result = a->call(a);
-	if (!is_pending(a->result) || limit == 0)
+	if (!is_pending(a->result) || !limit)
 		return a->result;
 	a->c->waited = true;
 	/* Twice means it is not done yet, not that there are two attempts. */
-	story_wait(l, is_over, a, story_ns(l, limit));
+	story_wait(l, is_over, a, limit);
 	return a->result == -EALREADY ? -EINPROGRESS : a->result;
 }
 
@@ -423,18 +433,18 @@ static int host_connect(lua_State *l, bool wait)
 	uint16_t port;
 
 	story_endpoint(l, 2, &a, &family, &port);
-	lua_settop(l, 3);
+	lua_settop(l, 4);
 	check_options(l, 3);
 	int sock = new_socket(l, host, 3, family);
 	struct call c = {.l = l, .s = story_of(l), .st = story_of(l)->stage, .sock = sock};
 	lua_pushvalue(l, 2);
-	lua_pushnil(l);
+	lua_pushvalue(l, 4);
 	finish(&c, do_connect(&c, lua_gettop(l) - 1, wait));
 	lua_pop(l, 2);
 	return 1;
 }
 
-/* host:connect("10.0.0.2:80"[, options]): a connected socket */
+/* host:connect("10.0.0.2:80"[, options[, limit]]): a connected socket */
 int story_connect_word(lua_State *l)
 {
 	return host_connect(l, true);

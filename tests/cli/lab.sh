@@ -76,7 +76,7 @@ tap_status "a case in two releases" 0 "$TCPWHY" lab ghost-connection -v --compar
 tap_has "the old one makes a ghost" "ok +line [0-9]+: a ghost"
 tap_has "the new one drops the SYN" "ok +line [0-9]+: the SYN is dropped"
 tap_has "what the server counted" "server: ListenOverflows \+1, ListenDrops \+1"
-tap_has "the ladder" "SYN_SENT +── SYN 0 ─+▶ LISTEN"
+tap_has "the ladder" "SYN_SENT +── #[0-9]+ SYN 0 ─+▶ LISTEN"
 tap_status "a case with a box" 0 "$TCPWHY" lab rst-ignored-but-middlebox-believes -v --release 6.18.y
 tap_has "client, box and server are one ladder" "^world 6.18.y, times in ms +client +lb +server$"
 tap_has "an arrow goes through the box" " SYN 0 +SYN_SENT +─+( OPEN )?─+▶ SYN_RECV$"
@@ -208,6 +208,11 @@ hostile finalizer 'finalizer.lua:1: a metatable may not have' "$head setmetatabl
 hostile coroutine 'coroutine.lua:1: attempt to index a nil value' "$head coroutine.wrap(function() end)()"
 model='case {about = "x", stages = "world"}'
 hosts='local a, b, wire = pair("a 10.0.0.1", "b 10.0.0.2")'
+pair="$head local a, b, w = pair('a 10.0.0.1', 'b 10.0.0.2')"
+hostile no-int 'no-int.lua:1: bad argument #2 .* an int is meant' "$pair b:listen('10.0.0.2:80', 1e18)"
+hostile no-time 'no-time.lua:1: seconds from 0' "$pair b:listen('10.0.0.2:80') a:connect('10.0.0.2:80', {}, 0/0)"
+hostile no-window 'no-window.lua:1: window is at most 65535' \
+	"$pair w:inject(a, {flags = 'ACK', from = '10.0.0.1:5', to = '10.0.0.2:80', window = 1e9})"
 hostile nested-pcall 'nested-pcall.lua:1: it has run for too long' "$model local function f() while true do pcall(f) end end f()"
 hostile pcall-bomb 'pcall-bomb.lua:1: it takes too much memory' "$model while true do pcall(function() local t = {} for i = 1, 1e9 do t[i] = {} end end) end"
 hostile call-chain 'call-chain.lua:1: it takes too much memory' "$model local m = {} local a = setmetatable({}, m) m.__call = a a()"
