@@ -158,7 +158,8 @@ enum outside_reason outside_call(const struct step *s, const struct seen_flow *s
 	const bool sends =
 		s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE;
 
-	return sends && seen->timer == HOST_TIMER_RETRANSMIT && seen->retransmits
+	return sends && seen->state != TCPWHY_SYN_SENT && seen->timer == HOST_TIMER_RETRANSMIT &&
+			       seen->retransmits
 		       ? OUTSIDE_CONGESTION
 		       : OUTSIDE_NOT;
 }
