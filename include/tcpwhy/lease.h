@@ -104,9 +104,10 @@ struct tcpwhy_lease {
 
 /* Leases n ports into out[0] to out[n - 1]; wish is borrowed for the call, NULL is one that is all
  * zero. The descriptors are the caller's. The number leased, which is less than n if the pool has
- * no more. -ENOSPC it has none; -ESTALE the pool was rebuilt or its file is gone: close, open again
- * (leases stay good); -EROFS opened read-only; -EUSERS as above; and what socket(), bind() or
- * listen() say other than EADDRINUSE: then nothing is leased. */
+ * no more; what of out[] is not leased may be cleared, fd -1. -ENOSPC it has none; -ESTALE the pool
+ * was rebuilt or its file is gone: close, open again (leases stay good); -EROFS opened read-only;
+ * -EUSERS as above; and what socket(), bind() or listen() say other than EADDRINUSE: then nothing
+ * is leased. */
 int tcpwhy_lease(struct tcpwhy_pool *pool, const struct tcpwhy_lease_wish *wish,
 		 struct tcpwhy_lease *out, unsigned n);
 
@@ -131,8 +132,8 @@ int tcpwhy_lease_assign(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, pi
 int tcpwhy_lease_send(struct tcpwhy_pool *pool, struct tcpwhy_lease *lease, int unix_fd);
 /* Takes it; the socket is the caller's, O_CLOEXEC. -EBADMSG if what came is no lease of this pool
  * with a socket bound to its port, -ESTALE if it came too late and the port is another's, or the
- * pool was rebuilt meanwhile (out->fd is -1 then), -EROFS, -EUSERS, or what recvmsg() says. A
- * descriptor that came with what is refused is closed. */
+ * pool was rebuilt meanwhile, -EROFS, -EUSERS, or what recvmsg() says. A descriptor that came with
+ * what is refused is closed. */
 int tcpwhy_lease_receive(struct tcpwhy_pool *pool, int unix_fd, struct tcpwhy_lease *out);
 
 /* Ends the lease of a port, whosever it is; a socket that is bound to it stays. 1, 0 if it is not

@@ -170,12 +170,13 @@ int tcpwhy_lease_receive(struct tcpwhy_pool *pool, int unix_fd, struct tcpwhy_le
 		close(fd);
 		return error;
 	}
-	*out = (struct tcpwhy_lease){.token = token, .fd = fd, .port = (uint16_t)m.port};
-	if (!atomic_load(&pool->at.shared->retired))
+	const struct tcpwhy_lease taken = {.token = token, .fd = fd, .port = (uint16_t)m.port};
+	if (!atomic_load(&pool->at.shared->retired)) {
+		*out = taken;
 		return 0;
+	}
 	slot_give_back(&pool->at, m.port - pool->at.low, token, pool_now_ns());
-	pool_give_back_anew(pool, out);
+	pool_give_back_anew(pool, &taken);
 	close(fd);
-	*out = (struct tcpwhy_lease){.fd = -1};
 	return -ESTALE;
 }

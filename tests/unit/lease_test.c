@@ -594,6 +594,90 @@ static void test_handover_of_nonsense(void **state)
 	close(pair[1]);
 }
 
+/* ------------------------------------------------------------- a handover that meets a rebuild */
+
+static _Atomic pid_t taker;
+static struct tcpwhy_lease taken;
+
+static void *receive_in_thread(void *ctx)
+{
+	atomic_store(&taker, (pid_t)syscall(SYS_gettid));
+	*(int *)ctx = tcpwhy_lease_receive(fix.pool, pair[1], &taken);
+	return NULL;
+}
+
+/* Past its look at the pool: it has nothing else to sleep for than the message. */
+static void await_sleep(void)
+{
+	char name[64], line[256] = "", state = 0;
+
+	for (int i = 0; i < 20000 && state != 'S'; i++) {
+		FILE *f;
+
+		usleep(1000);
+		snprintf(name, sizeof(name), "/proc/self/task/%d/stat", (int)atomic_load(&taker));
+		f = atomic_load(&taker) ? fopen(name, "re") : NULL;
+		if (f && fgets(line, sizeof(line), f))
+			state = strrchr(line, ')')[2];
+		if (f)
+			fclose(f);
+	}
+	assert_int_equal(state, 'S');
+}
+
+/* What was sent to one end goes on to the other. */
+static void pass_on(int from, int to)
+{
+	union {
+		struct cmsghdr aligned;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	char bytes[256];
+	struct iovec part = {bytes, sizeof(bytes)};
+	struct msghdr msg = {.msg_iov = &part,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(from, &msg, 0);
+	int fd;
+
+	assert_true(n > 0);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	part.iov_len = (size_t)n;
+	assert_int_equal(sendmsg(to, &msg, 0), n);
+	close(fd);
+}
+
+static void test_handover_meets_rebuild(void **state)
+{
+	const struct tcpwhy_lease_wish held = {.held = true};
+	const struct tcpwhy_lease before = {.token = 7, .fd = 12345, .port = 9};
+	struct tcpwhy_lease one;
+	int way[2], got = 0;
+	pthread_t thread;
+
+	(void)state;
+	FIXTURE_NEEDED();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, way), 0);
+	assert_int_equal(tcpwhy_lease(fix.pool, &held, &one, 1), 1);
+	assert_int_equal(tcpwhy_lease_send(fix.pool, &one, way[0]), 0);
+	taken = before;
+	atomic_store(&taker, 0);
+	assert_int_equal(pthread_create(&thread, NULL, receive_in_thread, &got), 0);
+	await_sleep();
+	assert_int_equal(fixture_create(LOW, HIGH + 3), 0);
+	pass_on(way[1], pair[0]);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(got, -ESTALE);
+	assert_true(taken.token == before.token && taken.fd == before.fd);
+	assert_int_equal(taken.port, before.port);
+	for (int i = 0; i < 2; i++) {
+		close(pair[i]);
+		close(way[i]);
+	}
+}
+
 int main(void)
 {
 #define POOL_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -622,6 +706,7 @@ int main(void)
 		POOL_TEST(test_handover),
 		POOL_TEST(test_handover_too_late),
 		POOL_TEST(test_handover_of_nonsense),
+		POOL_TEST(test_handover_meets_rebuild),
 	};
 
 	return unit_run("lease", tests);
