@@ -134,12 +134,24 @@ static void with_session(struct world *w, struct node *n, uint32_t i, unsigned d
 		session_end(w, n, i);
 }
 
+/* A balancer is a program in user space that takes TCP from the wire and puts TCP on it, and where
+ * there is one its box's kernel forwards nothing: ICMP from either side reaches nobody, as in the
+ * kernel's stage (kernel_balance.c). IPVS, inside the kernel, would translate the quoted segment
+ * and send the error on: who means that takes dnat, which does. */
+static bool ignores(const struct node *n, const struct segment *s)
+{
+	return n->box.is_proxy && s->error;
+}
+
 void box_segment(struct world *w, struct node *n, const struct segment *s)
 {
 	unsigned direction = 0;
 	bool lost = false;
-	uint32_t i = session_find(&n->box, s, &direction);
+	uint32_t i;
 
+	if (ignores(n, s))
+		return;
+	i = session_find(&n->box, s, &direction);
 	if (i == NIL && !s->error)
 		i = begin(w, n, s, &lost);
 	if (i != NIL)

@@ -127,6 +127,7 @@ struct box {
 	struct chains chains; /* session * 2 + direction */
 	uint64_t begun;
 	uint32_t turn; /* of the balancer */
+	bool is_proxy; /* a balancer took it to user space, for good: box_segment() */
 };
 
 struct node {

@@ -301,6 +301,8 @@ int world_set_rules(struct world *w, uint32_t node, const struct rule *rules, si
 	if (n)
 		memcpy(at->rules, rules, n * sizeof(*rules));
 	at->n_rules = (uint32_t)n;
+	for (size_t i = 0; i < n; i++)
+		at->box.is_proxy |= rules[i].action == RULE_BALANCE;
 	return 0;
 }
 

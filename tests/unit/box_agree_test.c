@@ -325,6 +325,26 @@ static void errors_pass_a_translation(struct scene *s)
 	count(s, s->client, "AttemptFails");
 }
 
+static void a_balancer_forwards_no_error(struct scene *s)
+{
+	const struct rule balance = {.action = RULE_BALANCE,
+				     .at = at("192.168.0.1"),
+				     .at_len = 128,
+				     .port = PORT,
+				     .to = {at("10.0.0.2")},
+				     .n_to = 1};
+	int gate;
+
+	gated(s, &gate);
+	GOOD(s, s->on->set_rules(s->st, gate, &balance, 1, &s->err));
+	reject_with(s, s->server, RULE_IN, SEGMENT_PORT_UNREACHABLE, false);
+	const int c = begin_connect(s, s->client, "192.168.0.1");
+	passed(s, 2);
+	GOOD(s, s->on->pause(s->st, 30 * MS, &s->err));
+	tell(s, "%s\n", tcpwhy_state_name(seen(s, c).state));
+	assert_int_equal(seen(s, c).state, TCPWHY_SYN_SENT);
+}
+
 static void a_balancer_believes_any_reset(struct scene *s)
 {
 	struct rule balance = {.action = RULE_BALANCE,
@@ -375,6 +395,7 @@ AGREE(errors_are_noted_by_connections)
 AGREE(errors_about_the_past_are_counted)
 AGREE(errors_end_requests)
 AGREE(errors_pass_a_translation)
+AGREE(a_balancer_forwards_no_error)
 AGREE(a_balancer_believes_any_reset)
 
 int main(void)
@@ -390,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_errors_about_the_past_are_counted),
 		cmocka_unit_test(test_errors_end_requests),
 		cmocka_unit_test(test_errors_pass_a_translation),
+		cmocka_unit_test(test_a_balancer_forwards_no_error),
 		cmocka_unit_test(test_a_balancer_believes_any_reset),
 	};
 
