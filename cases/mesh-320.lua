@@ -59,9 +59,9 @@ for _, wire in ipairs(wires) do wire:set_delay(0.1) end
 first, left, stuck = start(100, 4, false, 0, 2, 0.5)
 for _, wire in ipairs(wires) do wire:set_delay(50e-6) end
 expect(sum(nodes, "ListenOverflows") > 0, true, "a backlog of 4 is not")
-local exact <const> = stage == "world"
-expect_between(first, exact and 4371 or 2000, exact and 4371 or 4600, "of each node's callers those beyond 6 are ghosts")
-expect_between(left, exact and (has "syn-queue-backlog" and 4371 or 4186) or 2000, exact and 4371 or 4600, "and stay so")
+local exact <const> = stage == "world" -- a busy kernel takes longer for its SYNs than a round, and then accepts some
+expect_between(first, exact and 4371 or 500, exact and 4371 or 4600, "of each node's callers those beyond 6 are ghosts")
+expect_between(left, exact and (has "syn-queue-backlog" and 4371 or 4186) or 500, exact and 4371 or 4600, "and stay so")
 expect_between(stuck, 50, 99, "nodes wait on connections that are none")
 if stage == "kernel" then return end
 

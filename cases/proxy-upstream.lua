@@ -45,7 +45,8 @@ failed, here, there, pool = play("upstream first", true, {})
 expect(failed, 0, "TIME_WAIT is there; a new SYN takes it over")
 expect(here, 0)
 expect_between(there, 1, 10, "no more than the proxy has ports")
-expect(pool.collisions, 20 - there, "all others met one")
+local overlooked = stage == "kernel" and 5 or 0 -- who looks a millisecond later sees none
+expect_between(pool.collisions, 20 - there - overlooked, 20 - there, "all others met one")
 apart "which TIME_WAIT is taken over, and how many connections a pool opens, are matters of pace"
 if has "tw-recycle" then
 	proxy:sysctl("net.ipv4.tcp_tw_recycle", 1)

@@ -10,19 +10,23 @@ local client, lb, server = host "client", box "lb", host "server"
 local front = link(client, "10.0.0.1", lb, "10.0.0.254")
 local back = link(lb, "10.0.1.254", server, "10.0.1.2")
 local listener = server:listen("10.0.1.2:80")
-local forget = stage == "world" and 10 or 1 -- seconds
+local forget = stage == "world" and 10 or 2 -- seconds
 
 local function open(options)
 	options.at, options.port, options.to, options.closed = "10.0.0.254", 80, {"10.0.1.2"}, forget
 	lb:clear_rules()
 	lb:balance(options)
+	-- After a round of 0.2 s the server repeats nothing for 0.6 s, which is long enough to make a firewall in.
+	front:set_delay(0.1)
 	local there = client:connect("10.0.0.254:80")
-	return there, listener:accept()
+	local here = listener:accept()
+	front:set_delay(0)
+	return there, here
 end
 
 -- The server's data is late; when it comes, the client has sent more, and a firewall that rejects.
 local function rejected_late(there, here)
-	local late, again = front:hold(lb, "data", {times = 1}), front:drop(lb, "data")
+	local late, again = front:hold(lb, "data", {times = 1}), front:hold(lb, "data")
 	here:send(100)
 	eventually(late, "held", 1)
 	there:send(200)
@@ -32,6 +36,7 @@ local function rejected_late(there, here)
 	late:release()
 	eventually(function() return front:count(client, "RST", {from_port = there.port}) end, 1)
 	client:clear_rules()
+	again:release() -- if making the firewall took so long that it has come already
 	again:remove()
 	expect(here.state, "ESTABLISHED", "the RST answers an old segment: out of window, ignored")
 	expect(there:recv(), 100, "the data comes again")

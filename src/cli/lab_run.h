@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * lab_run.h - plays, each in a process of its own, as many at once as there are processors
+ * lab_run.h - plays, each in a process of its own, several at once
+ *
+ * Of the model as many as there are processors, which stand back behind the kernel's: twice as
+ * many, for those run in real time and mostly wait.
  *
  * A case is a text from anywhere and a stage may break down: what happens in a play stays there.
  * Its record comes back through a pipe (case/play.h).

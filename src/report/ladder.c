@@ -114,8 +114,18 @@ static uint32_t *name_of(struct ladder *l, uint32_t event)
 	return &l->names[l->numbers[l->events[event].index].connection];
 }
 
-/* In the order in which they begin. Behind a box that translates addresses a connection is another
- * one of the play, and here still the same. */
+/* Behind a box that translates addresses a connection is another one of the play, and here still
+ * the same: its first segment there is one that came to the box before, however long it took. */
+static uint32_t name_before_box(struct ladder *l, uint32_t i)
+{
+	for (uint32_t k = i; k-- > 0;)
+		if (is_segment(&l->events[k]) && *name_of(l, k) &&
+		    ladder_chain_goes_on(l, &l->events[k], &l->events[i]))
+			return *name_of(l, k);
+	return 0;
+}
+
+/* In the order in which they begin. */
 static void name_connections(struct ladder *l)
 {
 	uint32_t named = 0;
@@ -123,17 +133,15 @@ static void name_connections(struct ladder *l)
 	memset(l->names, 0, l->p->segments_n * sizeof(*l->names));
 	l->names_them = false;
 	for (uint32_t i = 0; i < l->events_n; i++) {
-		const struct event *e = &l->events[i];
-		if (!is_segment(e))
+		if (!is_segment(&l->events[i]))
 			continue;
 		uint32_t *name = name_of(l, i);
+		if (!*name && l->way->columns > 2)
+			*name = name_before_box(l, i);
 		if (!*name)
 			*name = ++named;
 		else if (*name < named)
 			l->names_them = true;
-		const uint32_t next = e->onward != EVENT_NONE ? e->onward : e->apart;
-		if (next != EVENT_NONE && next > i && !*name_of(l, next))
-			*name_of(l, next) = *name;
 	}
 }
 

@@ -61,8 +61,7 @@ static bool reaches_box(const struct ladder *l, const struct event *e)
 	       l->p->nodes[node_of(l, e, true)].is_box;
 }
 
-/* b is a, behind the box: addresses may have changed, numbers do not. */
-static bool goes_on(const struct ladder *l, const struct event *a, const struct event *b)
+bool ladder_chain_goes_on(const struct ladder *l, const struct event *a, const struct event *b)
 {
 	const struct segment *x = &segment_of(l, a)->record.segment;
 	const struct segment *y = &segment_of(l, b)->record.segment;
@@ -88,7 +87,7 @@ static uint32_t find_onward(const struct ladder *l, uint32_t i)
 		if (later->at_ns - e->at_ns > AT_ONCE_NS)
 			break;
 		if (later->kind == SEGMENT_WENT && !later->is_told && later->apart == EVENT_NONE &&
-		    goes_on(l, e, later))
+		    ladder_chain_goes_on(l, e, later))
 			return k;
 	}
 	return EVENT_NONE;

@@ -70,6 +70,8 @@ void ladder_link_call(const struct ladder *l, const struct play_call *c, uint64_
 
 /* A ladder of more. prepare() finds the segments that pass a box at once. */
 void ladder_chain_prepare(struct ladder *l);
+/* b is a, behind the box: addresses may have changed, numbers do not. Of segments alone. */
+bool ladder_chain_goes_on(const struct ladder *l, const struct event *a, const struct event *b);
 void ladder_chain_title(const struct ladder *l);
 void ladder_chain_segment(const struct ladder *l, const struct event *e);
 void ladder_chain_call(const struct ladder *l, const struct play_call *c, uint64_t at_ns,
