@@ -95,13 +95,23 @@ static void note_numbers(struct numbered *c, int side, const struct segment *s)
 		c->end[side] = end;
 }
 
+/* Once all are known: the other direction may begin behind it. */
+static void number_ack(const struct segment *s, const struct numbered *c, int side,
+		       struct agree_numbers *out)
+{
+	out->has_ack = s->flags & SEGMENT_ACK && c->known[!side];
+	out->ack = out->has_ack ? (int32_t)(s->ack - c->seq[!side]) : 0;
+}
+
 void agree_number(const struct play *p, struct agree_numbers *out)
 {
 	struct numbered *list = calloc(p->segments_n ? p->segments_n : 1, sizeof(*list));
+	uint8_t *sides = malloc(p->segments_n + 1);
+	const bool ok = list && sides;
 	uint32_t n = 0;
 
 	memset(out, 0, p->segments_n * sizeof(*out));
-	for (uint32_t i = 0; list && i < p->segments_n; i++) {
+	for (uint32_t i = 0; ok && i < p->segments_n; i++) {
 		const struct segment *s = &p->segments[i].record.segment;
 		int side;
 		uint32_t k = connection_of(p, list, n, i, &side);
@@ -111,11 +121,15 @@ void agree_number(const struct play *p, struct agree_numbers *out)
 			c->first = i;
 		}
 		note_numbers(c, side, s);
+		sides[i] = (uint8_t)side;
 		out[i].connection = k;
-		out[i].seq = s->seq - c->seq[side];
-		out[i].ack = s->flags & SEGMENT_ACK ? s->ack - c->seq[!side] : 0;
+		out[i].seq = (int32_t)(s->seq - c->seq[side]);
 	}
+	for (uint32_t i = 0; ok && i < p->segments_n; i++)
+		number_ack(&p->segments[i].record.segment, &list[out[i].connection], sides[i],
+			   &out[i]);
 	free(list);
+	free(sides);
 }
 
 /* -------------------------------------------------------------------------------------- comparing
@@ -197,8 +211,9 @@ static bool is_equal(const struct line_record *a, const struct agree_numbers *na
 		     const struct line_record *b, const struct agree_numbers *nb)
 {
 	return (a->segment.flags & FLAGS) == (b->segment.flags & FLAGS) &&
-	       a->segment.length == b->segment.length && na->seq == nb->seq && na->ack == nb->ack &&
-	       a->passage == b->passage && a->origin == b->origin;
+	       a->segment.length == b->segment.length && na->seq == nb->seq &&
+	       (!na->has_ack || !nb->has_ack || na->ack == nb->ack) && a->passage == b->passage &&
+	       a->origin == b->origin;
 }
 
 static void say_segment(char out[static PLAY_TEXT_MAX], const struct play *p,
@@ -212,12 +227,15 @@ static void say_segment(char out[static PLAY_TEXT_MAX], const struct play *p,
 	}
 	const struct line_record *r = &p->segments[i].record;
 	uint8_t f = r->segment.flags;
-	say(out, "%s > %s: %s%s%s%sseq %u ack %u, %u bytes%s at %.3f ms",
+	char ack[20] = "";
+	if (n[i].has_ack)
+		snprintf(ack, sizeof(ack), " ack %d", n[i].ack);
+	say(out, "%s > %s: %s%s%s%sseq %d%s, %u bytes%s at %.3f ms",
 	    p->nodes[p->links[r->link].node[r->direction]].name,
 	    p->nodes[p->links[r->link].node[!r->direction]].name, f & SEGMENT_SYN ? "SYN " : "",
 	    f & SEGMENT_FIN ? "FIN " : "", f & SEGMENT_RST ? "RST " : "",
-	    f & SEGMENT_ACK ? "ACK " : "", n[i].seq, n[i].ack, r->segment.length,
-	    passages[r->passage], (double)r->sent_ns / 1e6);
+	    f & SEGMENT_ACK ? "ACK " : "", n[i].seq, ack, r->segment.length, passages[r->passage],
+	    (double)r->sent_ns / 1e6);
 }
 
 /* One connection on one link in one direction. */

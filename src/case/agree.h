@@ -28,9 +28,13 @@ void agree_compare(const struct play *model, const struct play *kernel, struct a
 /* What a host counted by then; 0 is no entry of the list. */
 uint64_t agree_counter(const struct play *p, int node, const char *name);
 
-/* A segment with its numbers counted from the first of its direction; for the ladder, too. */
+/* A segment with its numbers counted from the first of their direction; for the ladder, too. What
+ * is more than 2^31 ahead of that is behind it. */
 struct agree_numbers {
-	uint32_t seq, ack;
+	int32_t seq, ack;
+	/* It acknowledges, and the play has a segment of that direction: else ack counts from
+	 * nothing. */
+	bool has_ack;
 	uint32_t connection; /* from 0 on, by its first segment */
 };
 

@@ -145,7 +145,7 @@ static json_t *segment_of(const struct play *p, const struct play_segment *s,
 		[LINE_SENT] = "sent", [LINE_INJECTED] = "injected", [LINE_COPIED] = "copied"};
 	const struct line_record *r = &s->record;
 	const struct play_link *link = &p->links[r->link];
-	const bool back = r->direction == LINE_FROM_1, has_ack = r->segment.flags & SEGMENT_ACK;
+	const bool back = r->direction == LINE_FROM_1;
 	json_t *j = json_object();
 
 	value_put(j, "time_s", seconds_of(r->sent_ns), ok);
@@ -155,7 +155,7 @@ static json_t *segment_of(const struct play *p, const struct play_segment *s,
 	value_put(j, "to", value_string(p->nodes[link->node[!back]].name), ok);
 	value_put(j, "flags", flags_of(r->segment.flags, ok), ok);
 	value_put(j, "seq", json_integer(n->seq), ok);
-	value_put(j, "ack", has_ack ? json_integer(n->ack) : json_null(), ok);
+	value_put(j, "ack", n->has_ack ? json_integer(n->ack) : json_null(), ok);
 	value_put(j, "length", json_integer(r->segment.length), ok);
 	value_put(j, "states", states_of(s, ok), ok);
 	value_put(j, "sessions", sessions_of(s, ok), ok);

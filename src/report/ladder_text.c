@@ -57,12 +57,13 @@ void ladder_label(const struct ladder *l, uint32_t i, char out[static LADDER_LAB
 	if (l->names_them)
 		n = snprintf(out, LADDER_LABEL, "#%u ", l->names[is->connection]);
 	flags_text(s->flags, flags);
-	n += snprintf(out + n, LADDER_LABEL - (size_t)n, "%s%s%u", flags, flags[0] ? " " : "",
+	n += snprintf(out + n, LADDER_LABEL - (size_t)n, "%s%s%d", flags, flags[0] ? " " : "",
 		      is->seq);
 	if (s->length)
-		n += snprintf(out + n, LADDER_LABEL - (size_t)n, ":%u", is->seq + s->length);
-	if (s->flags & SEGMENT_ACK)
-		snprintf(out + n, LADDER_LABEL - (size_t)n, " ack %u", is->ack);
+		n += snprintf(out + n, LADDER_LABEL - (size_t)n, ":%d",
+			      (int32_t)((uint32_t)is->seq + s->length));
+	if (is->has_ack)
+		snprintf(out + n, LADDER_LABEL - (size_t)n, " ack %d", is->ack);
 }
 
 const char *ladder_origin(const struct line_record *r)

@@ -115,10 +115,48 @@ static void test_apart(void **state)
 	}
 }
 
+/* A RST far behind, and an ACK of what nobody sent, whose number each play has for itself. */
+#define FORGED(flags, seq)                                                                         \
+	"wire:inject(client, {flags = '" flags "', from = '10.0.0.1:5000', to = '10.0.0.2:80', "   \
+	"seq = " seq ", ack = release == '3.10' and 5 or 4000000000})\n"
+
+static void test_strange_numbers(void **state)
+{
+	static const char head[] = "case{about = 'x'}\n"
+				   "local client, server, wire = pair('client 10.0.0.1', 'server "
+				   "10.0.0.2')\n",
+			  deaf[] = "server:drop{place = 'in'}\n",
+			  forged[] = FORGED("ACK", "1000") FORGED("RST", "201") "pause(0.1)\n";
+	char story[1024];
+
+	(void)state;
+	for (int answers = 0; answers < 2; answers++) {
+		struct agree_numbers n[8];
+		struct play old, new;
+		struct agreement a;
+		snprintf(story, sizeof(story), "%s%s%s", head, answers ? "" : deaf, forged);
+		play(story, "3.10", &old);
+		play(story, "6.18.y", &new);
+		agree_compare(&old, &new, &a);
+		assert_int_equal(a.differs, AGREE_ALL);
+		assert_in_range(new.segments_n, 2, 8);
+		agree_number(&new, n);
+		assert_int_equal(n[0].seq, 0);
+		assert_int_equal(n[0].has_ack, answers);
+		assert_int_equal(n[0].ack, 0);
+		const uint32_t rst = n[1].seq ? 1 : 2; /* behind the answer, or before */
+		assert_int_equal(n[rst].seq, -799);
+		assert_false(n[rst].has_ack);
+		play_free(&old);
+		play_free(&new);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_port_again),
-					   cmocka_unit_test(test_apart)};
+					   cmocka_unit_test(test_apart),
+					   cmocka_unit_test(test_strange_numbers)};
 
 	return unit_run("agree", tests);
 }

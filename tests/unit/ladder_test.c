@@ -238,6 +238,30 @@ static void test_three_views(void **state)
 	done(&p, out);
 }
 
+/* Behind the first of its direction; and an ACK whose other direction was not seen, until it was.
+ */
+static void test_numbers(void **state)
+{
+	struct play p;
+
+	(void)state;
+	begin_chain(&p);
+	sends(&p, 0, 0, 0, SEGMENT_ACK, 1000, 4000000000, 10);
+	sends(&p, MS, 0, 0, SEGMENT_RST, 201, 0, 0);
+	sends(&p, 2 * MS, 0, 0, SEGMENT_FIN | SEGMENT_ACK, 990, 4000000000, 5);
+	char *out = drawn(&p);
+	has(out, " 0.000 ACK 0:10       ");
+	has(out, " 1.000 RST -799 ");
+	has(out, " 2.000 FIN,ACK -10:-5 ");
+	has_not(out, " ack ");
+	free(out);
+	sends(&p, 3 * MS, 0, 1, SEGMENT_RST, 4000000003, 0, 0);
+	out = drawn(&p);
+	has(out, " 0.000 ACK 0:10 ack -3 ");
+	has(out, " 3.000 RST 0 ");
+	done(&p, out);
+}
+
 /* Of a box that keeps no sessions nothing is said: the arrow goes through. */
 static void test_no_belief(void **state)
 {
@@ -287,12 +311,12 @@ static void test_order(void **state)
 		sends(&p, at_ns + 10 * US, 1, 0, SEGMENT_ACK, 1, 1, 0);
 	}
 	char *out = drawn(&p);
-	has(out, " 0.000 ACK 0 ack 1                           ──────────────────▶\n"
+	has(out, " 0.000 ACK 0                                 ──────────────────▶\n"
 		 "     0.000                           recv(100) = 0\n");
 	has(out,
-	    " 2.000 ACK 0 ack 1                           ────▶\n"
+	    " 2.000 ACK 0                                 ────▶\n"
 	    "     2.000                                                         recv(100) = 0\n"
-	    "     2.010 ACK 0 ack 1                                 ────────────▶\n");
+	    "     2.010 ACK 0                                       ────────────▶\n");
 	done(&p, out);
 }
 
@@ -310,10 +334,10 @@ static void test_in_a_row(void **state)
 	sends(&p, 5 * MS, 0, 0, SEGMENT_ACK | SEGMENT_FIN, 1, 1, 0);
 	sends(&p, 9 * MS, 1, 0, SEGMENT_ACK | SEGMENT_FIN, 1, 1, 0);
 	char *out = drawn(&p);
-	has(out, " 0.000 ACK 0 ack 1                           ──────────────────▶\n");
-	has(out, " 0.000 FIN,ACK 0 ack 1                       ──────────────────▶\n");
-	has(out, " 5.000 FIN,ACK 0 ack 1                       ────▶\n");
-	has(out, " 9.000 FIN,ACK 0 ack 1                             ────────────▶\n");
+	has(out, " 0.000 ACK 0                                 ──────────────────▶\n");
+	has(out, " 0.000 FIN,ACK 0                             ──────────────────▶\n");
+	has(out, " 5.000 FIN,ACK 0                             ────▶\n");
+	has(out, " 9.000 FIN,ACK 0                                   ────────────▶\n");
 	assert_int_equal(count(out, "▶"), 4);
 	done(&p, out);
 }
@@ -357,9 +381,9 @@ static void test_overtaken(void **state)
 	sends(&p, MS, 0, 1, SEGMENT_ACK, 101, 1, 0);
 	sends(&p, 2 * MS, 0, 0, SEGMENT_RST, 1, 0, 0);
 	char *out = drawn(&p);
-	has(out, " 0.000 ACK 0:100 ack 1, held                 |────────────────── ESTABLISHED\n"
+	has(out, " 0.000 ACK 0:100, held                       |────────────────── ESTABLISHED\n"
 		 "     1.000 ");
-	has(out, " 2.000 ACK 0:100 ack 1, late     CLOSE_WAIT  ◀────\n"
+	has(out, " 2.000 ACK 0:100 ack 0, late     CLOSE_WAIT  ◀────\n"
 		 "                                     client: TW +1\n"
 		 "     2.000 RST 0 ");
 	done(&p, out);
@@ -375,14 +399,14 @@ static void test_wide(void **state)
 	begin_chain(&p);
 	sends(&p, 0, 0, 0, SEGMENT_SYN, 0, 0, 0);
 	sends(&p, 0, 0, 1, SEGMENT_SYN | SEGMENT_ACK, 0, 1, 0);
-	s = sends(&p, UINT64_MAX / 2, 0, 0, SEGMENT_FIN | SEGMENT_ACK, 4294967000, 4294967295, 295);
+	s = sends(&p, UINT64_MAX / 2, 0, 0, SEGMENT_FIN | SEGMENT_ACK, 2000000000, 2000000001, 295);
 	s->record.origin = LINE_INJECTED;
 	shows(s, TCPWHY_ESTABLISHED, 0);
 	calls(&p, UINT64_MAX / 2, 2, "bind([2001:db8:0:1::17]:8080)", "EADDRNOTAVAIL");
 	calls(&p, UINT64_MAX / 2, 2,
 	      "tcpwhy/fix/sysctl/--pid/4711/net.ipv4.tcp_tw_reuse=1/then/what/never/ends", "ok");
 	char *out = drawn(&p);
-	has(out, "\n           FIN,ACK 4294967000:4294967295 ack 4294967295, injected\n"
+	has(out, "\n           FIN,ACK 2000000000:2000000295 ack 2000000001, injected\n"
 		 "                                     ESTABLISHED ────▶\n");
 	has(out, " bind([2001:db8:0:1::17]:8080) = EADDRNOTAVAIL\n");
 	has(out, "tcpwhy/fix/sysctl/--pid/4711/net.ipv4.tcp_tw_reuse=1/then/what/never/ends\n");
@@ -754,25 +778,16 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_three_views),
-		cmocka_unit_test(test_no_belief),
-		cmocka_unit_test(test_not_asked),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_in_a_row),
-		cmocka_unit_test(test_fates),
-		cmocka_unit_test(test_overtaken),
-		cmocka_unit_test(test_wide),
-		cmocka_unit_test(test_notes),
-		cmocka_unit_test(test_star),
-		cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_side_by_side),
-		cmocka_unit_test(test_side_by_side_behind_nat),
-		cmocka_unit_test(test_facing),
-		cmocka_unit_test(test_two_boxes),
-		cmocka_unit_test(test_no_chain),
-		cmocka_unit_test(test_two_hosts),
-		cmocka_unit_test(test_max),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_three_views),  cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_no_belief),    cmocka_unit_test(test_not_asked),
+		cmocka_unit_test(test_order),        cmocka_unit_test(test_in_a_row),
+		cmocka_unit_test(test_fates),        cmocka_unit_test(test_overtaken),
+		cmocka_unit_test(test_wide),         cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_star),         cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_side_by_side_behind_nat),
+		cmocka_unit_test(test_facing),       cmocka_unit_test(test_two_boxes),
+		cmocka_unit_test(test_no_chain),     cmocka_unit_test(test_two_hosts),
+		cmocka_unit_test(test_max),          cmocka_unit_test(test_random),
 	};
 
 	return unit_run("ladder", tests);
