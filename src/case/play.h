@@ -89,6 +89,7 @@ struct play_node {
 
 struct play_link {
 	int node[2];
+	bool untapped; /* nothing of it is recorded */
 };
 
 struct play {

@@ -122,6 +122,7 @@ static int add_link(lua_State *l, const int node[2], const char *const addrs[2],
 		story_end(l, PLAY_FAILED, "no memory");
 	kept->node[0] = node[0];
 	kept->node[1] = node[1];
+	kept->untapped = !link.tapped;
 	story_push(l, STORY_LINK, r);
 	return 1;
 }

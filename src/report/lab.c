@@ -154,13 +154,33 @@ static void print_ends(const struct lab_case *c, FILE *out)
 	}
 }
 
-/* Each expectation with its own clock, under its ladder. */
+/* Why nothing was recorded. */
+static const char *why_no_segment(const struct play *p)
+{
+	bool tapped = false;
+
+	for (uint32_t i = 0; i < p->links_n; i++)
+		tapped |= !p->links[i].untapped;
+	if (!p->links_n)
+		return "there is no link";
+	if (tapped)
+		return "nothing crossed its links";
+	return p->links_n == 1 ? "its link is untapped" : "its links are untapped";
+}
+
+/* Each expectation with its own clock, under its ladder, or what stands in its place: it says whose
+ * they are. */
 static void print_play(const struct play *p, FILE *out)
 {
 	char line[PLAY_TEXT_MAX + 160];
 
-	if (p->segments_n)
+	if (p->segments_n) {
 		ladder_print(p, LADDER_MAX, out);
+	} else if (p->expects_n || play_went(p)) {
+		snprintf(line, sizeof(line), "%s %s, no ladder: %s", p->stage, p->release,
+			 why_no_segment(p));
+		indented(out, 0, "", line);
+	}
 	for (uint32_t i = 0; i < p->expects_n; i++) {
 		const struct play_expect *e = &p->expects[i];
 		snprintf(line, sizeof(line), "line %d: %s", e->line, e->text);
@@ -264,6 +284,8 @@ static void print_captures(const struct lab_case *c, FILE *out)
 			continue;
 		if (p->uncaptured)
 			snprintf(counts, sizeof(counts), "; %u more were not kept", p->uncaptured);
+		else if (!p->captured)
+			snprintf(counts, sizeof(counts), ": %s", why_no_segment(p));
 		/* A name is not folded. */
 		fprintf(out, "        capture %s: %u segments%s\n", capture->file, p->captured,
 			counts);

@@ -118,6 +118,45 @@ static void test_verbose(void **state)
 	tear_down(&s);
 }
 
+/* Where no ladder can be, a line says whose the expectations below are, and why. */
+static void test_no_ladder(void **state)
+{
+	static const struct {
+		const char *lua, *why;
+	} rows[] = {
+		{"local c, s = pair('c 10.0.0.1', 's 10.0.0.2', {untapped = true})\n"
+		 "s:listen('10.0.0.2:80')\n"
+		 "expect(c:connect('10.0.0.2:80').state, 'ESTABLISHED')\n",
+		 ", no ladder: its link is untapped\n        ok   line 4: "},
+		{"local c, s = pair('c 10.0.0.1', 's 10.0.0.2')\nexpect(1, 1)\n",
+		 ", no ladder: nothing crossed its links\n        ok   line 3: "},
+		{"host('c')\nexpect(1, 1)\n",
+		 ", no ladder: there is no link\n        ok   line 3: "},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char lua[512], wanted[128];
+		struct lab_capture capture = {.file = "x.pcap"};
+		struct scene s;
+		set_up(&s);
+		tear_down(&s);
+		snprintf(lua, sizeof(lua), "case{about = 'x'}\n%s", rows[i].lua);
+		play_text(&s.model, "world", lua);
+		play_text(&s.kernel, "kernel", lua);
+		s.c.captures[0] = &capture;
+		char *out = shown(&s, true);
+		snprintf(wanted, sizeof(wanted), "world 6.18.y%s", rows[i].why);
+		has(out, wanted);
+		snprintf(wanted, sizeof(wanted), "kernel 6.18.y%s", rows[i].why);
+		has(out, wanted);
+		has(out,
+		    i ? " x.pcap: 0 segments: " : " x.pcap: 0 segments: its link is untapped\n");
+		free(out);
+		tear_down(&s);
+	}
+}
+
 /* Characters count, not bytes. */
 static void fits(const char *out)
 {
@@ -431,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_skipped),       cmocka_unit_test(test_table),
 		cmocka_unit_test(test_narrow),        cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_sums),          cmocka_unit_test(test_json),
+		cmocka_unit_test(test_no_ladder),
 	};
 
 	return unit_run("lab", tests);
