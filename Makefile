@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # make            build/tcpwhy
+# make examples   build/examples/: programs to read, and to play with
 # make demo       install what is missing, build, show the main job on real sockets
 # make check      build and run all tests (again under ASan and UBSan)
 # make check-long N=1000000 SEED=1    random calls on the engine and on the kernel
@@ -48,11 +49,13 @@ WRAP     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/wrap/*.c)) $(
 PLAIN    := $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet \
 	    $(patsubst %.c,$(BUILD)/%,$(shell grep -l '^ \* plain: ' tests/unit/*_test.c))
 
-.PHONY: all tests plain objects check check-layers check-long check-packets check-matrix check-leases check-fixes check-kills bench fuzz demo clean format
+.PHONY: all examples tests plain objects check check-layers check-long check-packets check-matrix check-leases check-fixes check-kills bench fuzz demo clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/tcpwhy $(BUILD)/libtcpwhy-lease.so $(BUILD)/libtcpwhy-lease.a
+
+examples: $(EXAMPLES)
 
 tests: all $(UNIT) $(FUZZ) $(EXAMPLES) $(BUILD)/lease-kill $(BUILD)/starved $(BUILD)/conform $(BUILD)/crowd $(BUILD)/packet $(WRAP)
 

@@ -5,7 +5,10 @@
  * Leases a held port: the socket is bound already, so no bind() can fail. listen(), tell the others
  * which port it is, serve. Here the client is this process.
  *
- * cc lease.c -ltcpwhy-lease; before, once: tcpwhy port init 20000-29999
+ * make examples builds build/examples/lease; or, after make:
+ * gcc -Iinclude examples/lease.c -Lbuild -l:libtcpwhy-lease.a -o lease
+ *
+ * Before it is run, once: tcpwhy port init 20000-29999
  */
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """A server on a port of the host's pool, by ctypes: no bind() that can fail.
 
-Before, once: tcpwhy port init 20000-29999
+Before, once: tcpwhy port init 20000-29999. In the tree, after make:
+TCPWHY_LEASE_LIBRARY=build/libtcpwhy-lease.so.0 python3 examples/lease.py
 """
 import ctypes
 import os

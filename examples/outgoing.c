@@ -12,7 +12,14 @@
  * -f ADDR[:PORT]  bind() that first: without a port by IP_BIND_ADDRESS_NO_PORT
  * -b              leave that option out: bind() chooses the port
  * -r              SO_REUSEADDR        -t  IP_TRANSPARENT        -k  keep them open
+ *
+ * make examples builds build/examples/outgoing; or, after make:
+ * gcc -Iinclude -Isrc examples/outgoing.c -Lbuild -lbase -o outgoing
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* strerrorname_np() */
+#endif
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -8,8 +8,16 @@
  * the other side is imaginary and the time jumps. Needs tcpwhy/engine.h, libengine.a and libbase.a;
  * nothing of it touches the system.
  *
- * portmanager [RELEASE]     6.18.y if none is named; tcpwhy lab --releases shows them
+ * portmanager [RELEASE]     6.18.y if none is named; -h shows them
+ *
+ * make examples builds build/examples/portmanager; or, after make:
+ * gcc -Iinclude examples/portmanager.c -Lbuild -lengine -lbase -o portmanager
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* strerrorname_np() */
+#endif
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,18 +151,62 @@ static void play(struct tcpwhy_engine *e)
 	connect_and_tell(e, &first);
 }
 
+static void help(FILE *out)
+{
+	fputs("usage: portmanager [RELEASE]\n\n"
+	      "Plays eight ports and their TIME_WAIT by the rules of a release of Linux (6.18.y):\n"
+	      " ",
+	      out);
+	for (size_t i = 0; tcpwhy_row_at(i); i++)
+		fprintf(out, " %s", tcpwhy_row_at(i)->name);
+	fputs("\n", out);
+}
+
+/* The row that is asked for; NULL: none is, and *status is what to end with. */
+static const struct tcpwhy_row *row_of(int argc, char **argv, int *status)
+{
+	const char *name = argc > 1 ? argv[1] : "6.18.y";
+	const struct tcpwhy_row *row = tcpwhy_row_find(name);
+
+	if (!strcmp(name, "-h") || !strcmp(name, "--help")) {
+		*status = 0;
+		help(stdout);
+		return NULL;
+	}
+	*status = 2;
+	if (!row)
+		fprintf(stderr, "portmanager: '%s' is not a release whose rules are known\n", name);
+	else if (argc > 2)
+		fprintf(stderr, "portmanager: '%s' is one argument too many\n", argv[2]);
+	if (row && argc <= 2)
+		return row;
+	help(stderr);
+	return NULL;
+}
+
+static int told(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "portmanager: standard output: %s\n", strerror(errno));
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const struct tcpwhy_memory memory = {.resize = resize};
-	const struct tcpwhy_row *row = tcpwhy_row_find(argc > 1 ? argv[1] : "6.18.y");
-	struct tcpwhy_engine *e = row ? tcpwhy_engine_new(row, &memory) : NULL;
+	int status;
+	const struct tcpwhy_row *row = row_of(argc, argv, &status);
 
+	if (!row)
+		return told(status);
+	struct tcpwhy_engine *e = tcpwhy_engine_new(row, &memory);
 	if (!e) {
-		fprintf(stderr, "portmanager: %s\n", row ? "no memory" : "no such release");
-		return 2;
+		fputs("portmanager: no memory\n", stderr);
+		return 1;
 	}
 	printf("the rules of %s, ports %d to %d\n", row->name, LOW, HIGH);
 	play(e);
 	tcpwhy_engine_free(e);
-	return 0;
+	return told(0);
 }

@@ -12,15 +12,18 @@
  * The server is this kernel's, in a network namespace of its own; the client writes and reads
  * frames at the other end of its wire. Connections are made one after the other.
  *
- * -p PICKER    uniform (default), sequential, rfc6056-1 to rfc6056-5: who chooses the source port
- * -r LOW-HIGH  the ports, 40000-40015
- * -n N         connections, 48
- * -t           TCP timestamps, by one clock for all connections
- * -f           net.ipv4.tcp_rfc1337=1 on the server
- * -s SEED      of ports and sequence numbers, 1: two runs are alike
+ * rawclient -h shows the options. make examples builds build/examples/rawclient; or, after make:
+ * gcc -Iinclude -Isrc examples/rawclient.c -Lbuild -lcase -llive -lload -lengine -lbase -lmnl -lbpf
+ *     -o rawclient
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -38,7 +41,7 @@
 #define MS UINT64_C(1000000)
 
 /* SYN_AGAIN: short, as within a data centre; after SYNS of them the user is told that it failed. */
-enum { HTTP = 80, SYN_AGAIN_MS = 50, SYNS = 3, PATIENCE_MS = 2000, SOCKETS = 4096 };
+enum { HTTP = 80, SYN_AGAIN_MS = 50, SYNS = 3, PATIENCE_MS = 2000, CONNECTIONS_MAX = 4095 };
 
 static const struct {
 	const char *name;
@@ -52,9 +55,10 @@ static const struct {
 
 struct plan {
 	enum picker_kind kind;
+	const struct tcpwhy_row *row; /* not NULL: that release's connect() is asked for a port */
 	unsigned low, high, connections;
 	long seed;
-	bool timestamps, rfc1337;
+	bool timestamps, rfc1337, help;
 };
 
 struct stack {
@@ -62,6 +66,8 @@ struct stack {
 	struct diag diag;
 	int listener; /* the server's */
 	struct picker picker;
+	struct tcpwhy_engine *rules; /* not NULL: instead of the picker */
+	struct tcpwhy_perturb perturb;
 	bool timestamps;
 	/* the connection that is being made */
 	uint16_t port;
@@ -78,6 +84,75 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
+}
+
+/* ------------------------------------------------------------------------------------ the port */
+
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+	(void)ctx;
+	(void)old_size;
+	if (new_size)
+		return realloc(old, new_size);
+	free(old);
+	return NULL;
+}
+
+static uint32_t draw(void *ctx, uint32_t n)
+{
+	(void)ctx;
+	return (uint32_t)((uint64_t)(uint32_t)mrand48() * n >> 32);
+}
+
+/* What a release keeps for connect(): a hint for the whole machine, or a table of them. */
+static bool open_rules(struct stack *s, const struct plan *p)
+{
+	enum { TABLE = 65536, TABLE_BEFORE_5_18 = 256 };
+	static uint32_t table[TABLE];
+	const struct tcpwhy_memory memory = {.resize = resize};
+
+	if (!p->row)
+		return true;
+	s->rules = tcpwhy_engine_new(p->row, &memory);
+	if (!s->rules)
+		return false;
+	struct tcpwhy_sysctls sysctls = *tcpwhy_sysctls(s->rules);
+	sysctls.port_low = (uint16_t)p->low;
+	sysctls.port_high = (uint16_t)p->high;
+	tcpwhy_set_sysctls(s->rules, &sysctls);
+	s->perturb = (struct tcpwhy_perturb){
+		.key = {(uint64_t)mrand48(), (uint64_t)mrand48()}, .table = table, .size = 1};
+	if (p->row->features & TCPWHY_F_PERTURB_TABLE)
+		s->perturb.size =
+			p->row->features & TCPWHY_F_START_REKEYED ? TABLE : TABLE_BEFORE_5_18;
+	return true;
+}
+
+/* The one connection that this stack has will be over before the next: its ports are all free, so
+ * the rules may forget it at once. Their clock stands, so that two runs are alike: the key is not
+ * changed every ten seconds. */
+static uint16_t ask_rules(struct stack *s, const struct tcpwhy_addr *us,
+			  const struct tcpwhy_addr *server)
+{
+	const struct tcpwhy_choice choice = {.draw = draw, .perturb = &s->perturb};
+	struct tcpwhy_verdict v = {0};
+	enum tcpwhy_sent sent;
+	tcpwhy_sock sock;
+
+	if (tcpwhy_socket(s->rules, TCPWHY_IPV4, 0, false, &sock))
+		return 0;
+	tcpwhy_connect(s->rules, sock, server, HTTP, us, &choice, &v);
+	tcpwhy_close(s->rules, sock, &sent);
+	return v.answer == TCPWHY_OK ? v.port : 0;
+}
+
+static uint16_t choose_port(struct stack *s)
+{
+	const struct tcpwhy_addr us = remote_our_addr(TCPWHY_IPV4);
+	const struct tcpwhy_addr server = remote_host_addr(TCPWHY_IPV4);
+
+	return s->rules ? ask_rules(s, &us, &server)
+			: picker_port(&s->picker, &us, &server, HTTP, 0);
 }
 
 /* ------------------------------------------------------------------------------------ segments */
@@ -184,11 +259,8 @@ static bool meets_time_wait(struct stack *s)
 
 static bool connect_once(struct stack *s, unsigned number, struct tally *t)
 {
-	const struct tcpwhy_addr us = remote_our_addr(TCPWHY_IPV4);
-	const struct tcpwhy_addr server = remote_host_addr(TCPWHY_IPV4);
 	bool had_rst;
 
-	s->port = picker_port(&s->picker, &us, &server, HTTP, 0);
 	const bool met = meets_time_wait(s);
 	printf("%4u  port %d %s ", number, s->port, met ? "TIME_WAIT" : "-        ");
 	const bool opened = open_connection(s, &had_rst);
@@ -231,13 +303,14 @@ static int open_server(struct stack *s, const struct plan *p, struct err *err)
 
 static unsigned count_time_wait(struct stack *s)
 {
-	static struct diag_sock socks[SOCKETS];
+	static struct diag_sock socks[CONNECTIONS_MAX + 1]; /* and the listener */
+	const size_t room = sizeof(socks) / sizeof(socks[0]);
 	size_t n = 0;
 	unsigned timewaits = 0;
 
-	if (diag_dump(&s->diag, socks, SOCKETS, &n))
+	if (diag_dump(&s->diag, socks, room, &n))
 		return 0;
-	for (size_t i = 0; i < n && i < SOCKETS; i++)
+	for (size_t i = 0; i < n && i < room; i++)
 		timewaits += socks[i].timewait;
 	return timewaits;
 }
@@ -248,13 +321,16 @@ static void close_server(struct stack *s)
 		close(s->listener);
 	diag_close(&s->diag);
 	remote_close(&s->net);
+	tcpwhy_engine_free(s->rules);
 }
 
 static bool connect_all(struct stack *s, unsigned connections, struct tally *t, struct err *err)
 {
 	for (unsigned i = 1; i <= connections; i++) {
-		if (!connect_once(s, i, t)) {
-			snprintf(err->text, sizeof(err->text), "the server does not close");
+		s->port = choose_port(s);
+		if (!s->port || !connect_once(s, i, t)) {
+			snprintf(err->text, sizeof(err->text), "%s",
+				 s->port ? "the server does not close" : "no port is free");
 			return false;
 		}
 	}
@@ -267,60 +343,134 @@ static int play(const struct plan *p)
 			  .listener = -1,
 			  .timestamps = p->timestamps};
 	struct tally t = {0};
-	struct err err;
+	struct err err = {"no memory"};
 
 	srand48(p->seed);
 	picker_init(&s.picker, p->kind, (uint16_t)p->low, (uint16_t)p->high, (uint64_t)p->seed);
-	const bool good = !open_server(&s, p, &err) && connect_all(&s, p->connections, &t, &err);
+	bool good = open_rules(&s, p) && !open_server(&s, p, &err) &&
+		    connect_all(&s, p->connections, &t, &err);
 	if (good) {
 		printf("%u opened, %u failed; %u SYNs met a TIME_WAIT: %u accepted at once, "
 		       "%u after a RST\n",
 		       t.opened, t.failed, t.met, t.at_once, t.after_rst);
 		printf("the server keeps %u in TIME_WAIT\n", count_time_wait(&s));
-	} else {
-		fprintf(stderr, "rawclient: %s\n", err.text);
 	}
+	if (good && (fflush(stdout) || ferror(stdout))) {
+		snprintf(err.text, sizeof(err.text), "standard output: %s", strerror(errno));
+		good = false;
+	}
+	if (!good)
+		fprintf(stderr, "rawclient: %s\n", err.text);
 	close_server(&s);
 	return good ? 0 : 1;
 }
 
-static bool take_option(int c, struct plan *p)
+/* -------------------------------------------------------------------------------- the arguments */
+
+static void help(FILE *out)
 {
+	fputs("usage: rawclient [-tf] [-p PICKER] [-r LOW-HIGH] [-n N] [-s SEED]\n\n"
+	      "-p PICKER    who chooses the source port: uniform (default), sequential, rfc6056-1 "
+	      "to\n"
+	      "             rfc6056-5, or a release of Linux, by the rules of its connect():\n"
+	      "            ",
+	      out);
+	for (size_t i = 0; tcpwhy_row_at(i); i++)
+		fprintf(out, " %s", tcpwhy_row_at(i)->name);
+	fputs("\n"
+	      "-r LOW-HIGH  the ports, 40000-40015\n"
+	      "-n N         connections, at most 4095 (48)\n"
+	      "-t           TCP timestamps, by one clock for all connections\n"
+	      "-f           net.ipv4.tcp_rfc1337=1 on the server\n"
+	      "-s SEED      of ports and sequence numbers, 1: two runs are alike\n"
+	      "-h, --help   show this\n\n"
+	      "exit status: 0 played, whatever failed in it; 1 could not play; 2 usage\n",
+	      out);
+}
+
+static bool read_number(const char *text, long min, long max, long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtol(text, &end, 10);
+	return end != text && !*end && !errno && *out >= min && *out <= max;
+}
+
+static bool take_picker(const char *name, struct plan *p)
+{
+	p->row = tcpwhy_row_find(name);
+	for (size_t i = 0; !p->row && i < sizeof(pickers) / sizeof(pickers[0]); i++) {
+		p->kind = pickers[i].kind;
+		if (!strcmp(name, pickers[i].name))
+			return true;
+	}
+	return p->row;
+}
+
+/* What the value should have been; NULL: it is good. */
+static const char *take_option(int c, struct plan *p)
+{
+	long n = 0;
+	char more;
+
 	switch (c) {
 	case 'p':
-		for (size_t i = 0; i < sizeof(pickers) / sizeof(pickers[0]); i++) {
-			p->kind = pickers[i].kind;
-			if (!strcmp(optarg, pickers[i].name))
-				return true;
-		}
-		return false;
+		return take_picker(optarg, p) ? NULL : "a picker or a release (see -h)";
 	case 'r':
-		return sscanf(optarg, "%u-%u", &p->low, &p->high) == 2 && p->low &&
-		       p->low <= p->high && p->high <= UINT16_MAX;
+		return sscanf(optarg, "%u-%u%c", &p->low, &p->high, &more) == 2 && p->low &&
+				       p->low <= p->high && p->high <= UINT16_MAX
+			       ? NULL
+			       : "LOW-HIGH, two ports from 1 to 65535";
 	case 'n':
-		return sscanf(optarg, "%u", &p->connections) == 1 && p->connections < SOCKETS;
+		if (!read_number(optarg, 1, CONNECTIONS_MAX, &n))
+			return "a number from 1 to 4095";
+		p->connections = (unsigned)n;
+		return NULL;
 	case 's':
-		return sscanf(optarg, "%ld", &p->seed) == 1;
+		return read_number(optarg, LONG_MIN, LONG_MAX, &p->seed) ? NULL : "a number";
 	case 't':
-		return p->timestamps = true;
+		p->timestamps = true;
+		return NULL;
 	case 'f':
-		return p->rfc1337 = true;
+		p->rfc1337 = true;
+		return NULL;
+	default:
+		p->help = true;
+		return NULL;
 	}
-	return false;
+}
+
+static bool take_arguments(int argc, char **argv, struct plan *p)
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	const char *wanted = NULL;
+
+	for (int c; (c = getopt_long(argc, argv, "p:r:n:s:tfh", longs, NULL)) != -1;) {
+		if (c == '?')
+			return false;
+		wanted = take_option(c, p);
+		if (wanted) {
+			fprintf(stderr, "rawclient: -%c: '%s' is not %s\n", c, optarg, wanted);
+			return false;
+		}
+	}
+	if (optind < argc && !p->help)
+		fprintf(stderr, "rawclient: '%s' is one argument too many\n", argv[optind]);
+	return optind >= argc || p->help;
 }
 
 int main(int argc, char **argv)
 {
 	struct plan p = {
 		.kind = PICKER_UNIFORM, .low = 40000, .high = 40015, .connections = 48, .seed = 1};
-	bool good = true;
 
-	for (int c; good && (c = getopt(argc, argv, "p:r:n:s:tf")) != -1;)
-		good = take_option(c, &p);
-	if (!good || optind < argc) {
-		fputs("usage: rawclient [-tf] [-p PICKER] [-r LOW-HIGH] [-n N] [-s SEED]\n",
-		      stderr);
+	if (!take_arguments(argc, argv, &p)) {
+		fputs("rawclient -h shows the options\n", stderr);
 		return 2;
 	}
-	return play(&p);
+	if (!p.help)
+		return play(&p);
+	help(stdout);
+	return fflush(stdout) ? 1 : 0;
 }

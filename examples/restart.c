@@ -12,6 +12,9 @@
  *
  * -r sets SO_REUSEADDR on the listener. Without it the server does what so many do: fixed address,
  * no SO_REUSEADDR, and the first close() is its own.
+ *
+ * make examples builds build/examples/restart; or, after make:
+ * gcc -Iinclude -Isrc examples/restart.c -Lbuild -lbase -o restart
  */
 #include <arpa/inet.h>
 #include <errno.h>
