@@ -12,8 +12,10 @@
 
 #include <stddef.h>
 
-/* Sessions of a box that are searched; one that has more is not asked. */
-enum { BELIEF_SESSIONS = 64 };
+enum {
+	BELIEF_SESSIONS = 64,  /* of a box are searched; one that has more is not asked */
+	BELIEF_UNASKED = 0xff, /* in place of what belief_of() says: nobody knows */
+};
 
 /* enum session_state + 1; 0: none of them. */
 uint8_t belief_of(const struct session *sessions, size_t n, const struct segment *s);

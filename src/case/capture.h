@@ -32,7 +32,8 @@ enum capture_origin {
 /* An end of the wire when the segment had just left it, or had just come. */
 struct capture_sight {
 	uint8_t state;   /* of a host, enum tcpwhy_state; 0: not seen, or not for certain */
-	uint8_t session; /* of a box, enum session_state + 1; 0: it knows of none */
+	uint8_t session; /* of a box, enum session_state + 1; 0: it knows of none;
+			  * BELIEF_UNASKED */
 	uint8_t n_counted;
 	/* What the host counted because of it (enum counter); more kinds are not kept. */
 	struct capture_count {

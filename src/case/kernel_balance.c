@@ -161,7 +161,7 @@ static uint8_t belief(struct balance *b, const struct segment *s)
 	const size_t n = world_sessions(b->world, b->box, NULL, 0);
 
 	if (n > BELIEF_SESSIONS)
-		return 0;
+		return BELIEF_UNASKED;
 	return belief_of(sessions, world_sessions(b->world, b->box, sessions, n), s);
 }
 

@@ -65,7 +65,7 @@ struct play_segment {
 	bool late;        /* a host's state could not be seen for certain: more had come before */
 	bool seen[2];     /* that end was looked at */
 	/* Where that end is a box: enum session_state + 1 of the session to which the segment
-	 * belongs, after it; 0: no box, or it knows of none. */
+	 * belongs, after it; 0: no box, or it knows of none; BELIEF_UNASKED. */
 	uint8_t session[2];
 	char counted[PLAY_TEXT_MAX]; /* what the receiver counted because of it: "ListenOverflows
 					+1" */

@@ -112,7 +112,8 @@ enum { STAGE_COUNTED = 8 };
  * receiver when it had just come. */
 struct stage_sight {
 	uint8_t state[2];   /* of a host, enum tcpwhy_state; 0: not seen for certain */
-	uint8_t session[2]; /* of a box, enum session_state + 1; 0: none that it knows of */
+	uint8_t session[2]; /* of a box, enum session_state + 1; 0: none that it knows of;
+			     * BELIEF_UNASKED */
 	uint8_t n_counted;
 	/* What the receiver counted because of it (enum counter), but for connections that opened.
 	 */

@@ -86,10 +86,9 @@ static uint8_t session_of(const struct story *s, int box, const struct segment *
 	struct err err;
 	int n = s->stage->ops->sessions(s->stage, box, NULL, 0, &err);
 
-	if (n <= 0 || n > BELIEF_SESSIONS)
-		return 0;
-	n = s->stage->ops->sessions(s->stage, box, sessions, BELIEF_SESSIONS, &err);
-	return n > 0 && n <= BELIEF_SESSIONS ? belief_of(sessions, (size_t)n, g) : 0;
+	if (n >= 0 && n <= BELIEF_SESSIONS)
+		n = s->stage->ops->sessions(s->stage, box, sessions, BELIEF_SESSIONS, &err);
+	return n >= 0 && n <= BELIEF_SESSIONS ? belief_of(sessions, (size_t)n, g) : BELIEF_UNASKED;
 }
 
 static void look_at(struct story *s, int end, int node, const struct segment *g,

@@ -16,7 +16,8 @@
 /* At most max lines for each link that a ladder shows; what is more is counted. */
 void ladder_print(const struct play *p, unsigned max, FILE *out);
 
-/* What a box believes, of play_segment.session: "OPEN" and so on, as in a case; "" of 0. */
+/* What a box believes, of play_segment.session: "OPEN" and so on, as in a case; "" of none, and of
+ * BELIEF_UNASKED. */
 const char *ladder_session(uint8_t session);
 
 #endif

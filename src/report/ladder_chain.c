@@ -109,7 +109,7 @@ static void note_beliefs(struct ladder *l)
 {
 	for (uint32_t i = 0; i < l->events_n; i++)
 		for (int end = 0; end < 2 && is_segment(&l->events[i]); end++)
-			if (segment_of(l, &l->events[i])->session[end])
+			if (ladder_session(segment_of(l, &l->events[i])->session[end])[0])
 				l->believes[column_of(l, &l->events[i], end)] = true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "case/belief.h"
 #include "report/ladder_lines.h"
 
 void ladder_time(uint64_t ns, char out[static 24])
@@ -21,6 +22,8 @@ const char *ladder_session(uint8_t session)
 					    [SESSION_CLOSING + 1] = "CLOSING",
 					    [SESSION_RESET + 1] = "RESET"};
 
+	if (session == BELIEF_UNASKED)
+		return "";
 	return session < sizeof(words) / sizeof(words[0]) ? words[session] : "?";
 }
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "case/belief.h"
 #include "report/fold.h"
 #include "report/ladder.h"
 
@@ -291,6 +292,7 @@ static void test_not_asked(void **state)
 	believes(sends(&p, 0, 0, 0, SEGMENT_SYN, 1, 0, 0), 1, SESSION_OPEN);
 	sends(&p, 3 * MS, 0, 0, SEGMENT_ACK, 2, 1, 0)->seen[1] = false;
 	sends(&p, 4 * MS, 1, 0, SEGMENT_RST, 9, 0, 0)->record.origin = LINE_INJECTED;
+	sends(&p, 5 * MS, 0, 0, SEGMENT_ACK, 3, 1, 0)->session[1] = BELIEF_UNASKED;
 	char *out = drawn(&p);
 	has(out, "OPEN");
 	has_not(out, "none");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "case/agree.h"
+#include "case/belief.h"
 #include "case/stage_world.h"
 #include "case/story.h"
 
@@ -274,6 +275,34 @@ static void test_states_are_observed(void **state)
 	assert_int_equal(p.calls_n, 3);
 	assert_string_equal(p.calls[2].text, "connect(10.0.0.2:80)");
 	assert_string_equal(p.calls[2].result, "ok");
+	play_free(&p);
+}
+
+/* Of a box with too many sessions nobody knows what it believes: that is not none. */
+static void test_beliefs_are_observed(void **state)
+{
+	struct play p;
+	unsigned open = 0, unasked = 0;
+
+	(void)state;
+	play_on("6.18.y",
+		HEAD "local c, n, s = host 'c', box 'n', host 's' "
+		     "link(c, '192.168.0.2', n, '192.168.0.1') link(n, '10.0.0.1', s, '10.0.0.2') "
+		     "n:snat{from = '192.168.0.0/16', to = '10.0.0.1'} s:listen('0.0.0.0:80') "
+		     "for _ = 1, 66 do c:connect('10.0.0.2:80') end",
+		&p);
+	assert_int_equal(p.segments_n, 66 * 6);
+	for (uint32_t i = 0; i < p.segments_n; i++) {
+		const struct play_segment *s = &p.segments[i];
+		const int at_box =
+			s->record.direction == (s->record.link ? LINE_FROM_1 : LINE_FROM_0);
+		assert_true(s->seen[at_box] && !s->session[!at_box]);
+		assert_true(i < p.segments_n - 6 || s->session[at_box] == BELIEF_UNASKED);
+		unasked += s->session[at_box] == BELIEF_UNASKED;
+		open += s->session[at_box] == SESSION_OPEN + 1;
+	}
+	assert_in_range(unasked, 6, 24);
+	assert_in_range(open, 60 * 6, 66 * 6);
 	play_free(&p);
 }
 
@@ -561,6 +590,7 @@ int main(void)
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_strict_call),
 		cmocka_unit_test(test_states_are_observed),
+		cmocka_unit_test(test_beliefs_are_observed),
 		cmocka_unit_test(test_counters_are_observed),
 		cmocka_unit_test(test_misuse),
 		cmocka_unit_test(test_crowds_end),
