@@ -86,7 +86,7 @@ void sock_options_help(FILE *out)
 	      "to\n"
 	      "standard output. The end of input, or of the peer's data, closes it. ADDRESS:PORT, "
 	      "and\n"
-	      "[::1]:8080, will do too.\n\n",
+	      "[::1]:8080, will do too; fe80::1%eth0 for a link-local one.\n\n",
 	      out);
 	for (size_t i = 0; i < ROWS; i++) {
 		char letter[5] = "    ";
@@ -183,31 +183,48 @@ static int take(struct sock_options *o, const struct option_row *row, const char
 	return 0;
 }
 
-/* "ADDRESS PORT" as "ADDRESS:PORT"; a server's port may stand alone. */
+/* ADDRESS and PORT as ADDRESS:PORT; a server's port may stand alone. */
+static void join_endpoint(const struct sock_options *o, const char *first, const char *second,
+			  char *out, size_t size)
+{
+	const bool bare6 = strchr(first, ':') && first[0] != '[';
+	const bool port_only = o->server && !strchr(first, ':');
+
+	if (second)
+		snprintf(out, size, bare6 ? "[%s]:%s" : "%s:%s", first, second);
+	else
+		snprintf(out, size, port_only ? ":%s" : "%s", first);
+}
+
+static bool is_endpoint(const char *text)
+{
+	struct sock_options o;
+
+	return !endpoint_parse_zone(text, &o.addr, &o.family, &o.port, o.zone);
+}
+
 static int take_endpoint(struct sock_options *o, int argc, char **argv, struct err *err)
 {
 	const int n = argc - optind;
-	char text[128];
+	char text[128], typed[128];
 
 	if (n < 1)
 		return usage_wrong(err, "%s (tcpwhy sock %s)",
 				   o->server ? "PORT is missing" : "ADDRESS PORT is missing",
 				   o->server ? "-s 8080" : "127.0.0.1 8080");
+	const char *first = argv[optind], *second = n > 1 ? argv[optind + 1] : NULL;
 	if (n > 2)
 		return usage_wrong(err, "'%s' is one argument too many", argv[optind + 2]);
-	const char *first = argv[optind];
-	if (n == 2) {
-		const bool bare6 = strchr(first, ':') && first[0] != '[';
-		snprintf(text, sizeof(text), bare6 ? "[%s]:%s" : "%s:%s", first, argv[optind + 1]);
-	} else {
-		const bool port_only = o->server && !strchr(first, ':');
-		snprintf(text, sizeof(text), port_only ? ":%s" : "%s", first);
-	}
+	if (n == 2 && is_endpoint(first))
+		return usage_wrong(err, "'%s' is one argument too many: '%s' has a port", second,
+				   first);
+	join_endpoint(o, first, second, text, sizeof(text));
 	const char *problem = endpoint_parse_zone(text, &o->addr, &o->family, &o->port, o->zone);
+	snprintf(typed, sizeof(typed), "%s%s%s", first, second ? " " : "", second ? second : "");
 	if (problem)
-		return usage_wrong(err, "'%s' %s", n == 1 ? first : text, problem);
+		return usage_wrong(err, "'%s' %s", typed, problem);
 	if (o->zone[0] && o->device && strcmp(o->zone, o->device) != 0)
-		return usage_wrong(err, "'%s' and --device name two devices", text);
+		return usage_wrong(err, "'%s' and --device name two devices", typed);
 	if (o->zone[0])
 		o->device = o->zone;
 	return 0;

@@ -174,13 +174,32 @@ static double elapsed_s(const struct sock *s)
 	       (double)(now.tv_nsec - s->start.tv_nsec) / 1e9;
 }
 
+/* The kernel does not know which fe80::1 is meant: that of the call's address. */
+static bool lacks_device(const struct sock_options *o, enum sock_call call)
+{
+	const bool local = call == SOCK_BIND || call == SOCK_BIND_ANY;
+
+	if (o->device || !(local || call == SOCK_CONNECT))
+		return false;
+	return address_is_link_local6(local && !o->server ? &o->local_addr : &o->addr);
+}
+
+static const char *means(const struct sock_options *o, enum sock_call call, int error,
+			 const struct meaning *m)
+{
+	if (error == EINVAL && lacks_device(o, call))
+		return "a link-local address means something only with its device:\n"
+		       "          ADDRESS%IF, or --device IF";
+	return m && m->means ? m->means : strerror(error);
+}
+
 static void tell_failure(const struct sock *s, enum sock_call call, const char *args, int error)
 {
 	const struct meaning *m = meaning_of(call, error);
 	char ask[ASK_TEXT];
 
 	fprintf(stderr, "FAILED    %s(%s) = -1 %s\n", call_name(call), args, name_errno(error));
-	fprintf(stderr, "means     %s\n", m && m->means ? m->means : strerror(error));
+	fprintf(stderr, "means     %s\n", means(s->o, call, error, m));
 	if (m && m->ask != ASK_NOTHING)
 		fprintf(stderr, "ask       %s\n", ask_text(s->o, m->ask, ask));
 }

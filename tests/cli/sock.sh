@@ -171,6 +171,15 @@ done
 tap_equal "every option is in the man page" "$lacking" ""
 tap_has "there are options" '--pause-accept'
 
+# ---- a link-local address without its device
+for arguments in 'fe80::1 80' '-s fe80::1 80' '-l fe80::1 ::1 80'; do
+	# shellcheck disable=SC2086 # words
+	run tcpwhy sock $arguments
+	tap_equal "sock $arguments: refused by the kernel" "$status" 1
+	tap_has "sock $arguments: what that means" '^means +a link-local address means something only with its device:'
+	tap_has "sock $arguments: what helps" '^ +ADDRESS%IF, or --device IF'
+done
+
 # ---- wrong arguments
 usage() # NAMED ARGUMENTS...
 {
@@ -185,6 +194,10 @@ usage 'PORT is missing' -s
 usage "'1.2.3.4'" 1.2.3.4
 usage 'too many' 127.0.0.1 80 90
 usage "'90'" 127.0.0.1 80 90
+usage "'90' is one argument too many: '127\.0\.0\.1:80' has a port" 127.0.0.1:80 90
+usage "'90' is one argument too many: '\[::1\]:80' has a port" '[::1]:80' 90
+usage "'foo:80 90' has no numeric address" foo:80 90
+usage "'::1 65536' has no port" ::1 65536
 usage 300.1.1.1 300.1.1.1 80
 usage localhost localhost 80
 usage 65536 127.0.0.1 65536
