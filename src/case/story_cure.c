@@ -22,6 +22,20 @@ static bool is_kernel(const struct story *s)
 	return !strcmp(s->stage->ops->name, "kernel");
 }
 
+/* What a cure changes in the model is the play's own. On a kernel it acts on the machine: a
+ * reader's case goes no further there, and where the model does not play it either it is none. */
+static void need_trust(lua_State *l)
+{
+	const struct story *s = story_of(l);
+
+	if (is_kernel(s) && !s->play->head.world)
+		story_need_trust(l, "change what is outside of them");
+	if (is_kernel(s) && !s->config->trusted)
+		story_cannot(l,
+			     "only the cases that came with tcpwhy may change what is outside of "
+			     "them: the model plays this");
+}
+
 /* ---------------------------------------------------------------------------------- on the kernel
  */
 
@@ -130,8 +144,11 @@ static void model_destroy(lua_State *l, int node, int place)
 	uint16_t port;
 
 	story_endpoint(l, place, &a, &family, &port);
+	/* Those that stay are passed over, too. */
+	sandbox_charge(l, STORY_CALL_UNITS + story_of(l)->sockets_n);
 	int n = st->ops->list(st, node, NULL, 0, &err);
 	story_must(l, n, &err);
+	sandbox_charge(l, (uint64_t)n * 4);
 	struct stage_sock *list = lua_newuserdatauv(l, (size_t)(n ? n : 1) * sizeof(*list), 0);
 	st->ops->list(st, node, list, (size_t)n, &err);
 	for (int i = 0; i < n; i++) {
@@ -183,13 +200,15 @@ static void undo_model(lua_State *l, int node)
 int story_cure_word(lua_State *l)
 {
 	int node = story_check_host(l, 1);
-	const char *text = luaL_checkstring(l, 2);
+	size_t n;
+	const char *text = luaL_checklstring(l, 2, &n);
 	struct story *s = story_of(l);
 	char line[PLAY_TEXT_MAX];
 	bool done = true;
 
-	story_need_trust(l, "change what is outside of them");
 	story_stage(s, l);
+	need_trust(l);
+	sandbox_charge(l, STORY_CALL_UNITS + n);
 	luaL_argcheck(l, !strncmp(text, "fix ", 4), 2, "\"fix ...\"");
 	snprintf(line, sizeof(line), "tcpwhy %s", text);
 	story_note(s, node, sandbox_line(l), line);
@@ -210,8 +229,9 @@ int story_undo_word(lua_State *l)
 	int node = story_check_host(l, 1);
 	struct story *s = story_of(l);
 
-	story_need_trust(l, "change what is outside of them");
 	story_stage(s, l);
+	need_trust(l);
+	sandbox_charge(l, STORY_CALL_UNITS);
 	story_note(s, node, sandbox_line(l), "tcpwhy fix undo");
 	if (is_kernel(s))
 		undo_kernel(l, node);

@@ -169,6 +169,30 @@ tap_status "a false claim" 1 "$TCPWHY" lab "$dir/false.lua"
 tap_has "what it claims" "BAD +false.lua:3 nobody listens"
 tap_has "what came instead" "got ECONNREFUSED, wanted ok"
 
+# A reader's own case may cure in the model, where nothing outside changes.
+own()
+{
+	cat >"$dir/own.lua" <<EOT
+case {about = "a reader's cure"$1}
+local client, server = pair("client 10.0.0.1", "server 10.0.0.2")
+client:socket()
+client:cure "fix sysctl net.ipv4.tcp_tw_reuse=1"
+expect(client:sysctl "net.ipv4.tcp_tw_reuse", 1)
+client:undo()
+EOT
+	timeout 60 "$TCPWHY" lab "$dir/own.lua"
+}
+tap_status "a reader's case cures in the model" 0 own ""
+tap_has "it holds there" "^ok +own "
+case $(uname -r) in
+6.18.*)
+	tap_has "the kernel's play ends before it, and says why" "this kernel: not played: line 4: only the cases that"
+	;;
+esac
+tap_status "in the model alone" 0 own ', stages = "world"'
+tap_status "on the kernel alone it is none" 2 own ', stages = "kernel"'
+tap_has "that is told" "own.lua:4: only the cases that came with"
+
 # --------------------------------------------------------------------------- files that are no cases
 
 # Each ends soon, with status 2 and a message that names the file and, if there is one, the line.

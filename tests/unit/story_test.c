@@ -16,19 +16,13 @@
 #define HEAD "case{about='x'} "
 #define PAIR HEAD "local client, server, wire = pair('client 10.0.0.1', 'server 10.0.0.2') "
 
-static bool is_trusted; /* the case came with tcpwhy */
-
 static void play_on(const char *row, const char *text, struct play *out)
 {
 	const struct tcpwhy_row *r = tcpwhy_row_find(row);
 	const struct stage_world_config world = {
 		.row = r, .seed = 7, .memory_limit = (size_t)256 << 20};
-	const struct story_config config = {.name = "t",
-					    .text = text,
-					    .text_n = strlen(text),
-					    .seed = 7,
-					    .trusted = is_trusted,
-					    .observe = true};
+	const struct story_config config = {
+		.name = "t", .text = text, .text_n = strlen(text), .seed = 7, .observe = true};
 	struct stage *stage;
 	struct err err;
 
@@ -124,12 +118,12 @@ static void test_verdict(void **state)
 }
 
 /* A box that translates: the server sees its address. */
-/* What the model knows of tcpwhy's cures; the newest of a host is undone first. */
+/* What the model knows of tcpwhy's cures, also for a reader's case; the newest of a host is undone
+ * first. */
 #define REUSE(host, value) "expect(" host ":sysctl 'net.ipv4.tcp_tw_reuse', " value ") "
 static void test_cures(void **state)
 {
 	(void)state;
-	is_trusted = true;
 	check_holds(PAIR "expect(client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=1', true) " REUSE(
 			    "client", "1")
 			    REUSE("server", "2") "client:undo() " REUSE("client", "2"),
@@ -162,7 +156,6 @@ static void test_cures(void **state)
 			 "local t = read_json '{\"a\": [1, null, \"x\", {\"b\": true}]}'"
 			 "expect(t.a[1] == 1 and t.a[3] == 'x' and t.a[4].b, true)",
 		    2);
-	is_trusted = false;
 }
 
 static void test_cures_that_are_none(void **state)
@@ -183,18 +176,12 @@ static void test_cures_that_are_none(void **state)
 	struct play p;
 
 	(void)state;
-	play_on("6.18.y", PAIR "client:cure 'fix sysctl net.ipv4.tcp_tw_reuse=1'", &p);
-	assert_int_equal(p.end, PLAY_WRONG);
-	assert_non_null(strstr(p.why, "only the cases that came with tcpwhy"));
-	play_free(&p);
-	is_trusted = true;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		play_on("6.18.y", rows[i].text, &p);
 		if (p.end != rows[i].end || !strstr(p.why, rows[i].why))
 			fail_msg("%s: end %d, %s", rows[i].text, p.end, p.why);
 		play_free(&p);
 	}
-	is_trusted = false;
 }
 
 static void test_box(void **state)
