@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,6 +24,35 @@ struct program {
 	int pid;
 	int output; /* what it writes; -1 */
 };
+
+/* As execvpe() looks for it, but what the kernel cannot execute (ENOEXEC) is given to no shell. */
+static void execute(const char *file, const char *const argv[], char *const environment[])
+{
+	const char *folder = environment[0] + strlen("PATH="); /* kernel_mounts.c puts it there */
+	const size_t length = strlen(file);
+	int error = ENOENT;
+	char path[PATH_MAX];
+
+	if (!length || strchr(file, '/')) {
+		execve(file, (char *const *)argv, environment);
+		return;
+	}
+	for (const char *end; folder; folder = *end ? end + 1 : NULL) {
+		end = strchrnul(folder, ':');
+		const size_t n = (size_t)(end - folder);
+		if (!n || n + 1 + length + 1 > sizeof(path))
+			continue;
+		memcpy(path, folder, n);
+		path[n] = '/';
+		memcpy(path + n + 1, file, length + 1);
+		execve(path, (char *const *)argv, environment);
+		if (errno != ENOENT && errno != ENOTDIR)
+			error = errno;
+		if (error == ENOEXEC)
+			break;
+	}
+	errno = error;
+}
 
 /* In the child: only what may be called between fork() and exec() of a process with threads. The
  * errno of what failed goes through the pipe. */
@@ -41,7 +71,7 @@ static _Noreturn void become(const struct kernel_stage *k, int host, const char 
 	    !setns(ns, CLONE_NEWNET) && !setns(k->mounts, CLONE_NEWNS) &&
 	    dup2(open("/dev/null", O_RDONLY), 0) >= 0 && dup2(output, 1) >= 0 &&
 	    dup2(output, 2) >= 0)
-		execvpe(file, (char *const *)argv, k->environment);
+		execute(file, argv, k->environment);
 	const int error = errno;
 	const ssize_t n = write(trouble, &error, sizeof(error));
 	_exit(n == sizeof(error) ? 127 : 126);

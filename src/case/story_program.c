@@ -162,16 +162,21 @@ static void arguments_of(lua_State *l, const char *argv[static ARGUMENTS + 1])
 	argv[n] = NULL;
 }
 
-/* A machine without the program is no fault of the case: it is played as far as it went. */
+/* A machine that has not the program, or not so that it can be executed, is no fault of the case:
+ * it is played as far as it went. */
 static void must_begin(lua_State *l, int r, const char *program, const struct err *err)
 {
-	char why[128];
+	char why[160];
 
-	if (r == -ENOENT) {
+	if (r == -ENOENT)
 		snprintf(why, sizeof(why), "%.64s is not installed here", program);
+	else if (r == -EACCES || r == -ENOEXEC)
+		snprintf(why, sizeof(why), "%.64s cannot be executed here: %s", program,
+			 strerror(-r));
+	else
+		story_must(l, r, err);
+	if (r < 0)
 		story_end(l, PLAY_CANNOT, why);
-	}
-	story_must(l, r, err);
 }
 
 static int run_program(lua_State *l, bool try)

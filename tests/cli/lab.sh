@@ -193,6 +193,28 @@ tap_status "in the model alone" 0 own ', stages = "world"'
 tap_status "on the kernel alone it is none" 2 own ', stages = "kernel"'
 tap_has "that is told" "own.lua:4: only the cases that came with"
 
+# A program that is there and cannot be executed is lacking, as one that is not there.
+with_unshare() # TEXT MODE
+{
+	mkdir -p "$dir/bin"
+	printf '%s\n' "$1" >"$dir/bin/unshare"
+	chmod "$2" "$dir/bin/unshare"
+	timeout 60 env PATH="$dir/bin" "$TCPWHY" lab pod-sysctl
+}
+case $(uname -r) in
+6.18.*)
+	tap_status "a program that may not be executed" 0 with_unshare '#!/bin/sh' 644
+	tap_has "is told" "no further: unshare cannot be executed here: Permission"
+	tap_status "one that cannot be" 0 with_unshare 'echo no header' 755
+	tap_has "is told, too" "no further: unshare cannot be executed here: Exec format"
+	tap_equal "the machine's own is found behind" "$(rm "$dir/bin/unshare"
+		env PATH="$dir/bin:$PATH" "$TCPWHY" lab pod-sysctl | grep -c 'no further')" 0
+	;;
+*)
+	tap_skip "a program that may not be executed" "pod-sysctl is played on its own releases' kernel"
+	;;
+esac
+
 # --------------------------------------------------------------------------- files that are no cases
 
 # Each ends soon, with status 2 and a message that names the file and, if there is one, the line.
@@ -233,7 +255,7 @@ hostile coroutine 'coroutine.lua:1: attempt to index a nil value' "$head corouti
 model='case {about = "x", stages = "world"}'
 hosts='local a, b, wire = pair("a 10.0.0.1", "b 10.0.0.2")'
 pair="$head local a, b, w = pair('a 10.0.0.1', 'b 10.0.0.2')"
-hostile no-int 'no-int.lua:1: bad argument #2 .* an int is meant' "$pair b:listen('10.0.0.2:80', 1e18)"
+hostile no-int 'no-int.lua:1: bad argument #2 to .listen. .an int' "$pair b:listen('10.0.0.2:80', 1e18)"
 hostile no-time 'no-time.lua:1: seconds from 0' "$pair b:listen('10.0.0.2:80') a:connect('10.0.0.2:80', {}, 0/0)"
 hostile no-window 'no-window.lua:1: window is at most 65535' \
 	"$pair w:inject(a, {flags = 'ACK', from = '10.0.0.1:5', to = '10.0.0.2:80', window = 1e9})"
