@@ -215,6 +215,53 @@ case $(uname -r) in
 	;;
 esac
 
+# What cases/README.md says of the words, so that who reads it can write a case.
+cat >"$dir/words.lua" <<'EOF'
+case {about = "the words do what is said of them"}
+local a, lb, b = host("a", {window = stage == "world" and 65535 or nil}), box "lb", host "b"
+local front = link(a, "10.0.0.1", lb, "10.0.0.254")
+link(lb, "10.0.1.254", b, "10.0.1.2")
+local wire = link(a, "10.9.0.1 fd09::1", b, "10.9.0.2 fd09::2")
+expect(a.name .. " " .. lb.name, "a lb")
+expect(b:counter "ListenOverflows", b.ListenOverflows)
+expect(b:counter "NoSuchCounter", nil)
+local listener = b:listen("10.0.1.2:80")
+expect(listener:try_accept(0.01), "EAGAIN")
+lb:balance{at = "10.0.0.254", port = 80, to = {"10.0.1.2"}}
+local there = a:connect("10.0.0.254:80")
+local here = listener:try_accept()
+expect(there:try_send(5), 5)
+expect(here:try_recv(), 5)
+expect(here:try_recv(10, 0.01), "EAGAIN")
+expect(there.here .. " " .. there.peer, "10.0.0.1:" .. there.port .. " 10.0.0.254:80")
+local s = lb:sessions()[1]
+expect(s.client .. " " .. s.server .. " " .. s.state, there.here .. " " .. there.peer .. " OPEN")
+local k = a:find(there.here, there.peer)
+expect(k.from .. " " .. k.to .. " " .. k.state, there.here .. " " .. there.peer .. " ESTABLISHED")
+expect(k.port .. " " .. k.peer_port .. " " .. k.retransmits, there.port .. " 80 0")
+expect(tostring(k.mini) .. " " .. tostring(k.held), "false true")
+expect(b:find("10.0.1.2:80", "10.0.0.1:9"), nil)
+front:drop(a, "SYN")
+expect(a:socket():try_connect("10.0.0.254:80", 0.01), "EINPROGRESS")
+b:listen("[fd09::2]:81")
+local six = a:connect("[fd09::2]:81", {SO_BINDTODEVICE = wire, TCP_LINGER2 = 5, SO_LINGER0 = true})
+expect(six.here, "[fd09::1]:" .. six.port)
+expect(a:socket{family = 6, IPV6_V6ONLY = true}:try_bind("[::]:82"), "ok")
+if has "socket-port-range" then
+	local one = a:socket{IP_LOCAL_PORT_RANGE = "40000-40000"}
+	one:bind("10.9.0.1:0")
+	expect(one.port, 40000)
+end
+b:reject{place = "in", port = 99, with = "icmp"}
+expect(a:socket():try_connect("10.9.0.2:99", 0.5), "ECONNREFUSED")
+a:drop{place = "out", port = 98}
+expect(a:socket():try_connect("10.9.0.2:98", 0.01), "EINPROGRESS")
+for _, name in ipairs{"print", "load", "require", "next", "xpcall"} do expect(_G[name], nil) end
+expect(string.match or string.gmatch or string.gsub or table.pack, nil)
+EOF
+tap_status "the words that are documented" 0 "$TCPWHY" lab --compare 3.10,6.18.y "$dir/words.lua"
+tap_has "do as they say" "^1 case: 1 holds"
+
 # --------------------------------------------------------------------------- files that are no cases
 
 # Each ends soon, with status 2 and a message that names the file and, if there is one, the line.
