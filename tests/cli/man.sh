@@ -122,6 +122,8 @@ documented "fix yaml"
 
 run tcpwhy lab ghost-connection --json
 documented "lab"
+run tcpwhy lab ghost-connection rst-ignored-but-middlebox-believes --release 6.18.y -v --json
+documented "lab -v"
 run tcpwhy lab --list --json
 documented "lab --list"
 # The ids of features are listed by the command itself.
