@@ -316,6 +316,46 @@ size_t frame_build(const struct frame *f, uint8_t *out, size_t size)
 	return whole;
 }
 
+/* Where TCP begins, and where the IP packet ends; false: it is no IP packet, or they lie elsewhere.
+ */
+static bool find_tcp(const uint8_t *head, size_t n, size_t *tcp, size_t *end)
+{
+	const uint16_t type = n < ETHERNET + IPV4 ? 0 : get16(head + 12);
+
+	if (type == ETHER_IPV4) {
+		*tcp = ETHERNET + (size_t)(head[ETHERNET] & 15) * 4;
+		*end = ETHERNET + (size_t)get16(head + ETHERNET + 2);
+	} else if (type == ETHER_IPV6 && n >= ETHERNET + IPV6) {
+		*tcp = ETHERNET + IPV6;
+		*end = ETHERNET + IPV6 + (size_t)get16(head + ETHERNET + 4);
+	} else {
+		return false;
+	}
+	return *tcp + TCP <= n && *tcp + TCP <= *end;
+}
+
+size_t frame_blank(const uint8_t *head, size_t n, uint8_t *out, size_t size)
+{
+	size_t tcp, end;
+
+	if (!find_tcp(head, n, &tcp, &end))
+		return 0;
+	const size_t payload = tcp + (size_t)(head[tcp + 12] >> 4) * 4;
+	struct frame f = {0};
+
+	if (payload < tcp + TCP || payload > n || payload > end || end > size || end > FRAME_MAX)
+		return 0;
+	memcpy(out, head, payload);
+	memset(out + payload, 0, end - payload);
+	const struct span ip = {out + ETHERNET, end - ETHERNET};
+	struct span segment;
+	if ((get16(out + 12) == ETHER_IPV4 ? read_ipv4 : read_ipv6)(ip, &f, &segment) != FRAME_TCP)
+		return 0;
+	put16(out + tcp + 16, 0);
+	put16(out + tcp + 16, tcp_checksum(&f.from, &f.to, out + tcp, end - tcp));
+	return end;
+}
+
 uint32_t frame_seq_len(const struct frame *f)
 {
 	return f->payload_len + (f->flags & FRAME_SYN ? 1u : 0u) + (f->flags & FRAME_FIN ? 1u : 0u);

@@ -69,6 +69,11 @@ enum frame_kind frame_read(const uint8_t *bytes, size_t len, struct frame *f);
  * into 40 bytes of options, or into an IP packet. from and to must be of one family. */
 size_t frame_build(const struct frame *f, uint8_t *out, size_t size);
 
+/* The frame whose first bytes these are, all of its headers among them, with zeros for payload and
+ * the checksum that belongs to them. Returns its length; 0: it is no segment that frame_read()
+ * would have taken, or does not fit. */
+size_t frame_blank(const uint8_t *head, size_t n, uint8_t *out, size_t size);
+
 /* Sequence numbers that the segment takes: payload, and one each for SYN and FIN. */
 uint32_t frame_seq_len(const struct frame *f);
 

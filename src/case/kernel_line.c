@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Bits and directions are the same on both sides. */
 _Static_assert((int)SEGMENT_FIN == FRAME_FIN && (int)SEGMENT_SYN == FRAME_SYN &&
@@ -183,7 +184,7 @@ static struct frame frame_of(const struct segment *s, const uint8_t *payload)
 		.tsecr = s->tsecr,
 		.sack_permitted = s->sack_permitted,
 		.n_sacks = s->has_sack,
-		.sacks = {{s->sack_edge - 1, s->sack_edge}},
+		.sacks = {{s->sack_left, s->sack_edge}},
 		.payload_len = (uint16_t)s->length,
 		.payload = payload,
 	};
@@ -228,8 +229,10 @@ static struct segment segment_of(const struct frame *f)
 	};
 
 	for (unsigned i = 0; i < f->n_sacks; i++)
-		if (!i || seq_after(f->sacks[i].right, s.sack_edge))
+		if (!i || seq_after(f->sacks[i].right, s.sack_edge)) {
+			s.sack_left = f->sacks[i].left;
 			s.sack_edge = f->sacks[i].right;
+		}
 	return s;
 }
 
@@ -264,6 +267,17 @@ bool kernel_trace(struct stage *st, size_t i, struct line_record *out)
 	return true;
 }
 
+size_t kernel_head(struct stage *st, size_t i, uint8_t out[static STAGE_HEAD])
+{
+	struct capture_record r;
+
+	if (!capture_get(kernel_of(st)->capture, i, &r))
+		return 0;
+	memcpy(out, r.bytes, STAGE_HEAD);
+	return r.len < STAGE_HEAD ? r.len : STAGE_HEAD;
+}
+
+_Static_assert((int)STAGE_HEAD == (int)CAPTURE_BYTES, "what is kept of a frame");
 _Static_assert((int)STAGE_COUNTED == (int)CAPTURE_COUNTED, "kinds of counters");
 
 /* Of a record that nobody looked at nothing is known, and nothing will be. */

@@ -427,6 +427,7 @@ static const struct stage_ops ops = {
 	.sessions = kernel_sessions,
 	.trace_count = kernel_trace_count,
 	.trace = kernel_trace,
+	.head = kernel_head,
 	.sight = kernel_sight,
 	.now = kernel_now,
 	.pause = kernel_pause,

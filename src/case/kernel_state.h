@@ -152,6 +152,7 @@ int kernel_inject(struct stage *st, int link, enum line_direction d, const struc
 		  struct err *err);
 size_t kernel_trace_count(struct stage *st);
 bool kernel_trace(struct stage *st, size_t i, struct line_record *out);
+size_t kernel_head(struct stage *st, size_t i, uint8_t out[static STAGE_HEAD]);
 int kernel_sight(struct stage *st, size_t i, struct stage_sight *out);
 
 /* kernel_numbers.c: fills in what the trace tells of a socket. */

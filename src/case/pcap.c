@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MSS = 1460, SCALE_MAX = 14 };
+/* What an Ethernet's 1,500 bytes leave. */
+enum { MSS_V4 = 1460, MSS_V6 = 1440, SCALE_MAX = 14 };
 
 static const uint8_t zeros[UINT16_MAX];
 
@@ -66,7 +67,7 @@ static struct frame frame_of(const struct line_record *r, uint8_t scale)
 		.seq = s->seq,
 		.ack = s->ack,
 		.has_mss = syn,
-		.mss = MSS,
+		.mss = address_is_v4(&s->from) ? MSS_V4 : MSS_V6,
 		.has_wscale = syn && scale,
 		.wscale = scale,
 		.has_timestamps = s->has_timestamp,
@@ -74,18 +75,35 @@ static struct frame frame_of(const struct line_record *r, uint8_t scale)
 		.tsecr = s->tsecr,
 		.sack_permitted = s->sack_permitted,
 		.n_sacks = s->has_sack,
-		.sacks = {{s->sack_edge - 1, s->sack_edge}},
+		.sacks = {{s->sack_left, s->sack_edge}},
 		.payload_len = (uint16_t)s->length,
 		.payload = zeros,
 	};
 }
 
-static int add(struct file *f, const struct line_record *r)
+/* As it was, but for payload and Ethernet addresses; 0: nobody kept it. */
+static size_t as_it_was(struct file *f, const struct pcapfile_source *s, size_t i,
+			const struct frame *frame)
+{
+	uint8_t head[STAGE_HEAD];
+	const size_t n = s->head ? s->head(s->ctx, i, head) : 0;
+	const size_t len = n ? frame_blank(head, n, f->bytes, sizeof(f->bytes)) : 0;
+
+	if (!len)
+		return 0;
+	memcpy(f->bytes, frame->to_mac, FRAME_MAC);
+	memcpy(f->bytes + FRAME_MAC, frame->from_mac, FRAME_MAC);
+	return len;
+}
+
+static int add(struct file *f, const struct pcapfile_source *s, size_t i,
+	       const struct line_record *r)
 {
 	const struct frame frame = frame_of(r, f->scale);
-	const size_t len = r->segment.length > UINT16_MAX
-				   ? 0
-				   : frame_build(&frame, f->bytes, sizeof(f->bytes));
+	size_t len = as_it_was(f, s, i, &frame);
+
+	if (!len && r->segment.length <= UINT16_MAX)
+		len = frame_build(&frame, f->bytes, sizeof(f->bytes));
 	const struct pcap_pkthdr h = {
 		/* with nanoseconds where the name says microseconds */
 		.ts = {.tv_sec = (time_t)(r->sent_ns / 1000000000),
@@ -115,7 +133,7 @@ static int write_all(struct file *f, const char *path, const struct pcapfile_sou
 	for (size_t i = 0; s->record(s->ctx, i, &r); i++) {
 		if (!is_wanted(s, &r))
 			continue;
-		const int rc = add(f, &r);
+		const int rc = add(f, s, i, &r);
 		if (rc)
 			return fail(err, rc, path, "a segment that fits no packet");
 		n++;
@@ -164,16 +182,31 @@ static bool of_stage(void *ctx, size_t i, struct line_record *out)
 	return st->ops->trace(st, i, out);
 }
 
+static size_t head_in_stage(void *ctx, size_t i, uint8_t out[static STAGE_HEAD])
+{
+	struct stage *st = ctx;
+
+	return st->ops->head(st, i, out);
+}
+
+static struct pcapfile_source source_of(struct stage *st, int link)
+{
+	return (struct pcapfile_source){.record = of_stage,
+					.head = st->ops->head ? head_in_stage : NULL,
+					.ctx = st,
+					.link = link};
+}
+
 int pcapfile_write_stage(const char *path, struct stage *st, int link, struct err *err)
 {
-	const struct pcapfile_source s = {of_stage, st, link};
+	const struct pcapfile_source s = source_of(st, link);
 
 	return pcapfile_write(path, &s, err);
 }
 
 int pcapfile_write_stage_to(int fd, struct stage *st, int link, struct err *err)
 {
-	const struct pcapfile_source s = {of_stage, st, link};
+	const struct pcapfile_source s = source_of(st, link);
 	const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	FILE *out = own < 0 ? NULL : fdopen(own, "w");
 

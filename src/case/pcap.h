@@ -2,10 +2,12 @@
  *
  * pcap.h - a trace as a capture file, for Wireshark and its like
  *
- * Frames are rebuilt from the records, with right lengths and checksums; their payload is zeros,
- * for nobody kept it. What a tap in the middle of the link would have seen, when it would have seen
- * it: segments that were lost or held behind it are there, too. Windows beyond 65,535 are told with
- * the window scale option, which the hosts never sent; a SYN has an MSS. Times count from 1970.
+ * What a tap in the middle of the link would have seen, when it would have seen it: segments that
+ * were lost or held behind it are there, too. Where there were frames, their IP and TCP headers are
+ * what they were; else they are built from the records, and invented are a SYN's MSS, the TTL, the
+ * order of the options, and the window scale option where a window is beyond 65,535, and of SACK
+ * there is the right-most block. Payload is always zeros, for nobody kept it, and the checksum
+ * is theirs. Times count from 1970.
  *
  * Each link has addresses of its own on the Ethernet. Where one segment crosses two tapped links it
  * is there twice, and is taken for a retransmission: write a link at a time.
@@ -18,6 +20,8 @@
 struct pcapfile_source {
 	/* The i-th record; false: there is none. */
 	bool (*record)(void *ctx, size_t i, struct line_record *out);
+	/* The first bytes of its frame (stage_ops.head). NULL: there were no frames. */
+	size_t (*head)(void *ctx, size_t i, uint8_t out[static STAGE_HEAD]);
 	void *ctx;
 	int link; /* -1: all */
 };

@@ -106,7 +106,7 @@ struct stage_sock {
 /* ------------------------------------------------------------------------------------- segments
  */
 
-enum { STAGE_COUNTED = 8 };
+enum { STAGE_COUNTED = 8, STAGE_HEAD = 192 };
 
 /* What the two ends of a tapped link looked like: the sender when a segment had just left it, the
  * receiver when it had just come. */
@@ -260,6 +260,9 @@ struct stage_ops {
 	 * the i-th of them. False: there is none, or it was not kept (only the first ones are). */
 	size_t (*trace_count)(struct stage *st);
 	bool (*trace)(struct stage *st, size_t i, struct line_record *out);
+	/* The first bytes of that segment's frame, as it was, enough for all headers; how many. 0:
+	 * nobody kept it. NULL: there are no frames in this stage. */
+	size_t (*head)(struct stage *st, size_t i, uint8_t out[static STAGE_HEAD]);
 	/* What was seen at that segment's ends. 1; 0: there is more to come, and out is what there
 	 * is; -EOPNOTSUPP: nothing happens unasked in this stage, so who looks between two events
 	 * sees the same. */

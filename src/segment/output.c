@@ -110,8 +110,11 @@ static struct segment segment_of(struct host *h, struct tcb *t, uint8_t flags, u
 		t->ack_due = false;
 		s.ack = t->rcv_nxt;
 		s.has_sack = t->sacks_used;
-		if (s.has_sack)
-			s.sack_edge = sack_edge_shown(t);
+		if (s.has_sack) {
+			const struct stretch most = sack_shown(t);
+			s.sack_left = most.from;
+			s.sack_edge = most.to;
+		}
 	}
 	s.window = t->rcv_wnd;
 	return s;

@@ -48,22 +48,22 @@ void sack_drop(struct tcb *t)
 	t->sacks_used = (uint8_t)kept;
 }
 
-static uint32_t right_edge(const struct tcb *t, unsigned blocks)
+static struct stretch right_most(const struct tcb *t, unsigned blocks)
 {
-	uint32_t edge = t->sacks[0].to;
+	struct stretch most = t->sacks[0];
 
 	for (unsigned i = 1; i < t->sacks_used && i < blocks; i++)
-		if (seq_after(t->sacks[i].to, edge))
-			edge = t->sacks[i].to;
-	return edge;
+		if (seq_after(t->sacks[i].to, most.to))
+			most = t->sacks[i];
+	return most;
 }
 
 uint32_t sack_edge(const struct tcb *t)
 {
-	return right_edge(t, SACKS);
+	return right_most(t, SACKS).to;
 }
 
-uint32_t sack_edge_shown(const struct tcb *t)
+struct stretch sack_shown(const struct tcb *t)
 {
-	return right_edge(t, t->has_ts ? SACKS_BESIDE_TIMESTAMPS : SACKS);
+	return right_most(t, t->has_ts ? SACKS_BESIDE_TIMESTAMPS : SACKS);
 }

@@ -4,7 +4,7 @@
  * it
  *
  * No payload, only its length; no urgent pointer, no window scaling (a window is in bytes), and of
- * SACK only the option in a SYN and the right-most edge. Congestion control does not live here, so
+ * SACK only the option in a SYN and the right-most block. Congestion control does not live here, so
  * nothing more is needed.
  */
 #ifndef TCPWHY_SEGMENT_SEGMENT_H
@@ -45,7 +45,9 @@ struct segment {
 	uint32_t length;   /* of the payload */
 	uint32_t window;   /* bytes */
 	uint32_t tsval, tsecr;
-	uint32_t sack_edge; /* has_sack: the right edge of the right-most block */
+	/* has_sack: the right-most block's left and right edge. Nobody here asks for the left one:
+	 * it is for captures. */
+	uint32_t sack_left, sack_edge;
 };
 
 /* Sequence numbers wrap (RFC 9293 3.4): a before b, a after b. */

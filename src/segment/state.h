@@ -381,7 +381,7 @@ void sack_drop(struct tcb *t);
 /* The right edge of the right-most block: of all that are known, and of those that an ACK shows. To
  * be asked only if there is one (sacks_used). */
 uint32_t sack_edge(const struct tcb *t);
-uint32_t sack_edge_shown(const struct tcb *t);
+struct stretch sack_shown(const struct tcb *t);
 
 /* ---------------------------------------------------------------------------------- request.c */
 void request_segment(struct host *h, uint32_t r, const struct segment *s);

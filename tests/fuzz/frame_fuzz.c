@@ -102,6 +102,25 @@ static void comes_back(const struct frame *f)
 	free(exact);
 }
 
+/* What is left of it with zeros for payload is the same segment, be its end not known. */
+static void is_blanked(const struct frame *f, const uint8_t *bytes, size_t size)
+{
+	enum { KEPT = 192 };
+	uint8_t *out = malloc(size);
+	struct frame again = {0}, blank = *f;
+
+	promise(out != NULL);
+	const size_t len = frame_blank(bytes, size < KEPT ? size : KEPT, out, size);
+	promise(len && len <= size && frame_read(out, len, &again) == FRAME_TCP);
+	promise(again.ttl == f->ttl);
+	for (unsigned i = 0; i < again.payload_len; i++)
+		promise(!again.payload[i]);
+	blank.payload = again.payload;
+	blank.ttl = again.ttl = f->ttl ? f->ttl : 64; /* same() is about what was built */
+	same(&blank, &again);
+	free(out);
+}
+
 static void is_sound(const struct frame *f, const uint8_t *bytes, size_t size)
 {
 	char text[FRAME_TEXT_MAX];
@@ -116,6 +135,7 @@ static void is_sound(const struct frame *f, const uint8_t *bytes, size_t size)
 	promise(strlen(frame_format(f, text)) < FRAME_TEXT_MAX);
 	promise(address_equal(&reply.from, &f->to) && reply.to_port == f->from_port);
 	comes_back(f);
+	is_blanked(f, bytes, size);
 }
 
 static void read_one(const uint8_t *data, size_t size, bool right_sums)

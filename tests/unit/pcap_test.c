@@ -94,6 +94,15 @@ static void write_file(bool v6)
 /* ------------------------------------------------------------------------------------ what is read
  */
 
+/* What fits into 1,500 bytes behind the headers. */
+static void announces(const struct frame *f, bool v6)
+{
+	if (f->flags & FRAME_SYN) {
+		assert_true(f->has_mss);
+		assert_int_equal(f->mss, v6 ? 1440 : 1460);
+	}
+}
+
 /* Every frame is sound, checksums too, and the relative numbers are those of the play. */
 static void frames_are_sound(bool v6)
 {
@@ -112,6 +121,7 @@ static void frames_are_sound(bool v6)
 		assert_int_equal(h->caplen, h->len);
 		assert_int_equal(frame_read(bytes, h->caplen, &f), FRAME_TCP);
 		assert_int_equal(address_is_v4(&f.from), !v6);
+		announces(&f, v6);
 		assert_true(now >= last);
 		last = now;
 		fins += f.flags & FRAME_FIN ? 1 : 0;
@@ -200,7 +210,18 @@ static void of_the_kernel(void **state)
 struct made {
 	struct line_record r[3];
 	size_t n;
+	uint8_t head[STAGE_HEAD]; /* of each */
+	size_t head_n;
 };
+
+static size_t of_frame(void *ctx, size_t i, uint8_t out[static STAGE_HEAD])
+{
+	const struct made *m = ctx;
+
+	(void)i;
+	memcpy(out, m->head, STAGE_HEAD);
+	return m->head_n;
+}
 
 static bool of_made(void *ctx, size_t i, struct line_record *out)
 {
@@ -243,6 +264,7 @@ static struct made made(void)
 	m.r[1].segment.window = 1000000;
 	m.r[2].segment.flags = SEGMENT_ACK;
 	m.r[2].segment.has_sack = true;
+	m.r[2].segment.sack_left = 70;
 	m.r[2].segment.sack_edge = 77;
 	return m;
 }
@@ -251,7 +273,7 @@ static void wide_windows_are_scaled(void **state)
 {
 	(void)state;
 	struct made m = made();
-	const struct pcapfile_source s = {of_made, &m, -1};
+	const struct pcapfile_source s = {.record = of_made, .ctx = &m, .link = -1};
 
 	assert_int_equal(pcapfile_write(path, &s, &err), 3);
 	const struct frame syn = frame_at(0), ack = frame_at(1), sack = frame_at(2);
@@ -260,6 +282,7 @@ static void wide_windows_are_scaled(void **state)
 	assert_int_equal(syn.window, 65535);
 	assert_int_equal(ack.window, 1000000 >> 4);
 	assert_int_equal(sack.n_sacks, 1);
+	assert_int_equal(sack.sacks[0].left, 70);
 	assert_int_equal(sack.sacks[0].right, 77);
 	m.r[1].segment.window = 65535;
 	assert_int_equal(pcapfile_write(path, &s, &err), 3);
@@ -267,11 +290,54 @@ static void wide_windows_are_scaled(void **state)
 	assert_int_equal(frame_at(1).window, 65535);
 }
 
+/* Three SACK blocks, a TTL and an MSS that no record tells of, and 1,000 bytes of which 192 minus
+ * the headers were kept. */
+static void headers_are_those_of_the_frame(void **state)
+{
+	(void)state;
+	uint8_t whole[2000], payload[1000];
+	struct made m = made();
+	const struct frame sent = {
+		.from = at("fd00::1"),
+		.to = at("fd00::2"),
+		.from_port = 7,
+		.to_port = 8,
+		.ttl = 63,
+		.flags = FRAME_ACK,
+		.has_mss = true,
+		.mss = 1220,
+		.n_sacks = 3,
+		.sacks = {{200, 300}, {400, 500}, {600, 700}},
+		.payload_len = sizeof(payload),
+		.payload = payload,
+	};
+	const struct pcapfile_source s = {
+		.record = of_made, .head = of_frame, .ctx = &m, .link = -1};
+
+	memset(payload, 0xa5, sizeof(payload));
+	assert_true(frame_build(&sent, whole, sizeof(whole)) > STAGE_HEAD);
+	memcpy(m.head, whole, STAGE_HEAD);
+	m.head_n = STAGE_HEAD;
+	assert_int_equal(pcapfile_write(path, &s, &err), 3);
+	const struct frame f = frame_at(1); /* its checksum is right, too */
+	assert_int_equal(f.from_port, 7);
+	assert_int_equal(f.ttl, 63);
+	assert_int_equal(f.mss, 1220);
+	assert_int_equal(f.n_sacks, 3);
+	assert_int_equal(f.sacks[1].left, 400);
+	assert_int_equal(f.sacks[2].right, 700);
+	assert_int_equal(f.payload_len, 1000);
+	assert_int_equal(f.from_mac[0], 2);
+	m.head_n = 60; /* cut within the headers */
+	assert_int_equal(pcapfile_write(path, &s, &err), 3);
+	assert_int_equal(frame_at(1).from_port, 1);
+}
+
 static void one_link_may_be_chosen(void **state)
 {
 	(void)state;
 	struct made m = made();
-	const struct pcapfile_source s = {of_made, &m, 5};
+	const struct pcapfile_source s = {.record = of_made, .ctx = &m, .link = 5};
 
 	m.r[1].link = 5;
 	assert_int_equal(pcapfile_write(path, &s, &err), 1);
@@ -283,7 +349,7 @@ static void what_cannot_be_written_is_told(void **state)
 {
 	(void)state;
 	struct made m = made();
-	const struct pcapfile_source s = {of_made, &m, -1};
+	const struct pcapfile_source s = {.record = of_made, .ctx = &m, .link = -1};
 
 	assert_int_equal(pcapfile_write("/nonexistent/x.pcap", &s, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/x.pcap"));
@@ -302,6 +368,7 @@ int main(void)
 		cmocka_unit_test(of_the_kernel),
 		cmocka_unit_test(of_the_world),
 		cmocka_unit_test(wide_windows_are_scaled),
+		cmocka_unit_test(headers_are_those_of_the_frame),
 		cmocka_unit_test(one_link_may_be_chosen),
 		cmocka_unit_test(what_cannot_be_written_is_told),
 	};
