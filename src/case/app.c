@@ -397,7 +397,7 @@ int apps_add_server(struct apps *a, const struct app_server *s, struct err *err)
 
 	if (app < 0)
 		return app;
-	must(s->upstream < a->n_apps);
+	must(s->upstream < a->n_apps && (s->upstream < 0 || apps_is_client(a, s->upstream)));
 	a->apps[app].is_server = true;
 	a->apps[app].server = *s;
 	int error = server_start(a, app, err);

@@ -123,5 +123,7 @@ uint64_t apps_all_ghosts(struct apps *a, unsigned *clients);
 
 /* Whether a client has begun all it was to do, and nothing waits: for run_until(). */
 bool apps_is_done(const struct apps *a, int client);
+/* Only a client can be a server's upstream. */
+bool apps_is_client(const struct apps *a, int app);
 
 #endif

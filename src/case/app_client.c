@@ -412,6 +412,11 @@ bool apps_is_done(const struct apps *a, int client)
 	return p->begun >= p->client.total && !p->figures.waiting && !p->asking;
 }
 
+bool apps_is_client(const struct apps *a, int app)
+{
+	return !a->apps[app].is_server;
+}
+
 static bool is_ghost(struct apps *a, const struct conn *c)
 {
 	const struct app_target *t = &a->apps[c->app].client.targets[c->target];

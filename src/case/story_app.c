@@ -54,6 +54,17 @@ static int added(lua_State *l, int r, const struct err *err)
 /* ---------------------------------------------------------------------------------------- servers
  */
 
+/* The client through which the server asks; -1: it answers by itself. */
+static int upstream_of(lua_State *l)
+{
+	if (lua_getfield(l, 3, "upstream") == LUA_TNIL)
+		return -1;
+	if (!luaL_testudata(l, -1, "story.application") ||
+	    !apps_is_client(apps_of(l), story_check(l, -1, STORY_APP)))
+		luaL_error(l, "upstream is a client: host:load{...}");
+	return story_check(l, -1, STORY_APP);
+}
+
 /* host:serve("10.0.0.2:80"[, {backlog =, reply =, closes_first =, ...}]) */
 int story_serve_word(lua_State *l)
 {
@@ -75,8 +86,8 @@ int story_serve_word(lua_State *l)
 	s.closes_first = story_flag_field(l, 3, "closes_first");
 	s.hold_ns = seconds_field(l, 3, "hold", 0);
 	s.ignores_end = story_flag_field(l, 3, "ignores_end");
-	if (!lua_isnil(l, 3) && lua_getfield(l, 3, "upstream") != LUA_TNIL)
-		s.upstream = story_check(l, -1, STORY_APP);
+	if (!lua_isnil(l, 3))
+		s.upstream = upstream_of(l);
 	return added(l, apps_add_server(apps_of(l), &s, &err), &err);
 }
 
@@ -244,8 +255,8 @@ int story_load_word(lua_State *l)
 	X(established)                                                                             \
 	X(open)                                                                                    \
 	X(waiting)                                                                                 \
-	X(requests) X(replies) X(closed) X(slow) X(collisions) X(returns) X(returns_in_60s)        \
-		X(passed_over)
+	X(requests)                                                                                \
+	X(replies) X(closed) X(slow) X(collisions) X(returns) X(returns_in_60s) X(passed_over)
 
 static bool push_count(lua_State *l, const struct app_figures *f, const char *name)
 {

@@ -263,6 +263,17 @@ static bool has_field(lua_State *l, const char *name)
 	return has;
 }
 
+static void end_field(lua_State *l, const char *name, struct tcpwhy_addr *a, uint16_t *port)
+{
+	enum tcpwhy_family family;
+
+	if (!story_text_field(l, 3, name))
+		luaL_error(l, "%s is missing: ADDRESS:PORT", name);
+	lua_getfield(l, 3, name);
+	story_endpoint(l, -1, a, &family, port);
+	lua_pop(l, 1);
+}
+
 enum {
 	INJECTED_MAX = 65000, /* with headers and options it fits an IP packet */
 	WINDOW_MAX = 65535,   /* a segment of nobody's scales nothing */
@@ -276,7 +287,6 @@ static int link_inject(lua_State *l)
 	int link = story_check(l, 1, STORY_LINK);
 	enum line_direction from = direction_of(l, link, 2);
 	struct stage *st = story_stage(story_of(l), l);
-	enum tcpwhy_family family;
 	struct err err = {""};
 	struct segment s = {.window = 65535};
 
@@ -284,10 +294,8 @@ static int link_inject(lua_State *l)
 	story_only(l, 3, names);
 	const char *flags = story_text_field(l, 3, "flags");
 	s.flags = story_pick(l, flags ? flags : "").flags_set;
-	lua_getfield(l, 3, "from");
-	story_endpoint(l, -1, &s.from, &family, &s.from_port);
-	lua_getfield(l, 3, "to");
-	story_endpoint(l, -1, &s.to, &family, &s.to_port);
+	end_field(l, "from", &s.from, &s.from_port);
+	end_field(l, "to", &s.to, &s.to_port);
 	s.seq = number_of(l, "seq");
 	s.ack = number_of(l, "ack");
 	s.length = number_of(l, "length");

@@ -246,6 +246,13 @@ static int new_socket(lua_State *l, int host, int index, enum tcpwhy_family fami
 	family = asked == 6 ? TCPWHY_IPV6 : TCPWHY_IPV4;
 	uint32_t uid = story_whole_field(l, index, "uid", 0, UINT32_MAX);
 	int sock = st->ops->socket(st, host, family, uid);
+	if (sock == STAGE_CANNOT && uid) {
+		lua_pushfstring(l,
+				"a socket of user %I: this process can be no other user "
+				"(CAP_SETUID); run as root",
+				(lua_Integer)uid);
+		story_cannot(l, lua_tostring(l, -1));
+	}
 	struct call c = {.l = l, .s = s, .st = st, .sock = sock};
 	if (sock < 0) {
 		begin(&c, host, uid ? "socket() of user %u" : "socket()", uid);

@@ -59,7 +59,8 @@ static int object_index(lua_State *l)
 	if (lua_gettable(l, lua_upvalueindex(1)) != LUA_TNIL)
 		return 1;
 	if (lua_isnil(l, lua_upvalueindex(2)))
-		return luaL_error(l, "it has no '%s'", luaL_tolstring(l, 2, NULL));
+		return luaL_error(l, "a %s has no '%s'", luaL_tolstring(l, 1, NULL),
+				  luaL_tolstring(l, 2, NULL));
 	lua_settop(l, 2);
 	lua_pushvalue(l, lua_upvalueindex(2));
 	lua_insert(l, 1);

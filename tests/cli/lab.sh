@@ -193,6 +193,25 @@ tap_status "in the model alone" 0 own ', stages = "world"'
 tap_status "on the kernel alone it is none" 2 own ', stages = "kernel"'
 tap_has "that is told" "own.lua:4: only the cases that came with"
 
+# Without privilege no socket is another user's: that is lacking, and is named. A user namespace knows one user.
+cat >"$dir/user.lua" <<'EOT'
+case {about = "a socket of another user"}
+local client = pair("client 10.0.0.1", "server 10.0.0.2")
+expect(client:socket{uid = 1000}.state, "CLOSE")
+EOT
+alone() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+chmod 755 "$dir"
+if [ "$(id -u)" = 0 ] && alone unshare -U true 2>/dev/null && alone test -x "$TCPWHY"; then
+	case $(uname -r) in
+	6.18.*)
+		tap_status "a user's socket without privilege" 0 alone "$TCPWHY" lab "$dir/user.lua"
+		tap_has "what is lacking is told" "not played: line 3: a socket of user 1000"
+		;;
+	esac
+else
+	tap_skip "a user's socket without privilege" "not root, no user namespaces, or tcpwhy is not to be reached"
+fi
+
 # A program that is there and cannot be executed is lacking, as one that is not there.
 with_unshare() # TEXT MODE
 {

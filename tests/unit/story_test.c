@@ -347,6 +347,18 @@ static const struct {
 	{PAIR "return client:socket().nonsense", "a socket has no 'nonsense'"},
 	{PAIR "return client.nonsense", "a host has no 'nonsense'"},
 	{PAIR "client.socket(wire)", "host expected, got"},
+	{PAIR "expect(client.ListenOverflow, nil)",
+	 "a host has no 'ListenOverflow': no state, and"},
+	{PAIR "expect(client:counter 'TcpExtTcpTW', nil)", "a host has no 'TcpExtTcpTW'"},
+	{PAIR "expect(wire.nonsense, nil)", "a link has no 'nonsense'"},
+	{PAIR "wire:inject(client, {flags = 'SYN'})", "t.lua:1: from is missing: ADDRESS:PORT"},
+	{PAIR "wire:inject(client, {from = '10.0.0.1:5'})", "t.lua:1: to is missing: ADDRESS:PORT"},
+	{PAIR "wire:inject(client, {from = wire})", "t.lua:1: from is a text"},
+	{PAIR "server:serve('10.0.0.2:80', {upstream = 'x'})", "upstream is a client: host:load"},
+	{PAIR "local s = server:serve('10.0.0.2:81', {request = 10, reply = 10}) "
+	      "server:serve('10.0.0.2:80', {request = 10, reply = 10, upstream = s}) "
+	      "client:load{to = '10.0.0.2:80', total = 1, request = 10, reply = 10} pause(1)",
+	 "upstream is a client: host:load"},
 	{PAIR "wire:drop(client, 'NONSENSE')", "'NONSENS': flags are"},
 	{PAIR "wire:drop(client, 'SYN', {times = {}})", "times is a number"},
 	{PAIR "client:sysctl('net.ipv4.nonsense', 1)", "t.lua:1: "},
