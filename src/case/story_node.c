@@ -208,35 +208,17 @@ static int node_sysctl(lua_State *l)
 	return 0;
 }
 
-/* Also with nstat's group before it. */
-static bool is_counter(const char *name)
-{
-	const char *bare = !strncmp(name, "TcpExt", 6) ? name + 6
-			   : !strncmp(name, "Tcp", 3)  ? name + 3
-						       : name;
-
-	for (int i = 0; i < COUNTER_COUNT; i++)
-		if (!strcmp(counter_name((enum counter)i), bare))
-			return true;
-	return false;
-}
-
-/* host:counter("ListenOverflows"); nil where the kernel that runs has none of a name that is known.
- * Another name is a slip: as nil it would pass for a counter that this release lacks. */
+/* host:counter("ListenOverflows"); nil where there is none of that name. */
 static int node_counter(lua_State *l)
 {
 	int node = story_check_host(l, 1);
 	struct stage *st = story_stage(story_of(l), l);
-	const char *name = luaL_checkstring(l, 2);
 	struct err err = {""};
 	uint64_t value = 0;
-	int r = st->ops->counter(st, node, name, &value, &err);
+	int r = st->ops->counter(st, node, luaL_checkstring(l, 2), &value, &err);
 
-	if (r == -ENOENT && is_counter(name))
-		return 0;
 	if (r == -ENOENT)
-		return luaL_error(l, "a host has no '%s': no state, and no counter of %s", name,
-				  story_takes_real_time(story_of(l)) ? "this kernel" : "the model");
+		return 0;
 	story_must(l, r, &err);
 	lua_pushinteger(l, (lua_Integer)value);
 	return 1;
@@ -606,6 +588,30 @@ static bool is_state(const char *name)
 	return false;
 }
 
+/* Also with nstat's group before it. */
+static bool is_counter(const char *name)
+{
+	const char *bare = !strncmp(name, "TcpExt", 6) ? name + 6
+			   : !strncmp(name, "Tcp", 3)  ? name + 3
+						       : name;
+
+	for (int i = 0; i < COUNTER_COUNT; i++)
+		if (!strcmp(counter_name((enum counter)i), bare))
+			return true;
+	return false;
+}
+
+/* A name that nobody knows is a slip: nil says that this kernel lacks a counter. */
+static int counter_field(lua_State *l, const char *name)
+{
+	const int found = node_counter(l);
+
+	if (!found && !is_counter(name))
+		return luaL_error(l, "a host has no '%s': no state, and no counter of %s", name,
+				  story_takes_real_time(story_of(l)) ? "this kernel" : "the model");
+	return found;
+}
+
 /* host.TIME_WAIT: sockets in that state; host.ListenOverflows: a counter; host.name */
 static int node_fields(lua_State *l)
 {
@@ -620,7 +626,7 @@ static int node_fields(lua_State *l)
 		return node_count(l);
 	if (name[0] < 'A' || name[0] > 'Z')
 		return luaL_error(l, "a host has no '%s'", name);
-	return node_counter(l);
+	return counter_field(l, name);
 }
 
 void story_open_nodes(lua_State *l)

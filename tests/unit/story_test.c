@@ -349,7 +349,7 @@ static const struct {
 	{PAIR "client.socket(wire)", "host expected, got"},
 	{PAIR "expect(client.ListenOverflow, nil)",
 	 "a host has no 'ListenOverflow': no state, and"},
-	{PAIR "expect(client:counter 'TcpExtTcpTW', nil)", "a host has no 'TcpExtTcpTW'"},
+	{PAIR "expect(client.TcpExtTcpTW, nil)", "a host has no 'TcpExtTcpTW'"},
 	{PAIR "expect(wire.nonsense, nil)", "a link has no 'nonsense'"},
 	{PAIR "wire:inject(client, {flags = 'SYN'})", "t.lua:1: from is missing: ADDRESS:PORT"},
 	{PAIR "wire:inject(client, {from = '10.0.0.1:5'})", "t.lua:1: to is missing: ADDRESS:PORT"},
