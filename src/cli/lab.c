@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/lab_capture.h"
 #include "cli/lab_cases.h"
@@ -101,6 +102,7 @@ static void add_job(struct lab *lab, size_t i, const struct tcpwhy_row *row, boo
 {
 	const struct case_file *f = &lab->files[i];
 
+	must(lab->jobs_n < lab->cases_n * LAB_PLAYS_MAX);
 	lab->case_of[lab->jobs_n] = i;
 	lab->jobs[lab->jobs_n++] = (struct lab_job){
 		.config =
@@ -286,6 +288,7 @@ static void gather(struct lab *lab, size_t i)
 		struct lab_job *job = &lab->jobs[k];
 		if (lab->case_of[k] != i)
 			continue;
+		must(c->plays_n < LAB_PLAYS_MAX);
 		if (lab->captures)
 			c->captures[c->plays_n] = &lab->captures[k];
 		c->plays[c->plays_n++] = &job->play;
@@ -295,6 +298,7 @@ static void gather(struct lab *lab, size_t i)
 			c->model = &job->play;
 	}
 	know_expectations(c);
+	c->by_row = lab->o->compare;
 	c->compared = c->kernel && c->model && play_went(c->kernel) && c->model->end == PLAY_DONE;
 	if (c->compared)
 		agree_compare(c->model, c->kernel, &c->agreement);

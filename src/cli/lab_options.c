@@ -13,7 +13,7 @@ static const struct {
 	const char *line;
 } rows[] = {
 	{"release", "ROW", 'r', "play in the model of that release only"},
-	{"compare", "ROW,ROW", 'c', "play in the model of those releases"},
+	{"compare", "ROW,ROW", 'c', "play in the model of those releases, and tell what differs"},
 	{"slow", NULL, 's', "play in real time, too, what takes minutes on the kernel"},
 	{"pcap", "FILE", 'p', "write the segments as a capture file, \"-\" to standard output"},
 	{"list", NULL, 'l', "name the cases and what they are about"},
@@ -84,6 +84,7 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 	case 'r':
 		return take_rows(o, "release", optarg, err);
 	case 'c':
+		o->compare = true;
 		return take_rows(o, "compare", optarg, err);
 	case 's':
 		o->slow = true;

@@ -5,6 +5,7 @@
 
 #include "report/fold.h"
 #include "report/lab_figures.h"
+#include "report/lab_rows.h"
 #include "report/ladder.h"
 
 enum { NAME = 7, ABOUT = 8, LADDER_MAX = 200 };
@@ -316,6 +317,8 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 	print_ends(c, out);
 	print_failures(c, out);
 	print_agreement(c, out);
+	if (c->by_row)
+		lab_rows_print(c, ABOUT, out);
 	lab_figures_print(c, ABOUT, out);
 	print_captures(c, out);
 	for (unsigned i = 0; verbose && i < c->plays_n; i++)

@@ -13,7 +13,7 @@
 
 #include "case/agree.h"
 
-enum { LAB_PLAYS_MAX = 12 }; /* of one case: each row, and the kernel */
+enum { LAB_PLAYS_MAX = 24 }; /* of one case: each row, this kernel's own, and the kernel */
 
 /* Of one play; its counts are in the play. */
 struct lab_capture {
@@ -31,6 +31,7 @@ struct lab_case {
 		*model;             /* of plays: that of the kernel, and the one of its row */
 	struct agreement agreement; /* if there are both */
 	bool compared;
+	bool by_row; /* releases are to be compared, too: --compare */
 };
 
 /* What came of it. */

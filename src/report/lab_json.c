@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "report/lab_rows.h"
 #include "report/ladder.h"
 #include "report/value.h"
 
@@ -297,6 +298,8 @@ bool report_lab_json(const struct lab_case *cases, size_t n, bool verbose, FILE 
 				     &ok);
 		value_put(j, "plays", plays, &ok);
 		value_put(j, "agreement", agreement_of(&cases[i], &ok), &ok);
+		value_put(j, "releases_compared",
+			  cases[i].by_row ? lab_rows_json(&cases[i], &ok) : json_null(), &ok);
 		value_append(list, j, &ok);
 	}
 	return print(list, out, ok);

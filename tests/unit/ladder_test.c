@@ -505,10 +505,11 @@ static void test_side_by_side_behind_nat(void **state)
 	from_port(sends(&p, 0, 0, 0, SEGMENT_SYN, 7, 0, 0), 5001);
 	from_port(sends(&p, 10 * US, 1, 0, SEGMENT_SYN, 7, 0, 0), 6001);
 	from_port(sends(&p, 100 * US, 0, 0, SEGMENT_SYN, 50, 0, 0), 5002);
-	from_port(sends(&p, 110 * US, 1, 0, SEGMENT_SYN, 50, 0, 0), 6002);
+	/* over a slow link */
+	from_port(sends(&p, 5 * MS, 1, 0, SEGMENT_SYN, 50, 0, 0), 6002);
 	from_port(sends(&p, 200 * US, 1, 1, SEGMENT_SYN | SEGMENT_ACK, 9, 8, 0), 6001);
 	from_port(sends(&p, 210 * US, 0, 1, SEGMENT_SYN | SEGMENT_ACK, 9, 8, 0), 5001);
-	from_port(sends(&p, 300 * US, 1, 1, SEGMENT_ACK, 1, 51, 0), 6002);
+	from_port(sends(&p, 9 * MS, 1, 1, SEGMENT_ACK, 1, 51, 0), 6002);
 	char *out = drawn(&p);
 	has(out, " #1 SYN 0 ");
 	has(out, " #2 SYN 0 ");
