@@ -4,6 +4,7 @@
  */
 #include "case/kernel_state.h"
 
+#include "base/address.h"
 #include "base/assert.h"
 
 #include <errno.h>
@@ -162,7 +163,7 @@ unsigned kernel_release(struct stage *st, int control)
  */
 
 /* A SYN without the option would mean 536 bytes (RFC 9293 3.7.1). */
-enum { MSS = 1460 };
+enum { MSS_V4 = 1460, MSS_V6 = 1440 };
 
 static struct frame frame_of(const struct segment *s, const uint8_t *payload)
 {
@@ -178,7 +179,7 @@ static struct frame frame_of(const struct segment *s, const uint8_t *payload)
 		.seq = s->seq,
 		.ack = s->ack,
 		.has_mss = syn,
-		.mss = MSS,
+		.mss = address_is_v4(&s->to) ? MSS_V4 : MSS_V6,
 		.has_timestamps = s->has_timestamp,
 		.tsval = s->tsval,
 		.tsecr = s->tsecr,

@@ -25,9 +25,10 @@ static const uint16_t *sizes_of(const struct segment *s)
 static uint32_t size_index(const struct host *h, const struct segment *s)
 {
 	const uint16_t *of = sizes_of(s);
+	const uint32_t mss = mss_to(h, &s->from);
 	uint32_t i = SIZES - 1;
 
-	while (i && h->config.mss < of[i])
+	while (i && mss < of[i])
 		i--;
 	return i;
 }

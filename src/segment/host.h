@@ -56,7 +56,8 @@ struct host_config {
 	struct tcpwhy_perturb *perturb; /* as in struct tcpwhy_choice; may be NULL */
 	uint32_t clock_ms;              /* what the timestamp clock shows at time 0 */
 	uint32_t window;  /* announced while nothing waits to be read; 0: 65,535. Bytes. */
-	uint16_t mss;     /* longest payload, 12 less beside a timestamp; 0: 1,460; at least 48 */
+	uint16_t mss;     /* longest payload on IPv4, 20 less on IPv6, 12 less beside a timestamp;
+			   * 0: 1,460; at least 68 */
 	uint16_t hz;      /* of the kernel's clock; 0: 250 */
 	bool wheel;       /* timers run as late as the kernel's (wheel.c); else when they are due */
 	uint64_t jiffies; /* wheel: what the kernel's clock shows at time 0 */

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/address.h"
 #include "segment/state.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
 	TIMESTAMP_BYTES = 12, /* with the padding of the option */
 	SACK_BASE = 4,
 	SACK_BLOCK = 8,
+	IPV6_BYTES = 20,   /* that its header is longer than IPv4's */
 	MSS_DEFAULT = 536, /* TCP_MSS_DEFAULT */
 	LEAST_PACKET = 68, /* tcp_bound_to_half_wnd() */
 };
@@ -57,9 +59,15 @@ static uint32_t sack_bytes(const struct tcb *t)
 	return blocks ? SACK_BASE + blocks * SACK_BLOCK : 0;
 }
 
+uint32_t mss_to(const struct host *h, const struct tcpwhy_addr *peer)
+{
+	return address_is_v4(peer) ? h->config.mss : h->config.mss - (uint32_t)IPV6_BYTES;
+}
+
 uint32_t send_mss(const struct host *h, const struct tcb *t)
 {
-	uint32_t mss = t->mss && t->mss < h->config.mss ? t->mss : h->config.mss;
+	const uint32_t path = mss_to(h, &t->peer);
+	uint32_t mss = t->mss && t->mss < path ? t->mss : path;
 	uint32_t header = HEADER_BYTES, half = t->max_window;
 
 	if (t->has_ts) {

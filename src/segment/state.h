@@ -320,6 +320,8 @@ void send_request_ack(struct host *h, const struct request *r);
 void send_mini_ack(struct host *h, const struct tcb *t);
 /* Puts what the caller filled in onto the wire, answering s. */
 void send_answer(struct host *h, const struct segment *s, struct segment *answer);
+/* What a segment to there carries at most, without options; the peer announces the same. */
+uint32_t mss_to(const struct host *h, const struct tcpwhy_addr *peer);
 /* What a segment carries at most: less by a timestamp (tcp_current_mss()). */
 uint32_t send_mss(const struct host *h, const struct tcb *t);
 /* tcp_receive_window(): announced and not used up. */

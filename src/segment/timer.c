@@ -201,15 +201,34 @@ void retransmit_start(struct host *h, struct tcb *t)
 	timer_set(h, &t->timer, tcb_number(t->sock) << 1, now(h) + t->rto_ns);
 }
 
+/* tcp_model_timeout(): how long so many retries take, the first one after that time. */
+static uint64_t time_of_retries(uint64_t first_ns, uint32_t retries)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i <= retries; i++)
+		sum += time_backed_off(first_ns, i);
+	return sum;
+}
+
 /* retransmits_timed_out(): a number of retries stands for the time that they would take from 200 ms
  * on, counted from the first one, whatever the round trip is. */
 static bool out_of_time(const struct host *h, const struct tcb *t, uint32_t retries)
 {
-	uint64_t most = 0;
+	return t->retransmits &&
+	       now(h) - t->retransmitted_ns >= time_of_retries(RTO_MIN_NS, retries);
+}
 
-	for (uint32_t i = 0; i <= retries; i++)
-		most += time_backed_off(RTO_MIN_NS, i);
-	return t->retransmits && now(h) - t->retransmitted_ns >= most;
+/* Of SYNs the time counts, too, from the first one on: those that do not double let more of them
+ * out, but not beyond when the doubled ones would have ended. */
+static bool syns_are_over(const struct host *h, const struct tcb *t)
+{
+	const uint32_t retries = h->sysctls.syn_retries;
+
+	if (t->retransmits >= retries + linear_timeouts(h, t))
+		return true;
+	return t->state == TCPWHY_SYN_SENT && t->retransmits &&
+	       now(h) - t->sent_ns >= time_of_retries(RTO_INIT_NS, retries);
 }
 
 /* Without a sysctl an orphan has eight, or none once it waits two minutes for each. */
@@ -231,7 +250,7 @@ static bool is_opening(const struct tcb *t)
 static bool gives_up(const struct host *h, const struct tcb *t)
 {
 	if (is_opening(t))
-		return t->retransmits >= h->sysctls.syn_retries + linear_timeouts(h, t);
+		return syns_are_over(h, t);
 	if (!t->orphan)
 		return out_of_time(h, t, h->sysctls.retries2);
 	return out_of_time(h, t, orphan_retries(h, t, t->rto_ns < RTO_MAX_NS));

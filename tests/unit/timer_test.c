@@ -49,6 +49,26 @@ static int syn_retries_0(struct pair *p)
 	return give_up_after(p, 0, 0);
 }
 
+static int syn_retries_0_of_4(struct pair *p)
+{
+	return give_up_after(p, 0, 4);
+}
+
+static int syn_retries_1_of_4(struct pair *p)
+{
+	return give_up_after(p, 1, 4);
+}
+
+static int syn_retries_2_of_4(struct pair *p)
+{
+	return give_up_after(p, 2, 4);
+}
+
+static int syn_retries_3_of_4(struct pair *p)
+{
+	return give_up_after(p, 3, 4);
+}
+
 static int syn_linear_2(struct pair *p)
 {
 	return give_up_after(p, 2, 2);
@@ -89,6 +109,12 @@ static void test_syn(void **state)
 	check_every_row("tcp_syn_retries 0", syn_retries_0, 1000);
 	check_rows("tcp_syn_linear_timeouts 2", syn_linear_2,
 		   SINCE({"3.10", 7000}, {"6.12.y", 9000}));
+	check_rows("tcp_syn_retries 0, four linear", syn_retries_0_of_4,
+		   SINCE({"3.10", 1000}, {"6.12.y", 2000}));
+	check_every_row("tcp_syn_retries 1, four linear", syn_retries_1_of_4, 3000);
+	check_every_row("tcp_syn_retries 2, four linear", syn_retries_2_of_4, 7000);
+	check_rows("tcp_syn_retries 3, four linear", syn_retries_3_of_4,
+		   SINCE({"3.10", 15000}, {"6.12.y", 19000}));
 	check_rows("SYNs", syn_schedule,
 		   SINCE({"3.10", SCHEDULE(1, 3, 7, 15, 31)}, {"6.12.y", SCHEDULE(1, 2, 3, 4, 5)}));
 	check_every_row("before the first second", before_the_first, 0);
