@@ -79,7 +79,7 @@ tap_has "what the server counted" "server: ListenOverflows \+1, ListenDrops \+1"
 tap_has "the ladder" "SYN_SENT +── #[0-9]+ SYN 0 ─+▶ LISTEN"
 tap_status "a case with a box" 0 "$TCPWHY" lab rst-ignored-but-middlebox-believes -v --release 6.18.y
 tap_has "client, box and server are one ladder" "^world 6.18.y, times in ms +client +lb +server$"
-tap_has "an arrow goes through the box" " SYN 0 +SYN_SENT +─+( OPEN )?─+▶ SYN_RECV$"
+tap_has "an arrow goes through the box" " SYN,ACK 0 ack 1 +ESTABLISHED ◀─+ OPEN ─+ SYN_RECV$"
 tap_has "the box resets the client" "RST 101 +CLOSE +◀─+( none)?$"
 tap_has "and the server" "RST 201 +(none )?─+▶ CLOSE$"
 tap_status "as JSON" 0 "$TCPWHY" lab ghost-connection --json --release 3.10
