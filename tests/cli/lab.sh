@@ -76,7 +76,16 @@ tap_status "a case in two releases" 0 "$TCPWHY" lab ghost-connection -v --compar
 tap_has "the old one makes a ghost" "ok +line [0-9]+: a ghost"
 tap_has "the new one drops the SYN" "ok +line [0-9]+: the SYN is dropped"
 tap_has "what the server counted" "server: ListenOverflows \+1, ListenDrops \+1"
+tap_has "what differs first" "6.18.y differs from 3.10: connection 3, segments from client"
+tap_has "and what is counted otherwise" "server SyncookiesSent 2, not 0"
 tap_has "the ladder" "SYN_SENT +── #[0-9]+ SYN 0 ─+▶ LISTEN"
+tap_status "all releases" 0 "$TCPWHY" lab only-two-ports --compare \
+	"$("$TCPWHY" lab --releases --json | jq -r '[.releases[].release] | join(",")')"
+tap_has "two that do the same" "7.2.y does what 6.18.y does"
+tap_status "as JSON" 0 "$TCPWHY" lab time-wait-takes-new-syn --json --compare 4.11,6.18.y
+tap_equal "what is counted otherwise in JSON" \
+	"$(echo "$out" | jq -c '.cases[0].releases_compared[0] | [.release, .before, .counters[0].counter]')" \
+	'["6.18.y","4.11","TW"]'
 tap_status "a case with a box" 0 "$TCPWHY" lab rst-ignored-but-middlebox-believes -v --release 6.18.y
 tap_has "client, box and server are one ladder" "^world 6.18.y, times in ms +client +lb +server$"
 tap_has "an arrow goes through the box" " SYN,ACK 0 ack 1 +ESTABLISHED ◀─+ OPEN ─+ SYN_RECV$"
