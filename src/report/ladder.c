@@ -6,6 +6,8 @@
 
 #include "report/ladder_lines.h"
 
+enum { LOOK_BACK = 1024 }; /* segments that left before: a bound for plays of many */
+
 /* ----------------------------------------------------------------------------------------- events
  */
 
@@ -71,15 +73,88 @@ static bool is_overtaken(const struct play *p, uint32_t i)
 	return false;
 }
 
+static uint64_t transit(const struct line_record *r)
+{
+	return r->passage == LINE_DELIVERED && r->arrived_ns > r->sent_ns
+		       ? r->arrived_ns - r->sent_ns
+		       : 0;
+}
+
+/* Of what the link, the way it is, takes for a segment in either direction. */
+static uint64_t shortest_transit(const struct play *p, uint32_t link)
+{
+	uint64_t shortest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < p->segments_n; i++) {
+		const struct line_record *r = &p->segments[i].record;
+		const uint64_t took = transit(r);
+		if (took && r->link == (int)link && took < shortest)
+			shortest = took;
+	}
+	return shortest;
+}
+
+static bool is_between(uint64_t at_ns, const struct line_record *r)
+{
+	return at_ns > r->sent_ns && at_ns < r->arrived_ns;
+}
+
+/* Another one left, or came, while this one was on its way. */
+static bool others_passed(const struct play *p, uint32_t i)
+{
+	const struct line_record *r = &p->segments[i].record;
+	const uint32_t first = i > LOOK_BACK ? i - LOOK_BACK : 0;
+
+	for (uint32_t k = first; k < p->segments_n; k++) {
+		const struct line_record *other = &p->segments[k].record;
+		if (k > i && other->sent_ns >= r->arrived_ns)
+			break;
+		if (k == i || other->link != r->link)
+			continue;
+		if (is_between(other->sent_ns, r) ||
+		    (transit(other) && is_between(other->arrived_ns, r)))
+			return true;
+	}
+	return false;
+}
+
+static bool someone_called(const struct ladder *l, const struct line_record *r)
+{
+	for (uint32_t i = 0; i < l->p->calls_n; i++) {
+		const struct play_call *c = &l->p->calls[i];
+		if (is_shown(l, c) && (is_between(c->at_ns, r) || is_between(c->end_ns, r)))
+			return true;
+	}
+	return false;
+}
+
+/* One that took longer than others of its link, while its hosts did something else: what the
+ * receiver became is not of the moment in which it went. */
+static bool is_held_up(const struct ladder *l, uint32_t i)
+{
+	const struct line_record *r = &l->p->segments[i].record;
+	const uint64_t took = transit(r);
+
+	return took > l->shortest_ns && took - l->shortest_ns > LADDER_AT_ONCE_NS &&
+	       (others_passed(l->p, i) || someone_called(l, r));
+}
+
+static bool is_late(const struct ladder *l, uint32_t i)
+{
+	return is_overtaken(l->p, i) || (l->way->columns == 2 && is_held_up(l, i));
+}
+
 static void collect_segments(struct ladder *l)
 {
 	const struct play *p = l->p;
 
+	if (l->way->columns == 2)
+		l->shortest_ns = shortest_transit(p, l->link);
 	for (uint32_t i = 0; i < p->segments_n; i++) {
 		const struct line_record *r = &p->segments[i].record;
 		if (r->link < 0 || (uint32_t)r->link >= p->links_n || !l->way->has_link[r->link])
 			continue;
-		const bool late = l->way->columns > 2 && is_overtaken(p, i);
+		const bool late = is_late(l, i);
 		add(l, (struct event){.kind = SEGMENT_WENT,
 				      .index = i,
 				      .at_ns = r->sent_ns,
@@ -163,7 +238,7 @@ static void print_segment(struct ladder *l, const struct event *e)
 	if (e->is_told || !has_room(l))
 		return;
 	if (l->way->columns == 2)
-		ladder_link_segment(l, e->index);
+		ladder_link_segment(l, e);
 	else
 		ladder_chain_segment(l, e);
 }

@@ -8,9 +8,6 @@
  * arrow. What a host shows is its state, what a box shows is what it believes of the session. */
 enum { TIME = 10, STATE = 11, BELIEF = 7, SEGMENT = TIME + 1 };
 
-/* Whoever sends on within that time passes it at once: one line, with an arrow through the box. */
-enum { AT_ONCE_NS = 1000000 };
-
 static const struct {
 	int segment, arrow;
 } widths[WAY_COLUMNS + 1] = {[3] = {25, 5}, [4] = {17, 3}};
@@ -84,7 +81,7 @@ static uint32_t find_onward(const struct ladder *l, uint32_t i)
 
 	for (uint32_t k = i + 1; k < l->events_n; k++) {
 		const struct event *later = &l->events[k];
-		if (later->at_ns - e->at_ns > AT_ONCE_NS)
+		if (later->at_ns - e->at_ns > LADDER_AT_ONCE_NS)
 			break;
 		if (later->kind == SEGMENT_WENT && !later->is_told && later->apart == EVENT_NONE &&
 		    ladder_chain_goes_on(l, e, later))

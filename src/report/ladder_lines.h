@@ -12,11 +12,15 @@
 #include "report/fold.h"
 #include "report/ladder_way.h"
 
-/* What a line tells. A call that waits has two: it begins, and it ends. So has a segment of a chain
- * that others overtook: it went, and it came. */
+/* What a line tells. A call that waits has two: it begins, and it ends. So has a segment that
+ * others overtook, or that was held up: it went, and it came. */
 enum event_kind { CALL_BEGINS, CALL_ENDS, SEGMENT_CAME, SEGMENT_WENT };
 
 #define EVENT_NONE UINT32_MAX
+
+/* A box that sends on within that time passes it at once: one line, with an arrow through the box.
+ * A segment that took no longer than that beyond others was not held up. */
+enum { LADDER_AT_ONCE_NS = 1000000 };
 
 struct event {
 	enum event_kind kind;
@@ -40,6 +44,7 @@ struct ladder {
 	const struct way *way;
 	uint32_t link; /* the first one */
 	FILE *out;
+	uint64_t shortest_ns; /* of two columns: the least that a segment was on its way */
 	unsigned printed, max, left_out, max_of_link;
 	struct event *events;
 	uint32_t events_n;
@@ -64,7 +69,7 @@ int ladder_node(const struct play *p, const struct line_record *r, bool receiver
 
 /* A ladder of two columns. */
 void ladder_link_title(const struct ladder *l);
-void ladder_link_segment(const struct ladder *l, uint32_t segment);
+void ladder_link_segment(const struct ladder *l, const struct event *e);
 void ladder_link_call(const struct ladder *l, const struct play_call *c, uint64_t at_ns,
 		      const char *text);
 

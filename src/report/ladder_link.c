@@ -34,24 +34,31 @@ static void put_time(struct fold *f, uint64_t ns)
 		fold_newline(f);
 }
 
-/* "── SYN 0 ──▶", "◀── RST 1 ──", or with an x where it was lost. */
-static void arrow_of(const struct ladder *l, uint32_t i, char out[static ARROW_TEXT])
+static bool is_departure(const struct event *e)
 {
-	const struct line_record *r = &l->p->segments[i].record;
-	bool right = r->direction == LINE_FROM_0, lost = r->passage == LINE_LOST;
+	return e->kind == SEGMENT_WENT && e->comes_late;
+}
+
+/* "── SYN 0 ──▶", "◀── RST 1 ──", or with an x where it was lost, a bar where it was held. */
+static void arrow_of(const struct ladder *l, const struct event *e, char out[static ARROW_TEXT])
+{
+	const struct line_record *r = &l->p->segments[e->index].record;
+	const bool right = r->direction == LINE_FROM_0, lost = r->passage == LINE_LOST;
+	const char *stop = lost ? "x" : is_departure(e) ? "|" : NULL;
 	char label[LADDER_LABEL];
 	int fill;
 
-	ladder_label(l, i, label);
+	ladder_label(l, e->index, label);
 	fill = ARROW - 5 - (int)strlen(label);
 	out[0] = '\0';
-	strcat(out, right ? "── " : lost ? "x── " : "◀── ");
+	strcat(out, right ? "" : stop ? stop : "◀");
+	strcat(out, "── ");
 	strcat(out, label);
 	strcat(out, " ");
 	for (int k = 0; k < fill && k < 40; k++)
 		strcat(out, "─");
 	if (right)
-		strcat(out, lost ? "x" : "▶");
+		strcat(out, stop ? stop : "▶");
 }
 
 static void put_arrow(struct fold *f, const char *arrow)
@@ -67,26 +74,38 @@ static void put_arrow(struct fold *f, const char *arrow)
 	fold_plain(f, arrow);
 }
 
-static const char *befell(const struct line_record *r)
+static const char *befell(const struct event *e, const struct line_record *r)
 {
 	const char *origin = ladder_origin(r);
 
+	if (e->kind == SEGMENT_CAME)
+		return "late";
+	if (e->comes_late)
+		return "held";
 	return origin[0] ? origin : ladder_passage(r);
 }
 
-void ladder_link_segment(const struct ladder *l, uint32_t i)
+/* Each end at its own moment. */
+static const char *state_of(const struct event *e, const struct play_segment *s, bool receiver)
 {
-	const struct play_segment *s = &l->p->segments[i];
+	const bool is_there = receiver ? !is_departure(e) : e->kind == SEGMENT_WENT;
+
+	return is_there ? ladder_state(s->state[receiver]) : "";
+}
+
+void ladder_link_segment(const struct ladder *l, const struct event *e)
+{
+	const struct play_segment *s = &l->p->segments[e->index];
 	bool right = s->record.direction == LINE_FROM_0;
-	const char *left_state = ladder_state(s->state[!right]);
-	const char *right_state = ladder_state(s->state[right]), *passage = befell(&s->record);
+	const char *left_state = state_of(e, s, !right), *right_state = state_of(e, s, right);
+	const char *passage = befell(e, &s->record);
 	struct fold f = {.out = l->out};
 	char arrow[ARROW_TEXT], end[64];
 
-	arrow_of(l, i, arrow);
+	arrow_of(l, e, arrow);
 	snprintf(end, sizeof(end), "%s%s%s", right_state, right_state[0] && passage[0] ? ", " : "",
 		 passage);
-	put_time(&f, s->record.sent_ns);
+	put_time(&f, e->at_ns);
 	fold_to(&f, TIME + 1);
 	fold_plain(&f, left_state);
 	put_arrow(&f, arrow);
@@ -98,7 +117,7 @@ void ladder_link_segment(const struct ladder *l, uint32_t i)
 	}
 	fold_newline(&f);
 	/* Under the arrow: beside the state it would not fit. */
-	if (s->counted[0])
+	if (s->counted[0] && !is_departure(e))
 		ladder_put_counted(l, s, ladder_node(l->p, &s->record, true), MIDDLE);
 }
 

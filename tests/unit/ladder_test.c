@@ -643,6 +643,70 @@ static void test_two_hosts(void **state)
 	done(&p, out);
 }
 
+/* client - server; a segment that takes as long as they all do, so that the others are late */
+static void begin_pair(struct play *p)
+{
+	begin(p);
+	const int client = host(p, "client"), server = host(p, "server");
+	join(p, client, server);
+	shows(sends(p, 0, 0, 0, SEGMENT_ACK, 1, 1, 0), TCPWHY_ESTABLISHED, TCPWHY_ESTABLISHED);
+}
+
+/* While it was held the client called, and became what the segment found. */
+static void test_held_up(void **state)
+{
+	struct play p;
+	struct play_segment *s;
+
+	(void)state;
+	begin_pair(&p);
+	s = sends(&p, 10 * MS, 0, 1, SEGMENT_ACK, 1, 1, 10);
+	shows(s, TCPWHY_ESTABLISHED, TCPWHY_FIN_WAIT2);
+	s->record.arrived_ns = 90 * MS;
+	strcpy(s->counted, "TW +1");
+	calls(&p, 50 * MS, 0, "shutdown(write)", "ok");
+	char *out = drawn(&p);
+	has(out, "    10.000 ms             |── ACK 0:10 ack 0 ────────── ESTABLISHED, held\n"
+		 "    50.000 ms shutdown(write) = ok\n"
+		 "    90.000 ms FIN_WAIT2   ◀── ACK 0:10 ack 0 ────────── late\n"
+		 "                          client: TW +1\n");
+	done(&p, out);
+	begin_pair(&p);
+	s = sends(&p, 10 * MS, 0, 0, SEGMENT_ACK, 1, 1, 10);
+	shows(s, TCPWHY_ESTABLISHED, TCPWHY_CLOSE_WAIT);
+	s->record.arrived_ns = 90 * MS;
+	sends(&p, 60 * MS, 0, 1, SEGMENT_ACK, 1, 1, 0);
+	out = drawn(&p);
+	has(out, " 10.000 ms ESTABLISHED ── ACK 0:10 ack 0 ──────────| held\n");
+	has(out, " 90.000 ms             ── ACK 0:10 ack 0 ──────────▶ CLOSE_WAIT, late\n");
+	done(&p, out);
+}
+
+/* One line where nothing happened meanwhile, and where the link is slow for all. */
+static void test_slow(void **state)
+{
+	struct play p;
+	struct play_segment *s;
+
+	(void)state;
+	begin_pair(&p);
+	s = sends(&p, 10 * MS, 0, 0, SEGMENT_ACK, 1, 1, 10);
+	s->record.arrived_ns = 90 * MS;
+	calls(&p, 90 * MS, 1, "recv()", "10");
+	char *out = drawn(&p);
+	has_not(out, "late");
+	done(&p, out);
+	begin(&p);
+	join(&p, host(&p, "client"), host(&p, "server"));
+	for (unsigned i = 0; i < 3; i++) {
+		s = sends(&p, i * MS, 0, 0, SEGMENT_ACK, 1 + 10 * i, 1, 10);
+		s->record.arrived_ns = i * MS + 30 * MS;
+	}
+	out = drawn(&p);
+	has_not(out, "late");
+	done(&p, out);
+}
+
 /* For each link that a ladder shows. */
 static void test_max(void **state)
 {
@@ -790,6 +854,7 @@ int main(void)
 		cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_side_by_side_behind_nat),
 		cmocka_unit_test(test_facing),       cmocka_unit_test(test_two_boxes),
 		cmocka_unit_test(test_no_chain),     cmocka_unit_test(test_two_hosts),
+		cmocka_unit_test(test_held_up),      cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_max),          cmocka_unit_test(test_random),
 	};
 
