@@ -249,6 +249,8 @@ struct stage_ops {
 	/* By the kernel's name, "ListenOverflows". -ENOENT: this release has none of that name. */
 	int (*counter)(struct stage *st, int host, const char *name, uint64_t *value,
 		       struct err *err);
+	/* All of them, by enum counter. NULL: each has to be asked. */
+	void (*counters)(struct stage *st, int host, uint64_t *values);
 	/* What the rule book said to the socket's last bind(), listen() or connect(), with the
 	 * counts of the range where connect() found no port; false: this stage has none, or the
 	 * driver made the call. */

@@ -558,6 +558,7 @@ static const struct stage_ops ops = {
 	.list = stage_world_list,
 	.destroy = stage_world_destroy,
 	.counter = stage_world_counter,
+	.counters = stage_world_counters,
 	.verdict = stage_world_verdict,
 	.sessions = stage_world_sessions,
 	.trace_count = stage_world_trace_count,

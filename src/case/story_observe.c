@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void story_observe_begin(struct story *s)
 {
@@ -60,24 +61,24 @@ static uint8_t state_of(const struct story *s, int node, const struct segment *g
 	return opening && !sender && listens(s, node, here, port) ? TCPWHY_LISTEN : TCPWHY_CLOSE;
 }
 
-/* What the host counted since it was looked at last, but for connections that opened: the states
- * show those. */
+/* What the host counted since the last event, but for connections that opened: the states show
+ * those. */
 static void count(struct story *s, int node, struct stage_sight *out)
 {
-	for (int i = COUNTER_AttemptFails; s->counted && i < COUNTER_COUNT; i++) {
-		const char *name = counter_name((enum counter)i);
-		uint64_t now = 0, *before = &s->counted[node][i];
-		struct err err;
-		if (s->stage->ops->counter(s->stage, node, name, &now, &err) || now == *before)
-			continue;
-		const uint64_t times = now - *before;
-		*before = now;
-		if (!out || out->n_counted == STAGE_COUNTED)
+	uint64_t now[COUNTER_COUNT];
+
+	if (!s->counted)
+		return;
+	s->stage->ops->counters(s->stage, node, now);
+	for (int i = COUNTER_AttemptFails; i < COUNTER_COUNT; i++) {
+		const uint64_t times = now[i] - s->counted[node][i];
+		if (!times || out->n_counted == STAGE_COUNTED)
 			continue;
 		out->counted[out->n_counted].counter = (uint8_t)i;
 		out->counted[out->n_counted++].times =
 			(uint16_t)(times < UINT16_MAX ? times : UINT16_MAX);
 	}
+	memcpy(s->counted[node], now, sizeof(now));
 }
 
 static uint8_t session_of(const struct story *s, int box, const struct segment *g)
@@ -99,7 +100,16 @@ static void look_at(struct story *s, int end, int node, const struct segment *g,
 		return;
 	}
 	out->state[end] = state_of(s, node, g, end == 0);
-	count(s, node, end == 1 ? out : NULL);
+	if (end == 1)
+		count(s, node, out);
+}
+
+/* What a call or a timer counted is not of the segment that comes next. */
+static void count_from_here(struct story *s)
+{
+	for (uint32_t i = 0; i < s->play->nodes_n; i++)
+		if (!s->play->nodes[i].is_box)
+			s->stage->ops->counters(s->stage, (int)i, s->counted[i]);
 }
 
 /* --------------------------------------------------------------------------------------- on both
@@ -196,6 +206,9 @@ void story_read_trace(struct story *s)
 
 void story_observe(struct story *s)
 {
-	if (s->config->observe && s->started)
-		story_read_trace(s);
+	if (!s->config->observe || !s->started)
+		return;
+	story_read_trace(s);
+	if (s->counted && s->stage->ops->counters)
+		count_from_here(s);
 }

@@ -181,6 +181,14 @@ int stage_world_counter(struct stage *st, int host, const char *name, uint64_t *
 	return -ENOENT;
 }
 
+void stage_world_counters(struct stage *st, int host, uint64_t *values)
+{
+	struct host *h = stage_world_host_at(self(st), host);
+
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		values[i] = host_counter(h, (enum counter)i);
+}
+
 bool stage_world_verdict(struct stage *st, int sock, struct tcpwhy_verdict *v)
 {
 	const struct sock *k = stage_world_sock_at(self(st), sock);

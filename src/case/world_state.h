@@ -118,6 +118,7 @@ int stage_world_list(struct stage *st, int host, struct stage_sock *out, size_t 
 		     struct err *err);
 int stage_world_destroy(struct stage *st, int host, const struct tcpwhy_addr *local, uint16_t port,
 			const struct tcpwhy_addr *peer, uint16_t peer_port, struct err *err);
+void stage_world_counters(struct stage *st, int host, uint64_t *values);
 int stage_world_counter(struct stage *st, int host, const char *name, uint64_t *value,
 			struct err *err);
 bool stage_world_verdict(struct stage *st, int sock, struct tcpwhy_verdict *v);

@@ -308,6 +308,17 @@ static void test_counters_are_observed(void **state)
 		assert_string_equal(p.segments[i].counted, "");
 	assert_string_equal(p.segments[3].counted, "ListenOverflows +1, ListenDrops +1");
 	play_free(&p);
+	/* close() counts TW, long before the FIN that comes then */
+	play_on("6.18.y",
+		PAIR "local l = server:listen('10.0.0.2:80', 4) "
+		     "local c = client:connect('10.0.0.2:80') local s = l:accept() pause(0.1) "
+		     "c:shutdown('write') pause(0.1) c:close() pause(0.1) expect(client.TW, 1) "
+		     "s:close() pause(0.1)",
+		&p);
+	assert_int_equal(p.segments_n, 7);
+	for (int i = 0; i < 7; i++)
+		assert_string_equal(p.segments[i].counted, "");
+	play_free(&p);
 }
 
 /* --------------------------------------------------------------------------------------- misuse */
