@@ -48,7 +48,7 @@ expect(server.TIME_WAIT, 1, "tcp_rfc1337=1: TIME_WAIT ignores the RST")
 server:sysctl("net.ipv4.tcp_rfc1337", 0)
 pause(0.6) -- such answers are limited to two a second
 old_syn()
-expect(server.TIME_WAIT, 0, "tcp_rfc1337=0: the RST ends it (RFC 1337: assassination)")
+eventually(server, "TIME_WAIT", 0, "tcp_rfc1337=0: the RST ends it (RFC 1337: assassination)")
 
 from_5000()
 listener:close()
