@@ -45,8 +45,13 @@ if stage == "kernel" then
 	local _, shown = node:run(words "tcpwhy fix yaml init-container --kube 1.29 --json net.ipv4.tcp_tw_reuse=1")
 	local argv = read_json(shown).argv
 	expect(pod:try_run(table.unpack(argv)), 0, "what fix yaml says, verbatim: " .. table.concat(argv, " "))
-	local status, why = pod:run(words("setpriv --reuid=65534 --clear-groups sysctl -w " .. NAME .. "=0"))
-	expect(status ~= 0 and pod:sysctl(NAME), 1, "the application may not: " .. why:sub(1, -2))
+	local application = "setpriv --reuid=65534 --clear-groups "
+	if pod:try_run(words(application .. "true")) == 0 then
+		local status, why = pod:run(words(application .. "sysctl -w " .. NAME .. "=0"))
+		expect(status ~= 0 and pod:sysctl(NAME), 1, "the application may not: " .. why:sub(1, -2))
+	else
+		note("who plays this has no other user to be: what the application may was not tried", pod)
+	end
 
 	-- The two others, which a kubelet and a network carry out.
 	local function yaml(kind)

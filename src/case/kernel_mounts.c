@@ -20,7 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOLDER "/run/tcpwhy-lab"
+#define FOLDER         "/run/tcpwhy-lab"
+#define SYSTEM_FOLDERS "/usr/sbin:/sbin"
 
 /* In a child that has it to itself. 0, or the errno. */
 static int arrange(const char *exe)
@@ -91,12 +92,13 @@ static int make(const char *exe)
 	return fd;
 }
 
-/* Our own environment with FOLDER before PATH. The texts are borrowed but for the first, which is
- * the array's neighbour in memory. */
+/* Our own environment with FOLDER before PATH, and behind it where an ordinary user's has not the
+ * programs of cases. The texts are borrowed but for the first, which is the array's neighbour in
+ * memory. */
 static char **environment(void)
 {
 	const char *path = getenv("PATH"), *rest = path ? path : "/usr/bin:/bin";
-	const size_t length = strlen("PATH=" FOLDER ":") + strlen(rest) + 1;
+	const size_t length = strlen("PATH=" FOLDER ":" SYSTEM_FOLDERS) + strlen(rest) + 2;
 	size_t n = 0, used = 0;
 
 	while (environ[n])
@@ -105,7 +107,7 @@ static char **environment(void)
 	if (!all)
 		return NULL;
 	all[used++] = (char *)(all + n + 2);
-	snprintf(all[0], length, "PATH=" FOLDER ":%s", rest);
+	snprintf(all[0], length, "PATH=" FOLDER ":%s:" SYSTEM_FOLDERS, rest);
 	for (size_t i = 0; i < n; i++)
 		if (strncmp(environ[i], "PATH=", 5) != 0)
 			all[used++] = environ[i];

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,15 @@ struct program {
 	int pid;
 	int output; /* what it writes; -1 */
 };
+
+/* A directory that may not be searched says nothing of a program. */
+static bool is_about_it(const char *path, int error)
+{
+	struct stat unused;
+
+	return error != ENOENT && error != ENOTDIR &&
+	       (error != EACCES || !stat(path, &unused) || errno != EACCES);
+}
 
 /* As execvpe() looks for it, but what the kernel cannot execute (ENOEXEC) is given to no shell. */
 static void execute(const char *file, const char *const argv[], char *const environment[])
@@ -46,8 +56,9 @@ static void execute(const char *file, const char *const argv[], char *const envi
 		path[n] = '/';
 		memcpy(path + n + 1, file, length + 1);
 		execve(path, (char *const *)argv, environment);
-		if (errno != ENOENT && errno != ENOTDIR)
-			error = errno;
+		const int why = errno;
+		if (is_about_it(path, why))
+			error = why;
 		if (error == ENOEXEC)
 			break;
 	}

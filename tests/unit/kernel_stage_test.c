@@ -718,6 +718,25 @@ static void programs_have_a_run_of_their_own(void **state)
 	on->free(st);
 }
 
+/* An ordinary user's PATH has not the programs of cases, such as sysctl. */
+static void programs_are_looked_for_in_sbin(void **state)
+{
+	(void)state;
+	const char *const path[] = {"sh", "-c", "echo \"$PATH\"", NULL};
+	const char *const nothing[] = {"no-such-program", NULL};
+	char out[4096], *before = strdup(getenv("PATH"));
+
+	assert_non_null(before);
+	setenv("PATH", "/usr/bin:/bin", 1);
+	open_pair(false);
+	assert_int_equal(on->run(st, client, path, LIMIT, out, sizeof(out), &err), 0);
+	assert_string_equal(out, "/run/tcpwhy-lab:/usr/bin:/bin:/usr/sbin:/sbin\n");
+	assert_int_equal(on->run(st, client, nothing, LIMIT, NULL, 0, &err), -ENOENT);
+	on->free(st);
+	setenv("PATH", before, 1);
+	free(before);
+}
+
 static void programs_run_in_a_host(void **state)
 {
 	(void)state;
@@ -878,6 +897,7 @@ int main(void)
 		cmocka_unit_test(killed_cgroups_go),
 		cmocka_unit_test(daemons_go),
 		cmocka_unit_test(programs_have_a_run_of_their_own),
+		cmocka_unit_test(programs_are_looked_for_in_sbin),
 		cmocka_unit_test(programs_have_files),
 		cmocka_unit_test(a_case_goes_as_far_as_its_programs),
 		cmocka_unit_test(nothing_is_left),
