@@ -22,11 +22,11 @@ play() # CASE [CMD...]: plays it, by CMD; false: not on this kernel
 	shift
 	run "$@" "$TCPWHY" lab "$case" --json --release "$row"
 	if [ "$status" = 3 ]; then
-		tap_skip "$case" "it is not for $row: $(echo "$out" | jq -r '.cases[0].verdict')"
+		tap_skip "$case" "it is not for $row: $(printf "%s\n" "$out" | jq -r '.cases[0].verdict')"
 		return 1
 	fi
 	tap_point "$([ "$status" = 0 ] && echo 1 || echo 0)" "$case holds"
-	out=$(echo "$out" | jq -r '.cases[0].plays[] | select(.stage == "kernel") | .expectations[]
+	out=$(printf "%s\n" "$out" | jq -r '.cases[0].plays[] | select(.stage == "kernel") | .expectations[]
 		| (if .skipped then "skip " + .text + ": " + .skipped elif .holds then "ok " else "BAD " end) + .text')
 }
 
