@@ -7,10 +7,10 @@
  * and what each socket call returns. Still a model: no system call, no clock, no packet. The caller
  * brings segments, takes those that go out, and moves the clock to the next deadline.
  *
- * It does not know payload, congestion control, RTT sampling beyond the handshake, loss recovery
- * but by time-out, the dynamics of the own window, URG, Fast Open, AO, MD5 or MPTCP. Data is
- * acknowledged at once. What a route decides (source address, whether there is one) is the
- * caller's.
+ * It does not know payload, congestion control (but that nothing new goes before what was sent
+ * again is acknowledged), RTT sampling beyond the handshake, loss recovery but by time-out, the
+ * dynamics of the own window, URG, Fast Open, AO, MD5 or MPTCP. Data is acknowledged at once. What
+ * a route decides (source address, whether there is one) is the caller's.
  *
  * Kernel counterparts: tcp_v4_rcv(), tcp_conn_request(), tcp_check_req(),
  * tcp_rcv_state_process(), tcp_validate_incoming(), tcp_timewait_state_process(), tcp_close(),

@@ -214,6 +214,20 @@ static uint32_t send_room(const struct tcb *t)
 	return seq_after(edge, t->snd_nxt) ? edge - t->snd_nxt : 0;
 }
 
+/* What was sent again after a time-out fills the congestion window, which is one segment then,
+ * until the oldest is acknowledged as a whole (tcp_enter_loss(), tcp_cwnd_test()). */
+static bool awaits_again(const struct tcb *t)
+{
+	return t->retransmitted_ns && t->snd_una != t->snd_nxt;
+}
+
+/* Before 6.10 the last segment was, all the same, if it had the FIN; the rows tell it by the
+ * feature of 6.5. */
+static bool is_let_out(const struct host *h, const struct tcb *t)
+{
+	return t->fin_queued && !has(h, TCPWHY_P_SYN_LINEAR);
+}
+
 /* How much of what waits goes now, FIN included (tcp_snd_wnd_test(), tcp_mss_split_point()): less
  * than a segment as a whole or not at all, so a FIN needs room; more than that as far as the window
  * goes, once a full segment fits, and with the last of the data a FIN needs none. */
@@ -225,6 +239,8 @@ static uint32_t may_go(const struct host *h, const struct tcb *t)
 	if (!waits)
 		return 0;
 	const uint32_t data = waits - (t->fin_queued ? 1 : 0);
+	if (awaits_again(t) && !(is_let_out(h, t) && data <= most))
+		return 0;
 	if (data <= most)
 		return waits <= room ? waits : 0;
 	if (room < most)

@@ -14,7 +14,6 @@ const char *outside_name(enum outside_reason reason)
 		[OUTSIDE_MOVED_FIN] = "a FIN that moves",
 		[OUTSIDE_PREDICTED] = "header prediction",
 		[OUTSIDE_ROUND_TRIP] = "a made-up round trip",
-		[OUTSIDE_CONGESTION] = "congestion window",
 		[OUTSIDE_SMALL] = "a small first window",
 	};
 
@@ -150,16 +149,4 @@ enum outside_reason outside_segment(struct outside *o, const struct seen_flow *s
 		return OUTSIDE_MOVED_FIN;
 	remember(o, k); /* a cookie's connection begins with it */
 	return OUTSIDE_NOT;
-}
-
-/* What was sent again is a loss: the window of congestion is one, and it is full. */
-enum outside_reason outside_call(const struct step *s, const struct seen_flow *seen)
-{
-	const bool sends =
-		s->kind == STEP_SEND || s->kind == STEP_SHUTDOWN || s->kind == STEP_CLOSE;
-
-	return sends && seen->state != TCPWHY_SYN_SENT && seen->timer == HOST_TIMER_RETRANSMIT &&
-			       seen->retransmits
-		       ? OUTSIDE_CONGESTION
-		       : OUTSIDE_NOT;
 }

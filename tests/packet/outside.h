@@ -18,7 +18,6 @@ enum outside_reason {
 	OUTSIDE_MOVED_FIN,
 	OUTSIDE_PREDICTED,
 	OUTSIDE_ROUND_TRIP,
-	OUTSIDE_CONGESTION,
 	OUTSIDE_SMALL,
 	OUTSIDE_REASONS
 };
@@ -42,8 +41,5 @@ struct outside_view {
 /* A segment that is played is remembered. seen: the kernel's, before it; m->seg may be NULL. */
 enum outside_reason outside_segment(struct outside *o, const struct seen_flow *seen,
 				    struct outside_view k, struct outside_view m);
-
-/* A call; seen: the kernel's, of the connection of its socket. */
-enum outside_reason outside_call(const struct step *s, const struct seen_flow *seen);
 
 #endif

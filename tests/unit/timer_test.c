@@ -186,6 +186,52 @@ static int two_syns_untimed(struct pair *p)
 	return after_two_syns(p, false);
 }
 
+/* Ten bytes of the client's, sent again after a time-out, and not acknowledged. */
+static struct ends sent_again(struct pair *p)
+{
+	struct ends e = established(p);
+
+	host_send(p->client, e.client, 10);
+	lose(p->client);
+	host_advance(p->client, host_deadline(p->client));
+	return e;
+}
+
+/* Nothing new, until they are acknowledged as a whole. */
+static int data_behind(struct pair *p)
+{
+	struct ends e = sent_again(p);
+	struct segment again = out_of(p->client), ack = to_client(p, SEGMENT_ACK);
+
+	host_send(p->client, e.client, 20);
+	ack.ack = again.seq + 4;
+	into(p->client, ack);
+	nothing_out_of(p->client);
+	ack.ack = again.seq + 10;
+	into(p->client, ack);
+	return (int)out_of(p->client).length;
+}
+
+static int fin_behind(struct pair *p)
+{
+	struct ends e = sent_again(p);
+
+	lose(p->client);
+	host_close(p->client, e.client);
+	return answer(p->client);
+}
+
+/* The FIN does not let out what is more than a segment with it. */
+static int much_and_fin_behind(struct pair *p)
+{
+	struct ends e = sent_again(p);
+
+	lose(p->client);
+	host_send(p->client, e.client, 2000);
+	host_close(p->client, e.client);
+	return answer(p->client);
+}
+
 /* Retries stand for the time that they would take from 200 ms on. It runs from the first of them,
  * so that one more is made. */
 static int gives_up_data(struct pair *p, uint8_t retries)
@@ -219,6 +265,10 @@ static void test_data(void **state)
 	check_every_row("after two SYNs, timestamps", two_syns_timed, 200);
 	check_every_row("after two SYNs, none", two_syns_untimed, 3000);
 	/* 200 ms * (2^10 - 1) and seven times 120 s; 200 ms * (2^4 - 1). */
+	check_every_row("data behind what was sent again", data_behind, 20);
+	check_rows("a FIN behind it", fin_behind,
+		   SINCE({"3.10", SEGMENT_FIN | SEGMENT_ACK}, {"6.12.y", 0}));
+	check_every_row("a FIN and much behind it", much_and_fin_behind, 0);
 	check_every_row("tcp_retries2 15", retries2_15, 1044600);
 	check_every_row("tcp_retries2 2", retries2_2, 3000);
 }
