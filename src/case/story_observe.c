@@ -27,7 +27,10 @@ void story_observe_end(struct story *s)
 /* ----------------------------------------------------------------------------------- in the model
  */
 
-enum { LISTED = 1024 }; /* sockets of a host that are searched for a listener */
+enum {
+	LISTED = 1024,      /* sockets of a host that are searched for a listener */
+	COUNTED_NODES = 16, /* of a play whose hosts are asked after each event */
+};
 
 /* Rarely asked: only of a SYN that found no room, or nobody. */
 static bool listens(const struct story *s, int host, const struct tcpwhy_addr *at, uint16_t port)
@@ -102,12 +105,15 @@ static void look_at(struct story *s, int end, int node, const struct segment *g,
 	out->state[end] = state_of(s, node, g, end == 0);
 	if (end == 1)
 		count(s, node, out);
+	else if (s->counted)
+		s->stage->ops->counters(s->stage, node, s->counted[node]);
 }
 
-/* What a call or a timer counted is not of the segment that comes next. */
+/* What a call or a timer counted is not of the segment that comes next. Asked after each event:
+ * among hundreds of hosts that would be all that the play does. */
 static void count_from_here(struct story *s)
 {
-	for (uint32_t i = 0; i < s->play->nodes_n; i++)
+	for (uint32_t i = 0; i < s->play->nodes_n && s->play->nodes_n <= COUNTED_NODES; i++)
 		if (!s->play->nodes[i].is_box)
 			s->stage->ops->counters(s->stage, (int)i, s->counted[i]);
 }
