@@ -100,6 +100,13 @@ static int wait_for_exec(int trouble)
 	return n == sizeof(error) ? error : 0;
 }
 
+/* What this machine has too few of says nothing of the program. */
+static int fail(struct err *err, int error, const char *program)
+{
+	kernel_fail(err, error, program);
+	return kernel_is_short(error) ? STAGE_CANNOT : error;
+}
+
 static int begin(struct kernel_stage *k, int host, const char *const argv[], int output, int *pid,
 		 struct err *err)
 {
@@ -108,7 +115,7 @@ static int begin(struct kernel_stage *k, int host, const char *const argv[], int
 	if (rc)
 		return rc;
 	if (pipe2(trouble, O_CLOEXEC))
-		return kernel_fail(err, -errno, argv[0]);
+		return fail(err, -errno, argv[0]);
 	*pid = fork();
 	if (!*pid)
 		become(k, host, argv, output, trouble[1]);
@@ -120,7 +127,7 @@ static int begin(struct kernel_stage *k, int host, const char *const argv[], int
 			waitpid(*pid, NULL, 0);
 	}
 	close(trouble[0]);
-	return rc ? kernel_fail(err, rc, argv[0]) : 0;
+	return rc ? fail(err, rc, argv[0]) : 0;
 }
 
 /* ------------------------------------------------------------------------------------- to its end
@@ -178,18 +185,19 @@ int kernel_run(struct stage *st, int host, const char *const argv[], uint64_t li
 	int output[2], pid;
 
 	if (pipe2(output, O_CLOEXEC | O_NONBLOCK))
-		return kernel_fail(err, -errno, argv[0]);
+		return fail(err, -errno, argv[0]);
 	/* the program's end blocks as usual */
 	fcntl(output[1], F_SETFL, 0);
 	int rc = begin(kernel_of(st), host, argv, output[1], &pid, err);
 	close(output[1]);
 	if (!rc) {
 		const int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		rc = pidfd < 0 ? -errno : listen_to(pidfd, output[0], limit, out, out ? size : 0);
-		if (rc) {
+		rc = pidfd < 0 ? fail(err, -errno, argv[0])
+			       : listen_to(pidfd, output[0], limit, out, out ? size : 0);
+		if (rc)
 			kill(-pid, SIGKILL);
+		if (rc && rc != STAGE_CANNOT)
 			kernel_fail(err, rc, argv[0]);
-		}
 		const int status = status_of(pid);
 		rc = rc ? rc : status;
 		if (pidfd >= 0)
@@ -213,7 +221,7 @@ int kernel_spawn(struct stage *st, int host, const char *const argv[], struct er
 	k->programs = programs;
 	const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (null < 0)
-		return kernel_fail(err, -errno, "/dev/null");
+		return fail(err, -errno, "/dev/null");
 	const int rc = begin(k, host, argv, null, &pid, err);
 	close(null);
 	if (rc)

@@ -32,9 +32,16 @@ int kernel_fail(struct err *err, int error, const char *what)
 	return error;
 }
 
+bool kernel_is_short(int error)
+{
+	return error == -ENOSPC || error == -EMFILE || error == -ENFILE || error == -EAGAIN;
+}
+
 int kernel_lacks(int error)
 {
-	return error == -EOPNOTSUPP || error == -EPERM ? STAGE_CANNOT : error;
+	const bool lacks = error == -EOPNOTSUPP || error == -EPERM || kernel_is_short(error);
+
+	return lacks ? STAGE_CANNOT : error;
 }
 
 void *kernel_grow(void *array, size_t n, size_t size)
@@ -261,7 +268,9 @@ static int start(struct stage *st, struct err *err)
 		return kernel_lacks(rc);
 	k->begin_ns = kernel_clock();
 	rc = kernel_rules_begin(k, err);
-	return rc ? rc : kernel_witness_begin(k, err);
+	if (!rc)
+		rc = kernel_witness_begin(k, err);
+	return kernel_lacks(rc);
 }
 
 static uint32_t device(struct stage *st, int host, int link)
@@ -462,6 +471,9 @@ static void allow_descriptors(void)
 
 int kernel_stage_new(const struct kernel_stage_config *config, struct stage **out, struct err *err)
 {
+	if (access("/proc/self/ns/net", F_OK))
+		return kernel_fail(err, STAGE_CANNOT,
+				   "/proc is not there, and namespaces are in it");
 	if (hostns_permit(err))
 		return STAGE_CANNOT;
 	struct kernel_stage *k = calloc(1, sizeof(*k));

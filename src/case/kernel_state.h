@@ -116,6 +116,8 @@ uint64_t kernel_clock(void); /* CLOCK_MONOTONIC */
 int kernel_fail(struct err *err, int error, const char *what);
 /* What the kernel or the system lacks is no failure: STAGE_CANNOT; else the error itself. */
 int kernel_lacks(int error);
+/* Too few namespaces, descriptors or threads are left. */
+bool kernel_is_short(int error);
 /* One element more; NULL: no memory, and the old array stays. */
 void *kernel_grow(void *array, size_t n, size_t size);
 

@@ -46,6 +46,7 @@ struct sandbox {
 	const char *name; /* of the chunk */
 	bool is_over;     /* the chunk has ended: what it began may go on, a stop or not */
 	int line;         /* that was executed at the last look */
+	bool lacked_memory, is_starved;
 	int refused_line; /* where memory was short last: such an error has no position */
 	enum sandbox_end end;
 };
@@ -235,6 +236,8 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 	void *new = realloc(old, new_size);
 	if (new)
 		s->used += new_size - had;
+	else
+		s->is_starved = true;
 	return new;
 }
 
@@ -278,6 +281,16 @@ void sandbox_free(struct sandbox *s)
 	free(s);
 }
 
+bool sandbox_lacked_memory(const struct sandbox *s)
+{
+	return s->lacked_memory;
+}
+
+bool sandbox_is_starved(const struct sandbox *s)
+{
+	return s->is_starved;
+}
+
 lua_State *sandbox_lua(struct sandbox *s)
 {
 	return s->l;
@@ -305,7 +318,8 @@ static void say(struct sandbox *s, const char *name, int status, struct err *err
 	char text[sizeof(err->text)];
 	const char *raised = lua_tostring(s->l, -1);
 
-	if (status == LUA_ERRMEM || s->end == NO_MEMORY)
+	s->lacked_memory = status == LUA_ERRMEM || s->end == NO_MEMORY;
+	if (s->lacked_memory)
 		snprintf(text, sizeof(text), "%s:%d: %s", name, s->refused_line,
 			 end_text(NO_MEMORY));
 	else if (!raised || strncmp(raised, name, strlen(name)) != 0)

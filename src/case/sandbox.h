@@ -59,6 +59,10 @@ void sandbox_charge(lua_State *l, uint64_t units);
 bool sandbox_spend(lua_State *l, uint64_t units);
 /* What is outside and works for the chunk has no memory left for it. Does not return. */
 _Noreturn void sandbox_no_memory(lua_State *l);
+/* Whether the chunk ended for want of memory; and whether the system refused it what the bound
+ * allows. */
+bool sandbox_lacked_memory(const struct sandbox *s);
+bool sandbox_is_starved(const struct sandbox *s);
 /* Why nothing may run any more, NULL: it may. */
 const char *sandbox_ended(const struct sandbox *s);
 /* The chunk ends here, without an error, whatever it tries. Does not return. */

@@ -265,6 +265,8 @@ struct stage_ops {
 	/* The first bytes of that segment's frame, as it was, enough for all headers; how many. 0:
 	 * nobody kept it. NULL: there are no frames in this stage. */
 	size_t (*head)(struct stage *st, size_t i, uint8_t out[static STAGE_HEAD]);
+	/* Whether the system refused memory that the stage's own bound allows. NULL: it has none. */
+	bool (*is_starved)(struct stage *st);
 	/* What was seen at that segment's ends. 1; 0: there is more to come, and out is what there
 	 * is; -EOPNOTSUPP: nothing happens unasked in this stage, so who looks between two events
 	 * sees the same. */

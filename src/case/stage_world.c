@@ -25,12 +25,19 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 		return NULL;
 	}
 	void *grown = realloc(old, new_size);
-	if (!grown)
+	if (!grown) {
+		w->is_starved = true;
 		return NULL;
+	}
 	w->bytes = bytes;
 	if (bytes > w->bytes_max)
 		w->bytes_max = bytes;
 	return grown;
+}
+
+static bool is_starved(struct stage *st)
+{
+	return ((const struct stage_world *)st)->is_starved;
 }
 
 struct stage_world_cost stage_world_cost(const struct stage *st)
@@ -561,6 +568,7 @@ static const struct stage_ops ops = {
 	.counters = stage_world_counters,
 	.verdict = stage_world_verdict,
 	.sessions = stage_world_sessions,
+	.is_starved = is_starved,
 	.trace_count = stage_world_trace_count,
 	.trace = stage_world_trace,
 	.sight = stage_world_sight,

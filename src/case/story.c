@@ -474,6 +474,36 @@ static uint64_t real_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* Not the bound of the text, nor the model's: the process has less than those. */
+static bool is_starved(const struct story *s, const struct sandbox *box)
+{
+	return sandbox_is_starved(box) ||
+	       (s->stage && s->stage->ops->is_starved && s->stage->ops->is_starved(s->stage));
+}
+
+static bool holds(const struct story *s)
+{
+	for (uint32_t i = 0; i < s->play->expects_n; i++)
+		if (!s->play->expects[i].holds && !s->play->expects[i].skipped)
+			return false;
+	return true;
+}
+
+/* What did not hold says nothing of the case then. */
+static void give_up_starved(struct story *s, const char *name, struct err *err)
+{
+	static const char why[] = "this process gets no more memory (ulimit -v)";
+
+	snprintf(err->text, sizeof(err->text), "%s:%d: %s", name, s->line, why);
+	for (uint32_t i = 0; i < s->play->expects_n; i++) {
+		struct play_expect *e = &s->play->expects[i];
+		if (e->holds || e->skipped)
+			continue;
+		e->skipped = true;
+		snprintf(e->got, sizeof(e->got), "%s", why);
+	}
+}
+
 /* 0, or -errno with err->text. */
 static int run(struct story *s, struct err *err)
 {
@@ -512,6 +542,10 @@ static int run(struct story *s, struct err *err)
 						    : sandbox_ended(box);
 		snprintf(err->text, sizeof(err->text), "%s:%d: %s", name, s->line, why);
 		r = -EINVAL;
+	}
+	if (is_starved(s, box) && (sandbox_lacked_memory(box) || after == -ENOMEM || !holds(s))) {
+		give_up_starved(s, name, err);
+		r = -ENOMEM;
 	}
 	/* Targets and rules lie in its memory. */
 	if (s->apps)
@@ -552,7 +586,8 @@ void story_play(const struct story_config *config, struct stage *stage,
 	*s = (struct story){.config = config, .stage = stage, .row = row, .play = out};
 	int r = run(s, &err);
 	if (r && r != -ECANCELED) {
-		out->end = r == -EINVAL ? PLAY_WRONG : PLAY_FAILED;
+		/* The machine's memory is nothing that a text is wrong about. */
+		out->end = r == -EINVAL ? PLAY_WRONG : r == -ENOMEM ? PLAY_CANNOT : PLAY_FAILED;
 		snprintf(out->why, sizeof(out->why), "%s", err.text);
 	}
 	out->took_ns = real_ns() - began;

@@ -57,7 +57,8 @@ struct stage_world {
 	struct stage_driver driver;
 	bool driven, driving; /* driving: a call of the driver's is on its way */
 	size_t bytes, bytes_max;
-	bool is_full; /* the limit has refused something */
+	bool is_full;    /* the limit has refused something */
+	bool is_starved; /* the system has, of what the limit allows */
 };
 
 static inline struct stage_world *self(struct stage *st)

@@ -291,6 +291,30 @@ EOF
 tap_status "the words that are documented" 0 "$TCPWHY" lab --compare 3.10,6.18.y "$dir/words.lua"
 tap_has "do as they say" "^1 case: 1 holds"
 
+# ------------------------------------------------------------------------------ what the machine lacks
+
+# Sanitizers take more than any such bound for themselves.
+starving() # NAME OPTION BOUND: played by a process that has less
+{
+	(ulimit "$2" "$3" && exec "${TCPWHY_PLAIN:-$TCPWHY}" lab --release 6.18.y "$dir/$1.lua")
+}
+
+echo 'case {about = "x", stages = "world"} host "a" local t = {} for i = 1, 2e6 do t[i] = i end expect(#t, 2e6)' >"$dir/memory.lua"
+tap_status "a case of 32 MB" 0 "$TCPWHY" lab --release 6.18.y "$dir/memory.lua"
+tap_status "where a process has less" 3 starving memory -v 40000
+tap_has "that is not the case's fault" "6.18.y: not played: .*this process gets no more memory"
+echo 'case {about = "x", stages = "kernel"} pair("a 10.0.0.1", "b 10.0.0.2") expect(1, 1)' >"$dir/kernel.lua"
+tap_status "few descriptors" 3 starving kernel -n 9
+tap_has "are told" "this kernel: not played: .*Too many open"
+if unshare --user --map-root-user true 2>/dev/null; then
+	# shellcheck disable=SC2016 # the inner shell's
+	tap_status "no network namespaces" 3 unshare --user --map-root-user sh -c \
+		'echo 0 >/proc/sys/user/max_net_namespaces && exec "$0" lab "$1"' "$TCPWHY" "$dir/kernel.lua"
+	tap_has "that is told" "this kernel: not played: a new network namespace: No space left"
+else
+	tap_skip "no network namespaces" "no user namespace may be made here, whose bound it would be"
+fi
+
 # --------------------------------------------------------------------------- files that are no cases
 
 # Each ends soon, with status 2 and a message that names the file and, if there is one, the line.
