@@ -38,60 +38,227 @@ static bool is_opening(const struct segment *s)
 	return (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
 }
 
-/* What was seen of a connection: of each side the first number, and the one behind its last. */
+static bool is_syn_ack(const struct segment *s)
+{
+	return (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK);
+}
+
+static uint32_t end_of(const struct segment *s)
+{
+	return s->seq + s->length + !!(s->flags & SEGMENT_SYN) + !!(s->flags & SEGMENT_FIN);
+}
+
+/* What was seen of a connection. */
 struct numbered {
 	uint32_t first; /* its first segment, whose sender is side 0 */
 	bool known[2];
-	uint32_t seq[2], end[2];
+	uint32_t seq[2]; /* of the first segment of each side */
+	/* Without RSTs, which have their numbers from what they answer. */
+	bool spoke[2];
+	uint32_t from[2], end[2]; /* the first number, and the one behind the last */
+	bool fin[2], reset;
 };
 
-/* A 4-tuple may be used again, and then still have segments of its past. A SYN begins a new
- * connection unless it repeats one, or crosses one; another segment is of the newest that it can be
- * of: it acknowledges what was sent there, or goes on where its side stands. */
-static bool is_of(const struct numbered *c, int side, const struct segment *s)
-{
-	const uint32_t window = 65535;
+/* What a window without scaling takes, and what is more likely near by intent than by chance. */
+enum { WINDOW = 65535, NEAR = 1 << 20 };
 
-	if (is_opening(s))
-		return !c->known[side] || s->seq == c->seq[side];
-	if (s->flags & SEGMENT_ACK)
-		return c->known[!side] && s->ack - c->seq[!side] <= c->end[!side] - c->seq[!side];
-	return c->known[side] && s->seq - c->seq[side] <= c->end[side] - c->seq[side] + window;
+static bool is_over(const struct numbered *c)
+{
+	return c->reset || (c->fin[0] && c->fin[1]);
 }
 
-/* The connection of segment i and the side that sent it; n: none yet. */
-static uint32_t connection_of(const struct play *p, const struct numbered *list, uint32_t n,
-			      uint32_t i, int *side)
+/* How far from what the side sent; NEAR: far. */
+static uint32_t distance(const struct numbered *c, int side, uint32_t number)
+{
+	const uint32_t before = c->from[side] - number, behind = number - c->end[side];
+	const uint32_t least = before < behind ? before : behind;
+
+	if (!c->spoke[side])
+		return NEAR;
+	if (number - c->from[side] <= c->end[side] - c->from[side])
+		return 0;
+	return least < NEAR ? least : NEAR;
+}
+
+static bool goes_on(const struct numbered *c, int side, uint32_t seq)
+{
+	return c->spoke[side] && seq - c->from[side] <= c->end[side] - c->from[side] + WINDOW;
+}
+
+static bool is_syn_of(const struct numbered *c, int side, const struct segment *s)
+{
+	return !c->known[side] || (c->spoke[side] && s->seq == c->from[side]);
+}
+
+/* How ill the segment fits in; NEAR: not at all. A SYN is of a connection that it repeats, or in
+ * which it crosses one; another segment acknowledges what was sent there, or goes on where its side
+ * stands. */
+static uint32_t misfit(const struct numbered *c, int side, const struct segment *s)
+{
+	if (is_opening(s))
+		return is_syn_of(c, side, s) ? 0 : distance(c, side, s->seq) | 1;
+	if (s->flags & SEGMENT_ACK && c->spoke[!side])
+		return distance(c, !side, s->ack);
+	if (goes_on(c, side, s->seq))
+		return !!(s->flags & SEGMENT_ACK);
+	return distance(c, side, s->seq);
+}
+
+/* The number of a SYN is taken up by a SYN,ACK, or refused by a RST. One into a connection that
+ * goes on gets a challenge, if anything (RFC 5961). */
+static bool is_answered(const struct play *p, uint32_t i)
+{
+	const struct line_record *syn = &p->segments[i].record;
+
+	for (uint32_t k = i + 1; k < p->segments_n; k++) {
+		const struct segment *s = &p->segments[k].record.segment;
+		if (s->flags & SEGMENT_ACK && s->flags & (SEGMENT_SYN | SEGMENT_RST) &&
+		    s->ack == syn->segment.seq + 1 && relation(syn, &p->segments[k].record) < 0)
+			return true;
+	}
+	return false;
+}
+
+/* What begins a connection where the 4-tuple has one, c, already: a host's SYN, an injected one if
+ * there was something to it, and a host's SYN,ACK, of which c has another number. */
+static bool begins(const struct play *p, uint32_t i, const struct numbered *c, int side)
 {
 	const struct line_record *r = &p->segments[i].record;
-	uint32_t newest = n;
-	int newest_side = 0;
+	const bool injected = r->origin == LINE_INJECTED;
 
-	for (uint32_t k = n; k-- > 0;) {
-		int same = relation(&p->segments[list[k].first].record, r);
-		*side = same < 0;
-		if (same && is_of(&list[k], *side, &r->segment))
+	if (is_opening(&r->segment))
+		return !is_syn_of(c, side, &r->segment) &&
+		       (!injected || is_over(c) || is_answered(p, i));
+	return is_syn_ack(&r->segment) && !injected && !is_syn_of(c, side, &r->segment);
+}
+
+/* A RST has its number from what it answers, or none if that had no ACK. */
+static bool is_answer(const struct segment *rst, const struct segment *s)
+{
+	if (rst->flags & SEGMENT_ACK)
+		return rst->seq == 0 && !(s->flags & SEGMENT_ACK) && rst->ack == end_of(s);
+	return s->flags & SEGMENT_ACK && s->ack == rst->seq;
+}
+
+/* The segment that RST i answers: the first that has no answer yet; i: none. */
+static uint32_t answered_by(const struct play *p, const bool *answered, uint32_t i)
+{
+	const struct line_record *rst = &p->segments[i].record;
+
+	if (!(rst->segment.flags & SEGMENT_RST) || rst->origin == LINE_INJECTED)
+		return i;
+	for (uint32_t k = 0; k < i; k++) {
+		const struct line_record *r = &p->segments[k].record;
+		if (!answered[k] && !(r->segment.flags & SEGMENT_RST) &&
+		    is_answer(&rst->segment, &r->segment) && relation(rst, r) < 0)
 			return k;
-		if (same && newest == n) {
-			newest = k;
-			newest_side = *side;
+	}
+	return i;
+}
+
+/* Those of the 4-tuple, the newest first, from before *k on; 0: no more. */
+static int next_same(const struct play *p, const struct numbered *list, uint32_t i, uint32_t *k)
+{
+	while (*k > 0) {
+		--*k;
+		int same = relation(&p->segments[list[*k].first].record, &p->segments[i].record);
+		if (same)
+			return same;
+	}
+	return 0;
+}
+
+/* The one that fits best, of such the newest; n: the 4-tuple has none. */
+static uint32_t likely(const struct play *p, const struct numbered *list, uint32_t n, uint32_t i,
+		       int *side)
+{
+	const struct segment *s = &p->segments[i].record.segment;
+	uint32_t found = n, least = 0;
+	int same;
+
+	*side = 0;
+	for (uint32_t k = n; (same = next_same(p, list, i, &k));) {
+		const int its = same < 0;
+		const uint32_t is = misfit(&list[k], its, s);
+		if (found == n || is < least) {
+			found = k;
+			least = is;
+			*side = its;
 		}
 	}
-	*side = newest_side;
-	if (newest < n && !is_opening(&r->segment))
-		return newest;
-	*side = 0;
+	return found;
+}
+
+/* A SYN,ACK that is repeated keeps its number. */
+static uint32_t repeated(const struct play *p, const struct numbered *list, uint32_t n, uint32_t i,
+			 int *side)
+{
+	const struct segment *s = &p->segments[i].record.segment;
+	int same;
+
+	for (uint32_t k = n; is_syn_ack(s) && (same = next_same(p, list, i, &k));) {
+		*side = same < 0;
+		if (list[k].spoke[*side] && list[k].from[*side] == s->seq &&
+		    !misfit(&list[k], *side, s))
+			return k;
+	}
 	return n;
 }
 
-static void note_numbers(struct numbered *c, int side, const struct segment *s)
+/* The connection of segment i and the side that sent it; n: it begins one. */
+static uint32_t connection_of(const struct play *p, const struct numbered *list, uint32_t n,
+			      uint32_t i, int *side)
 {
-	uint32_t end = s->seq + s->length + !!(s->flags & SEGMENT_SYN) + !!(s->flags & SEGMENT_FIN);
+	uint32_t k = repeated(p, list, n, i, side);
+
+	if (k < n)
+		return k;
+	k = likely(p, list, n, i, side);
+	if (k < n && begins(p, i, &list[k], *side)) {
+		*side = 0;
+		return n;
+	}
+	return k;
+}
+
+/* The SYN of a SYN,ACK with a connection of its own was taken for a repeated one. */
+static void note_syn_of(struct numbered *c, const struct line_record *r)
+{
+	if (!is_syn_ack(&r->segment) || r->origin == LINE_INJECTED)
+		return;
+	c->known[1] = c->spoke[1] = true;
+	c->seq[1] = c->from[1] = r->segment.ack - 1;
+	c->end[1] = r->segment.ack;
+}
+
+/* Whether a RST or FIN counts: what is injected has to hit the number. */
+static bool is_valid(const struct numbered *c, int side, const struct line_record *r)
+{
+	if (!c->spoke[side])
+		return false;
+	return r->segment.seq == c->end[side] ||
+	       (r->origin != LINE_INJECTED && !distance(c, side, r->segment.seq));
+}
+
+static void note_numbers(struct numbered *c, int side, const struct line_record *r)
+{
+	const struct segment *s = &r->segment;
+	const uint32_t end = end_of(s);
 
 	if (!c->known[side])
-		c->seq[side] = c->end[side] = s->seq;
+		c->seq[side] = s->seq;
 	c->known[side] = true;
-	if ((int32_t)(end - c->end[side]) > 0)
+	if (s->flags & SEGMENT_RST) {
+		c->reset |= is_valid(c, side, r);
+		return;
+	}
+	if (!c->spoke[side])
+		c->from[side] = c->end[side] = s->seq;
+	c->spoke[side] = true;
+	c->fin[side] |= s->flags & SEGMENT_FIN && is_valid(c, side, r);
+	/* What is injected may have any number. */
+	if ((int32_t)(end - c->end[side]) > 0 &&
+	    (r->origin != LINE_INJECTED || end - c->end[side] <= WINDOW))
 		c->end[side] = end;
 }
 
@@ -105,30 +272,34 @@ static void number_ack(const struct segment *s, const struct numbered *c, int si
 
 void agree_number(const struct play *p, struct agree_numbers *out)
 {
-	struct numbered *list = calloc(p->segments_n ? p->segments_n : 1, sizeof(*list));
-	uint8_t *sides = malloc(p->segments_n + 1);
-	const bool ok = list && sides;
+	struct numbered *list = calloc(p->segments_n + 1, sizeof(*list));
+	bool *answered = calloc(p->segments_n + 1, sizeof(*answered));
+	uint8_t *sides = calloc(p->segments_n + 1, 1);
+	const bool ok = list && answered && sides;
 	uint32_t n = 0;
 
 	memset(out, 0, p->segments_n * sizeof(*out));
 	for (uint32_t i = 0; ok && i < p->segments_n; i++) {
-		const struct segment *s = &p->segments[i].record.segment;
-		int side;
-		uint32_t k = connection_of(p, list, n, i, &side);
-		struct numbered *c = &list[k];
+		const struct line_record *r = &p->segments[i].record;
+		const uint32_t answers = answered_by(p, answered, i);
+		int side = !sides[answers];
+		uint32_t k =
+			answers < i ? out[answers].connection : connection_of(p, list, n, i, &side);
+		answered[answers] = answers < i;
 		if (k == n) {
-			n++;
-			c->first = i;
+			list[n].first = i;
+			note_syn_of(&list[n++], r);
 		}
-		note_numbers(c, side, s);
+		note_numbers(&list[k], side, r);
 		sides[i] = (uint8_t)side;
 		out[i].connection = k;
-		out[i].seq = (int32_t)(s->seq - c->seq[side]);
+		out[i].seq = (int32_t)(r->segment.seq - list[k].seq[side]);
 	}
 	for (uint32_t i = 0; ok && i < p->segments_n; i++)
 		number_ack(&p->segments[i].record.segment, &list[out[i].connection], sides[i],
 			   &out[i]);
 	free(list);
+	free(answered);
 	free(sides);
 }
 
@@ -207,13 +378,17 @@ static uint32_t next_segment(const struct play *p, const struct agree_numbers *n
 	return i;
 }
 
+/* A number that the case itself gives, or none at all as in the RST to a SYN, is the same in both
+ * as it is: from drawn ones it cannot be counted. */
 static bool is_equal(const struct line_record *a, const struct agree_numbers *na,
 		     const struct line_record *b, const struct agree_numbers *nb)
 {
-	return (a->segment.flags & FLAGS) == (b->segment.flags & FLAGS) &&
-	       a->segment.length == b->segment.length && na->seq == nb->seq &&
-	       (!na->has_ack || !nb->has_ack || na->ack == nb->ack) && a->passage == b->passage &&
-	       a->origin == b->origin;
+	const struct segment *s = &a->segment, *t = &b->segment;
+
+	return (s->flags & FLAGS) == (t->flags & FLAGS) && s->length == t->length &&
+	       (na->seq == nb->seq || s->seq == t->seq) &&
+	       (!na->has_ack || !nb->has_ack || na->ack == nb->ack || s->ack == t->ack) &&
+	       a->passage == b->passage && a->origin == b->origin;
 }
 
 static void say_segment(char out[static PLAY_TEXT_MAX], const struct play *p,
