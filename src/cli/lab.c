@@ -124,6 +124,7 @@ static void add_job(struct lab *lab, size_t i, const struct tcpwhy_row *row, boo
 static void plan_case(struct lab *lab, size_t i)
 {
 	const struct play_head *h = &lab->cases[i].head;
+	const bool world = h->world && !lab->o->no_world;
 	bool own_too = false;
 
 	for (size_t k = 0; tcpwhy_row_at(k); k++) {
@@ -131,13 +132,13 @@ static void plan_case(struct lab *lab, size_t i)
 		if (!(h->rows >> k & 1) || !is_wanted(lab->o, row))
 			continue;
 		own_too |= row == lab->nearest;
-		if (h->world)
+		if (world)
 			add_job(lab, i, row, false);
 	}
-	if (!own_too || !h->kernel)
+	if (!own_too || !h->kernel || lab->o->no_kernel)
 		return;
 	/* To be compared: the model with this kernel's own features. */
-	if (h->world && lab->own != lab->nearest)
+	if (world && lab->own != lab->nearest)
 		add_job(lab, i, lab->own, false);
 	add_job(lab, i, lab->own, true);
 }
@@ -179,7 +180,8 @@ static bool is_asked_for(const struct lab *lab, const struct play_head *h)
 	for (size_t k = 0; tcpwhy_row_at(k); k++) {
 		const struct tcpwhy_row *row = tcpwhy_row_at(k);
 		if ((h->rows >> k & 1) && is_wanted(lab->o, row) &&
-		    (h->world || row == lab->nearest))
+		    ((h->world && !lab->o->no_world) ||
+		     (h->kernel && !lab->o->no_kernel && row == lab->nearest)))
 			return true;
 	}
 	return false;
@@ -190,7 +192,9 @@ static void leave_out(struct lab *lab)
 {
 	size_t n = 0;
 
-	if (!lab->o->rows_n || lab->o->cases_n)
+	const bool chooses = lab->o->rows_n || lab->o->no_world || lab->o->no_kernel;
+
+	if (!chooses || lab->o->cases_n)
 		return;
 	for (size_t i = 0; i < lab->cases_n; i++) {
 		if (!lab->cases[i].wrong[0] && !is_asked_for(lab, &lab->cases[i].head))
@@ -397,6 +401,7 @@ static int play_all(struct lab *lab)
 		report_lab_end(lab->cases, lab->cases_n,
 			       &(struct lab_end){.verbose = lab->o->verbose,
 						 .left_out = lab->left_out,
+						 .by_stage = lab->o->no_world || lab->o->no_kernel,
 						 .seconds = seconds() - lab->began_s},
 			       lab->out);
 	return command_written("lab", ok, status_of(lab));

@@ -46,7 +46,7 @@ int lab_capture_check(const char *file, size_t plays, struct err *err)
 	if (is_stream && plays > 1) {
 		snprintf(err->text, sizeof(err->text),
 			 "--pcap %.120s: these are %zu plays, and there is room for one: name one "
-			 "case, and one --release",
+			 "case, one --release and one --stage",
 			 file, plays);
 		return -EINVAL;
 	}

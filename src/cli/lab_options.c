@@ -14,6 +14,7 @@ static const struct {
 } rows[] = {
 	{"release", "ROW", 'r', "play in the model of that release only"},
 	{"compare", "ROW,ROW", 'c', "play in the model of those releases, and tell what differs"},
+	{"stage", "STAGE", 'S', "play only in the model (world) or only on this kernel (kernel)"},
 	{"slow", NULL, 's', "play in real time, too, what takes minutes on the kernel"},
 	{"pcap", "FILE", 'p', "write the segments as a capture file, \"-\" to standard output"},
 	{"list", NULL, 'l', "name the cases and what they are about"},
@@ -78,6 +79,15 @@ static int take_rows(struct lab_options *o, const char *option, const char *valu
 	return 0;
 }
 
+static int take_stage(struct lab_options *o, struct err *err)
+{
+	o->no_kernel = !strcmp(optarg, "world");
+	o->no_world = !strcmp(optarg, "kernel");
+	if (o->no_kernel || o->no_world)
+		return 0;
+	return usage_wrong(err, "--stage: '%s' is none: world (the model) or kernel", optarg);
+}
+
 static int take(struct lab_options *o, int code, char **argv, struct err *err)
 {
 	switch (code < WORD ? code : code - WORD) {
@@ -86,6 +96,8 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 	case 'c':
 		o->compare = true;
 		return take_rows(o, "compare", optarg, err);
+	case 'S':
+		return take_stage(o, err);
 	case 's':
 		o->slow = true;
 		return 0;
@@ -116,7 +128,7 @@ static int take(struct lab_options *o, int code, char **argv, struct err *err)
 
 static int check(const struct lab_options *o, struct err *err)
 {
-	const bool plays = o->rows_n || o->slow || o->pcap;
+	const bool plays = o->rows_n || o->slow || o->pcap || o->no_world || o->no_kernel;
 
 	if (o->releases && (o->cases_n || o->list || plays))
 		return usage_wrong(err, "--releases shows the table and plays nothing: give -v or "

@@ -17,6 +17,7 @@ enum { LAB_ROWS_MAX = 16 };
 struct lab_options {
 	bool releases, list;
 	bool verbose, json, slow;
+	bool no_world, no_kernel;                    /* --stage: the other one alone plays */
 	bool compare;                                /* what the releases do otherwise is told */
 	const char *pcap;                            /* NULL: no capture; "-" standard output */
 	const struct tcpwhy_row *rows[LAB_ROWS_MAX]; /* none: those that each case names */

@@ -313,7 +313,8 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out)
 	if (v != LAB_NOT_PLAYED)
 		indented(out, ABOUT, "        ", line);
 	else if (!c->plays_n)
-		indented(out, ABOUT, "        ", "not played: it does not name that release");
+		indented(out, ABOUT, "        ",
+			 "not played: it does not name that release, or not that stage");
 	print_ends(c, out);
 	print_failures(c, out);
 	print_agreement(c, out);
@@ -416,8 +417,9 @@ void report_lab_end(const struct lab_case *cases, size_t n, const struct lab_end
 	}
 	agree_text(cases, n, agree, sizeof(agree));
 	if (end->left_out)
-		snprintf(more, sizeof(more), "%zu more %s not for that release; ", end->left_out,
-			 of_number(end->left_out, "is", "are"));
+		snprintf(more, sizeof(more), "%zu more %s not for that %s; ", end->left_out,
+			 of_number(end->left_out, "is", "are"),
+			 end->by_stage ? "release or stage" : "release");
 	snprintf(line, sizeof(line),
 		 "%zu %s: %zu %s, %zu %s not, %zu %s no case, %zu not played; %zu on this kernel, "
 		 "%s; %s%.1f s",

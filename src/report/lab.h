@@ -48,6 +48,7 @@ void report_lab_case(const struct lab_case *c, bool verbose, FILE *out);
 
 struct lab_end {
 	bool verbose;    /* as the cases were shown */
+	bool by_stage;   /* --stage leaves out, too */
 	size_t left_out; /* cases that nobody asked for: none of their releases was */
 	double seconds;
 };

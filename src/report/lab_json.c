@@ -201,7 +201,7 @@ static json_t *ladder_of(const struct play *p, bool *ok)
 /* ---------------------------------------------------------------------------------- plays, cases
  */
 
-static json_t *play_of(const struct play *p, const struct lab_capture *capture, bool verbose,
+static json_t *play_of(const struct play *p, const struct lab_capture *capture, bool with_ladder,
 		       bool *ok)
 {
 	json_t *j = json_object();
@@ -217,7 +217,7 @@ static json_t *play_of(const struct play *p, const struct lab_capture *capture, 
 	value_put(j, "expectations", expects_of(p, ok), ok);
 	value_put(j, "figures", figures_of(p, ok), ok);
 	value_put(j, "capture", capture_of(p, capture, ok), ok);
-	value_put(j, "ladder", verbose ? ladder_of(p, ok) : json_null(), ok);
+	value_put(j, "ladder", with_ladder ? ladder_of(p, ok) : json_null(), ok);
 	return j;
 }
 
@@ -284,19 +284,35 @@ static bool print(json_t *list, FILE *out, bool ok)
 	return false;
 }
 
+/* As on the screen: both sides of a disagreement are there unasked. */
+static bool shows_ladder(const struct lab_case *c, const struct play *p, bool verbose)
+{
+	const bool differs = c->compared && c->agreement.differs != AGREE_ALL;
+
+	return verbose || (differs && (p == c->model || p == c->kernel));
+}
+
+static json_t *plays_of(const struct lab_case *c, bool verbose, bool *ok)
+{
+	json_t *plays = json_array();
+
+	for (unsigned i = 0; i < c->plays_n; i++)
+		value_append(plays,
+			     play_of(c->plays[i], c->captures[i],
+				     shows_ladder(c, c->plays[i], verbose), ok),
+			     ok);
+	return plays;
+}
+
 bool report_lab_json(const struct lab_case *cases, size_t n, bool verbose, FILE *out)
 {
 	json_t *list = json_array();
 	bool ok = true;
 
 	for (size_t i = 0; i < n; i++) {
-		json_t *j = head_of(&cases[i], &ok), *plays = json_array();
+		json_t *j = head_of(&cases[i], &ok);
 		value_put(j, "verdict", json_string(verdict_words[lab_verdict(&cases[i])]), &ok);
-		for (unsigned k = 0; k < cases[i].plays_n; k++)
-			value_append(plays,
-				     play_of(cases[i].plays[k], cases[i].captures[k], verbose, &ok),
-				     &ok);
-		value_put(j, "plays", plays, &ok);
+		value_put(j, "plays", plays_of(&cases[i], verbose, &ok), &ok);
 		value_put(j, "agreement", agreement_of(&cases[i], &ok), &ok);
 		value_put(j, "releases_compared",
 			  cases[i].by_row ? lab_rows_json(&cases[i], &ok) : json_null(), &ok);

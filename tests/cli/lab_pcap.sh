@@ -127,6 +127,17 @@ tap_equal "the verdict is beside it" "$(grep -c '^ok  *ghost ' "$dir/text")" 1
 tap_status "two plays to standard output" 2 "$TCPWHY" lab "$ghost" --compare 3.10,4.9.y --pcap -
 tap_has "how many they are" "these are 2 plays"
 tap_status "and to a FIFO" 2 "$TCPWHY" lab "$ghost" --compare 3.10,4.9.y --pcap "$dir/fifo"
+echo 'case {about = "both"} local a, b = pair("a 10.0.0.1", "b 10.0.0.2") b:listen("10.0.0.2:80") expect(a:socket():try_connect("10.0.0.2:80"), "ok")' \
+	>"$dir/both.lua"
+row=$("$TCPWHY" lab --releases --json | sed -n 's/^    "release": "\([^"]*\)".*/\1/p' | head -n 1)
+for stage in world kernel; do
+	"$TCPWHY" lab "$dir/both.lua" --release "${row:-6.18.y}" --stage $stage --pcap - >"$dir/stage.pcap" 2>"$dir/text" || :
+	tap_equal "one stage's play to standard output: $stage" "$(od -An -tx4 -N4 "$dir/stage.pcap" | tr -d ' ')" a1b23c4d
+done
+tap_status "no stage" 2 "$TCPWHY" lab "$ghost" --stage moon
+tap_has "that is told" "--stage: 'moon' is none"
+tap_status "a case that is not for it" 3 "$TCPWHY" lab "$ghost" --release 3.10 --stage kernel
+tap_has "that is told" "not played: .*not that stage"
 tap_status "two answers to standard output" 2 "$TCPWHY" lab "$ghost" --release 3.10 --json --pcap -
 
 # -------------------------------------------------------------------------------------- what tshark says
