@@ -99,18 +99,11 @@ static json_t *seconds_of(uint64_t ns)
 
 static json_t *flags_of(uint8_t flags, bool *ok)
 {
-	static const struct {
-		uint8_t flag;
-		const char *name;
-	} names[] = {{SEGMENT_SYN, "SYN"},
-		     {SEGMENT_FIN, "FIN"},
-		     {SEGMENT_RST, "RST"},
-		     {SEGMENT_ACK, "ACK"}};
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (flags & names[i].flag)
-			value_append(list, json_string(names[i].name), ok);
+	for (size_t i = 0; i < LADDER_FLAGS; i++)
+		if (flags & ladder_flags[i].flag)
+			value_append(list, json_string(ladder_flags[i].name), ok);
 	return list;
 }
 

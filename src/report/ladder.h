@@ -16,6 +16,14 @@
 /* At most max lines for each link that a ladder shows; what is more is counted. */
 void ladder_print(const struct play *p, unsigned max, FILE *out);
 
+/* The flags that are shown, in this order. */
+enum { LADDER_FLAGS = 4 };
+struct ladder_flag {
+	uint8_t flag;
+	const char *name;
+};
+extern const struct ladder_flag ladder_flags[LADDER_FLAGS];
+
 /* What a box believes, of play_segment.session: "OPEN" and so on, as in a case; "" of none, and of
  * BELIEF_UNASKED. */
 const char *ladder_session(uint8_t session);

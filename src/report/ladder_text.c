@@ -32,21 +32,16 @@ int ladder_node(const struct play *p, const struct line_record *r, bool receiver
 	return p->links[r->link].node[(r->direction == LINE_FROM_1) != receiver];
 }
 
+const struct ladder_flag ladder_flags[LADDER_FLAGS] = {
+	{SEGMENT_SYN, "SYN"}, {SEGMENT_FIN, "FIN"}, {SEGMENT_RST, "RST"}, {SEGMENT_ACK, "ACK"}};
+
 static void flags_text(uint8_t f, char out[static 24])
 {
-	static const struct {
-		uint8_t flag;
-		const char *name;
-	} names[] = {{SEGMENT_SYN, "SYN"},
-		     {SEGMENT_FIN, "FIN"},
-		     {SEGMENT_RST, "RST"},
-		     {SEGMENT_ACK, "ACK"}};
-
 	out[0] = '\0';
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (f & names[i].flag) {
+	for (size_t i = 0; i < LADDER_FLAGS; i++)
+		if (f & ladder_flags[i].flag) {
 			strcat(out, out[0] ? "," : "");
-			strcat(out, names[i].name);
+			strcat(out, ladder_flags[i].name);
 		}
 }
 

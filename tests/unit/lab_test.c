@@ -3,6 +3,7 @@
  * What tcpwhy lab says of plays: that hold, that do not, and of stages that differ
  */
 #include "unit.h"
+#include "width.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -155,18 +156,6 @@ static void test_no_ladder(void **state)
 		free(out);
 		tear_down(&s);
 	}
-}
-
-/* Characters count, not bytes. */
-static void fits(const char *out)
-{
-	char *lines = strdup(out), *rest = lines;
-
-	assert_non_null(lines);
-	for (char *line; (line = strsep(&rest, "\n"));)
-		if (fold_columns(line) > FOLD_WIDTH)
-			fail_msg("%d columns: %s", fold_columns(line), line);
-	free(lines);
 }
 
 /* Calls of the right end move to the left as far as they must; what is longer yet is folded. */

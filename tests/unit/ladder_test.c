@@ -3,6 +3,7 @@
  * The ladders of plays that were put together by hand, and of random ones
  */
 #include "unit.h"
+#include "width.h"
 
 #include <string.h>
 
@@ -133,18 +134,6 @@ static void believes(struct play_segment *s, int end, enum session_state state)
 
 /* -------------------------------------------------------------------------------------- the text
  */
-
-/* Characters count, not bytes. */
-static void fits(const char *out)
-{
-	char *lines = strdup(out), *rest = lines;
-
-	assert_non_null(lines);
-	for (char *line; (line = strsep(&rest, "\n"));)
-		if (fold_columns(line) > FOLD_WIDTH)
-			fail_msg("%d columns: %s", fold_columns(line), line);
-	free(lines);
-}
 
 static char *drawn_max(struct play *p, unsigned max)
 {
